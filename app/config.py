@@ -1,0 +1,244 @@
+"""Settings: every default, unit, range and help text of the program.
+
+Precedence: the defaults below < a YAML file (`--config`) < the command line (`--set section.key=value`). All problems
+are collected and reported together, each with its file and line and the nearest valid name. Importing this module
+loads nothing heavier than pydantic, so that a bad setting is answered before torch is imported.
+
+A part of the program receives only its own section, for example `TrackSettings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import InputError
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are refused, values are checked and cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class SourceSettings(Section):
+    """How pictures are read."""
+
+    queue_frames: int = Field(16, ge=1, le=1024, description="Pictures decoded ahead of inference, for each camera.")
+
+
+class DetectSettings(Section):
+    """How people are found in a picture."""
+
+    weights: str = Field(
+        "auto",
+        description="auto, a weight file (.pt, .onnx, .engine, an OpenVINO folder), the name of an Ultralytics model, "
+        "or file:PATH for detections made elsewhere.",
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What runs the network; auto is torch on a GPU and OpenVINO on a CPU."
+    )
+    image_size_px: int = Field(640, ge=64, le=4096, multiple_of=32, description="Longer side of the network's input.")
+    min_score: float = Field(0.1, ge=0.0, le=1.0, description="Boxes below this confidence are dropped.")
+    max_overlap_iou: float = Field(0.7, gt=0.0, le=1.0, description="Of two boxes that overlap more, one is dropped.")
+    half: bool = Field(True, description="Compute in half precision on a GPU.")
+    trust_weights: bool = Field(
+        False, description="Load a .pt file of unknown origin. Such a file can run any program on this machine."
+    )
+
+
+class ReidSettings(Section):
+    """How the appearance of a person becomes a vector."""
+
+    weights: str = Field("auto", description="auto, a bundled name, a weight file, or none for motion only.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What runs the network; auto is torch on a GPU and OpenVINO on a CPU."
+    )
+    half: bool = Field(True, description="Compute in half precision on a GPU.")
+    max_batch: int = Field(64, ge=1, le=1024, description="Crops embedded at once.")
+
+
+class TrackSettings(Section):
+    """How one person is followed within one camera."""
+
+
+class GallerySettings(Section):
+    """How people are recognised across cameras and absences while frames arrive."""
+
+
+class LinkSettings(Section):
+    """How the tracklets of a finished run are joined into people."""
+
+    enabled: bool = Field(True, description="Join tracklets over the whole recording at the end of a run.")
+
+
+class RunSettings(Section):
+    """What is written, and when."""
+
+    part_s: float = Field(30.0, ge=1.0, le=3600.0, description="Footage in one crash-safe part of the run, seconds.")
+    crops_per_tracklet: int = Field(8, ge=0, le=64, description="Pictures kept of each tracklet, the best ones.")
+    save_video: bool = Field(False, description="Write annotated video of each camera, and of all side by side.")
+    video_height_px: int = Field(720, ge=120, le=2160, description="Height of the video that shows all cameras.")
+
+
+class Settings(Section):
+    """The whole tree, one section for each part of the program."""
+
+    sources: SourceSettings = Field(default_factory=SourceSettings)
+    detect: DetectSettings = Field(default_factory=DetectSettings)
+    reid: ReidSettings = Field(default_factory=ReidSettings)
+    track: TrackSettings = Field(default_factory=TrackSettings)
+    gallery: GallerySettings = Field(default_factory=GallerySettings)
+    link: LinkSettings = Field(default_factory=LinkSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+
+Path_ = tuple[str, ...]
+
+
+@dataclass
+class _Collected:
+    """Values on their way to validation, each with the place it came from, and the problems found so far."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[Path_, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def put(self, path: Path_, value: Any, place: str) -> None:
+        """Store a leaf value; a later call for the same path wins."""
+        branch = self.values
+        for depth, key in enumerate(path[:-1]):
+            child = branch.setdefault(key, {})
+            if not isinstance(child, dict):
+                self.problems.append(f"{place}: {'.'.join(path[: depth + 1])} is a value, not a section")
+                return
+            branch = child
+        branch[path[-1]] = value
+        self.places[path] = place
+
+    def place_of(self, path: Path_) -> str:
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, "settings")
+
+
+def load_settings(config: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
+    """Return the settings from the defaults, a YAML file and `section.key=value` assignments, in rising precedence.
+
+    Raises InputError that lists every problem at once.
+    """
+    collected = _Collected()
+    if config is not None:
+        _read_yaml(config, collected)
+    for assignment in assignments:
+        _read_assignment(assignment, collected)
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(collected.values)
+    except ValidationError as error:
+        collected.problems.extend(_explain(problem, collected) for problem in error.errors())
+    if collected.problems or settings is None:
+        count = len(collected.problems)
+        heading = "1 problem in the settings:" if count == 1 else f"{count} problems in the settings:"
+        raise InputError("\n  ".join([heading, *collected.problems]))
+    return settings
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, pydantic FieldInfo) of every leaf setting."""
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            yield from setting_names(annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+def describe_settings() -> str:
+    """Return one line for each setting: name, default and meaning. The text of `--help-settings`."""
+    lines = []
+    for name, info in setting_names():
+        default = info.get_default(call_default_factory=True)
+        lines.append(f"{name} = {yaml.safe_dump(default).splitlines()[0]}\n    {info.description}")
+    return "\n".join(lines)
+
+
+def _read_yaml(path: Path, collected: _Collected) -> None:
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the configuration file ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    if root is None:
+        return
+    if not isinstance(root, yaml.MappingNode):
+        raise InputError(f"{path}:1: a configuration file is a mapping such as 'track: {{…}}'")
+    _read_mapping(root, (), path, collected)
+
+
+def _read_mapping(node: yaml.MappingNode, prefix: Path_, file: Path, collected: _Collected) -> None:
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        place = f"{file}:{key_node.start_mark.line + 1}"
+        key = str(key_node.value)
+        path = (*prefix, key)
+        if key in seen:
+            collected.problems.append(f"{place}: {'.'.join(path)} is given twice")
+            continue
+        seen.add(key)
+        if isinstance(value_node, yaml.MappingNode) and _is_section(path):
+            collected.places[path] = place
+            _read_mapping(value_node, path, file, collected)
+        else:
+            value = yaml.SafeLoader("").construct_document(value_node)
+            collected.put(path, value, place)
+
+
+def _is_section(path: Path_) -> bool:
+    """Whether `path` names a section (or nothing that we know), as against a setting whose value is a mapping."""
+    return ".".join(path) not in dict(setting_names())
+
+
+def _read_assignment(text: str, collected: _Collected) -> None:
+    name, equals, raw = text.partition("=")
+    place = f"--set {text}"
+    if not equals or not name:
+        collected.problems.append(f"{place}: write it as section.key=value")
+        return
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        value = raw
+    collected.put(tuple(name.strip().split(".")), value, place)
+
+
+def _explain(problem: Mapping[str, Any], collected: _Collected) -> str:
+    """Turn one pydantic error into a sentence with its place and, for an unknown name, the nearest known one."""
+    path: Path_ = tuple(str(step) for step in problem["loc"])
+    name = ".".join(path)
+    place = collected.place_of(path)
+    if problem["type"] == "extra_forbidden":
+        known = [known_name for known_name, _ in setting_names()] + list(Settings.model_fields)
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        if not close:
+            same_key = [known_name for known_name in known if known_name.split(".")[-1] == path[-1]]
+            close = same_key[:1] or difflib.get_close_matches(path[-1], known, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{place}: there is no setting {name}{hint}"
+    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    given = problem.get("input")
+    return f"{place}: {name}: {message} (given: {given!r})"
