@@ -1,0 +1,279 @@
+"""The command line: what a user can ask, and how an answer or an error reaches them.
+
+Only argparse is imported up here. A command imports what it needs when it runs, so that `--help` and a mistake in the
+settings answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app import __version__
+from app.errors import InputError, OmniTrackError
+
+if TYPE_CHECKING:
+    from app.config import Settings
+
+DEFAULT_COMMAND = "track"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed while running, 2 wrong usage or bad input."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = build_parser()
+    if given and given[0] not in commands and given[0] not in ("-h", "--help", "--version"):
+        given.insert(0, DEFAULT_COMMAND)
+    if not given:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        options = parser.parse_args(given)
+    except SystemExit as stop:  # argparse has already said why
+        return int(stop.code or 0)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("app").setLevel(logging.INFO if options.verbose else logging.WARNING)
+    try:
+        answer = options.run(options)
+    except OmniTrackError as error:
+        from app.privacy import redact
+
+        sys.stderr.write(f"error: {redact(str(error))}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 1
+    if options.json:
+        sys.stdout.write(json.dumps(answer) + "\n")
+    return 0
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser and the parser of each command by name."""
+    parser = argparse.ArgumentParser(
+        prog="main.py",
+        description="Follow people across many cameras: who was where, when, and is it the same person?",
+        epilog="'main.py --sources A B' is short for 'main.py track --sources A B'. "
+        "Ask 'main.py COMMAND --help' for the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"OmniTrack {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands: dict[str, argparse.ArgumentParser] = {}
+
+    def command(name: str, run: Any, summary: str, settings: bool = False) -> argparse.ArgumentParser:
+        child = subparsers.add_parser(name, help=summary, description=summary)
+        child.set_defaults(run=run)
+        child.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+        child.add_argument("--verbose", action="store_true", help="say more on stderr")
+        if settings:
+            child.add_argument("--config", type=Path, metavar="F.yaml", help="settings that differ from the defaults")
+            child.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
+                               help="one setting, for example track.max_lost_s=3; see 'main.py settings'")  # fmt: skip
+        commands[name] = child
+        return child
+
+    track = command("track", _track, "find, follow and recognise people in recordings or streams", settings=True)
+    track.add_argument("--sources", nargs="+", required=True, metavar="SOURCE",
+                       help="video file, folder of images or of recording segments, MOTChallenge folder, "
+                            "camera number, stream URL, or a YAML list of cameras")  # fmt: skip
+    track.add_argument("--names", nargs="+", default=[], metavar="NAME", help="camera names, one for each source")
+    track.add_argument("--output", type=Path, metavar="RUN", help="run folder (default: runs/ and the time)")
+    track.add_argument("--detector", metavar="auto|WEIGHTS|file:PATH", help="what finds people (default: auto)")
+    track.add_argument("--reid", metavar="auto|NAME|WEIGHTS|none", help="what tells people apart (default: auto)")
+    track.add_argument("--device", metavar="auto|cpu|cuda:0", help="where networks run (default: auto)")
+    track.add_argument("--save-video", action="store_true", help="write annotated video of each camera and of all")
+    track.add_argument("--no-link", action="store_true", help="keep the identities that were decided online")
+    track.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
+    track.add_argument("--engine", choices=["local", "ray"], default="local",
+                       help="this process, or one Ray task for each camera")  # fmt: skip
+    track.add_argument("--trust-weights", action="store_true",
+                       help="load a .pt file of unknown origin; it can run any program on this machine")  # fmt: skip
+
+    link = command("link", _link, "decide identities over a whole finished run", settings=True)
+    link.add_argument("folder", type=Path, metavar="RUN")
+
+    evaluate = command("evaluate", _evaluate, "score a run against truth, beside the same boxes without linking")
+    evaluate.add_argument("folder", type=Path, metavar="RUN")
+    evaluate.add_argument("--truth", type=Path, required=True, metavar="DIR",
+                          help="holds CAMERA/gt/gt.txt or CAMERA.txt, ids shared across cameras")  # fmt: skip
+
+    export = command("export", _export, "write a run in the format of another tool")
+    export.add_argument("folder", type=Path, metavar="RUN")
+    export.add_argument("--format", required=True, choices=["mot", "aicity", "csv", "cvat", "coco", "market1501"])
+    export.add_argument("--ids", choices=["person", "track"], default="person",
+                        help="person: the same id on every camera; track: ids unique within a camera")  # fmt: skip
+    export.add_argument("--output", type=Path, required=True, metavar="DIR")
+
+    search = command("search", _search, "which people of a run look like the one in a picture", settings=True)
+    search.add_argument("folder", type=Path, metavar="RUN")
+    search.add_argument("image", type=Path, metavar="IMAGE", help="a picture of one person, cut out tightly")
+    search.add_argument("--top", type=int, default=10, metavar="N", help="how many people to list (default: 10)")
+
+    erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops and videos")
+    erase.add_argument("folder", type=Path, metavar="RUN")
+    erase.add_argument("person", type=int, metavar="PERSON")
+
+    reid = command("evaluate-reid", _evaluate_reid, "score ReID weights on a Market-1501 folder or zip", settings=True)
+    reid.add_argument("--weights", required=True, metavar="FILE")
+    reid.add_argument("--data", type=Path, required=True, metavar="DIR")
+    reid.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
+    reid.add_argument("--device", metavar="auto|cpu|cuda:0", help="where the network runs (default: auto)")
+
+    simulate = command("simulate", _simulate, "make a multi-camera scene with exact truth", settings=True)
+    simulate.add_argument("--output", type=Path, required=True, metavar="DIR")
+    simulate.add_argument("--cameras", type=int, metavar="N")
+    simulate.add_argument("--people", type=int, metavar="N")
+    simulate.add_argument("--seconds", type=float, metavar="S")
+    simulate.add_argument("--seed", type=int, metavar="N")
+
+    check = command("check", _check, "say what this machine has: device, weights, versions, sources that open",
+                    settings=True)  # fmt: skip
+    check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE")
+
+    command("settings", _settings, "list every setting with its default, unit and range")
+    return parser, commands
+
+
+def _load_settings(options: argparse.Namespace, named: dict[str, tuple[str, Any]] | None = None) -> Settings:
+    """Settings from `--config`, `--set` and the options in `named` that were given (value not None)."""
+    from app.config import load_settings
+
+    given = {name: (option, value) for name, (option, value) in (named or {}).items() if value is not None}
+    return load_settings(options.config, options.assignments, given)
+
+
+def _track(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(
+        options,
+        {
+            "detect.weights": ("--detector", options.detector),
+            "detect.device": ("--device", options.device),
+            "detect.trust_weights": ("--trust-weights", options.trust_weights or None),
+            "reid.weights": ("--reid", options.reid),
+            "reid.device": ("--device", options.device),
+            "run.save_video": ("--save-video", options.save_video or None),
+            "link.enabled": ("--no-link", False if options.no_link else None),
+        },
+    )
+    if options.resume and options.output is None:
+        raise InputError("--resume needs --output RUN: the folder of the run to go on with")
+    from app.engines import Job, track
+
+    job = Job(tuple(options.sources), tuple(options.names), options.output, settings, options.resume)
+    return track(job, engine=options.engine, quiet=options.json)
+
+
+def _link(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options)
+    from app.linking import link_run
+
+    summary = link_run(options.folder, settings.link)
+    if not options.json:
+        _say(f"{summary['tracklets']} tracklets are {summary['people']} people")
+    return summary
+
+
+def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    from app.evaluate import evaluate_run, scores_table
+
+    scores = evaluate_run(options.folder, options.truth)
+    if not options.json:
+        _show(scores_table(scores))
+    return scores
+
+
+def _export(options: argparse.Namespace) -> dict[str, Any]:
+    from app.export import export_run
+    from app.runs import Run
+
+    files = export_run(Run.open(options.folder), options.format, options.ids, options.output)
+    if not options.json:
+        _say(f"wrote {len(files)} files to {options.output}")
+    return {"files": [str(file) for file in files]}
+
+
+def _search(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options)
+    if options.top < 1:
+        raise InputError(f"--top {options.top}: must be at least 1")
+    from app.search import search_run, search_table
+
+    found = search_run(options.folder, options.image, settings.reid, options.top)
+    if not options.json:
+        _show(search_table(found))
+    return {"people": found}
+
+
+def _erase(options: argparse.Namespace) -> dict[str, Any]:
+    from app.runs import erase_person
+
+    summary = erase_person(options.folder, options.person)
+    if not options.json:
+        _say(f"person {options.person} is erased from {options.folder}")
+    return summary
+
+
+def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(
+        options,
+        {"reid.weights": ("--weights", options.weights), "reid.device": ("--device", options.device)},
+    )
+    from app.reid.evaluate import evaluate_reid
+
+    scores = evaluate_reid(settings.reid, options.data, rerank=options.rerank)
+    if not options.json:
+        _say("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
+                       for name, value in scores.items()))  # fmt: skip
+    return scores
+
+
+def _simulate(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(
+        options,
+        {
+            "simulate.cameras": ("--cameras", options.cameras),
+            "simulate.people": ("--people", options.people),
+            "simulate.seconds": ("--seconds", options.seconds),
+            "seed": ("--seed", options.seed),
+        },
+    )
+    from app.simulate import simulate
+
+    summary = simulate(options.output, settings.simulate)
+    if not options.json:
+        _say(f"wrote a scene of {settings.simulate.cameras} cameras to {options.output}")
+    return summary
+
+
+def _check(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options)
+    from app.check import check_machine, check_table
+
+    report = check_machine(settings, options.sources)
+    if not options.json:
+        _show(check_table(report))
+    return report
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    from app.config import describe_settings, setting_names
+
+    if not options.json:
+        _say(describe_settings())
+    return {name: info.get_default(call_default_factory=True) for name, info in setting_names()}
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _show(table: Any) -> None:
+    """Print a rich table on stdout."""
+    from rich.console import Console
+
+    Console().print(table)
