@@ -68,7 +68,11 @@ def core() -> Any:
 
 
 def convert_once(
-    build_module: Callable[[], torch.nn.Module], weights_sha256: str, input_shape: Sequence[int], variant: str = ""
+    build_module: Callable[[], torch.nn.Module],
+    weights_sha256: str,
+    input_shape: Sequence[int],
+    variant: str = "",
+    example_shape: Sequence[int] | None = None,
 ) -> Path:
     """Return the path of the OpenVINO `.xml` file of a network, converting it if that was not done before.
 
@@ -77,6 +81,8 @@ def convert_once(
     weights_sha256: sha256 of the weight file or of the weights.
     input_shape: shape of the input tensor (float32); -1 leaves a side open.
     variant: what else distinguishes the network that `build_module` makes, for example changes to its head.
+    example_shape: shape of the input while the network is traced; by default open sides are 2 (not 1, which a tracer
+        may take for a side that broadcasts).
 
     Weights are stored in float32. Raises InputError if the cache folder cannot be written.
     """
@@ -90,7 +96,7 @@ def convert_once(
     if network.is_file():
         return network
 
-    converted = _convert(build_module, shape)
+    converted = _convert(build_module, shape, example_shape or [side if side > 0 else 2 for side in shape])
     try:
         entries.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=entries))
@@ -123,13 +129,12 @@ def compile_on_cpu(network: Path, threads: int = 0) -> Any:
     return core().compile_model(str(network), "CPU", options)
 
 
-def _convert(build_module: Callable[[], torch.nn.Module], shape: tuple[int, ...]) -> Any:
+def _convert(build_module: Callable[[], torch.nn.Module], shape: Sequence[int], example_shape: Sequence[int]) -> Any:
     """Return the `openvino.Model` of a network."""
     import torch
 
     openvino = load_openvino()
-    # Open sides are traced at 2: at 1 a tracer may take them for sides that broadcast.
-    example = torch.zeros([side if side > 0 else 2 for side in shape])
+    example = torch.zeros(*example_shape)
     with _one_conversion, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracing warns of every size that becomes a constant, which is wanted here
         return openvino.convert_model(build_module(), example_input=example, input=[openvino.PartialShape(list(shape))])
