@@ -69,6 +69,31 @@ class ReidSettings(Section):
 class TrackSettings(Section):
     """How one person is followed within one camera."""
 
+    confident_score: float = Field(
+        0.6, ge=0.0, le=1.0, description="Boxes from this confidence on are associated first, and may be a new person."
+    )
+    weak_score: float = Field(
+        0.1, ge=0.0, le=1.0, description="Boxes from this confidence on may continue a track, by motion only."
+    )
+    birth_score: float = Field(0.7, ge=0.0, le=1.0, description="A new person starts with a box of this confidence.")
+    confirm_hits: int = Field(2, ge=1, le=100, description="Boxes, frame after frame, before a new person gets an id.")
+    max_lost_s: float = Field(
+        1.0, ge=0.0, le=60.0, description="An unseen person is looked for where motion predicts, for so long, seconds."
+    )
+    max_recovery_s: float = Field(
+        5.0, ge=0.0, le=600.0, description="An unseen person is recognised by appearance for so long, seconds."
+    )
+    recovery_probability: float = Field(
+        0.8, ge=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
+    )
+    max_speed_heights_per_s: float = Field(
+        2.0, gt=0.0, le=20.0, description="Fastest plausible way of an unseen person, in own heights per second."
+    )
+    refresh_s: float = Field(
+        2.0, gt=0.0, le=600.0, description="A visible person's appearance is renewed after so long, seconds."
+    )
+
+
 
 class GallerySettings(Section):
     """How people are recognised across cameras and absences while frames arrive."""
@@ -131,8 +156,14 @@ class _Collected:
         return self.places.get(path, "settings")
 
 
-def load_settings(config: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
-    """Return the settings from the defaults, a YAML file and `section.key=value` assignments, in rising precedence.
+def load_settings(
+    config: Path | None = None, assignments: Sequence[str] = (), options: Mapping[str, tuple[str, Any]] | None = None
+) -> Settings:
+    """Return the settings from the defaults and, in rising precedence, three places.
+
+    config: a YAML file.
+    assignments: texts `section.key=value`.
+    options: dotted setting name -> (the command-line option it came from, value).
 
     Raises InputError that lists every problem at once.
     """
@@ -141,6 +172,8 @@ def load_settings(config: Path | None = None, assignments: Sequence[str] = ()) -
         _read_yaml(config, collected)
     for assignment in assignments:
         _read_assignment(assignment, collected)
+    for name, (option, value) in (options or {}).items():
+        collected.put(tuple(name.split(".")), value, option)
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(collected.values)
@@ -201,7 +234,7 @@ def _read_mapping(node: yaml.MappingNode, prefix: Path_, file: Path, collected: 
             continue
         seen.add(key)
         if isinstance(value_node, yaml.MappingNode) and _is_section(path):
-            collected.places[path] = place
+            collected.put(path, {}, place)
             _read_mapping(value_node, path, file, collected)
         else:
             value = yaml.SafeLoader("").construct_document(value_node)

@@ -52,8 +52,8 @@ def main() -> None:
         for turn in range(options.rounds):
             run = folder / f"run{turn}"
             ours = run_json(
-                [sys.executable, "main.py", "track", "--json", "--sources", str(sequence / "vtest.avi"), "--device", "cpu",
-                 "--detector", detector, "--reid", reid, "--output", str(run)]
+                [sys.executable, "main.py", "track", "--json", "--sources", str(sequence / "vtest.avi"),
+                 "--device", "cpu", "--detector", detector, "--reid", reid, "--output", str(run)]
             )  # fmt: skip
             peer = run_json(
                 [options.peer_python, str(ROOT / "tests/bench/peer_botsort.py"), "--video", str(sequence / "vtest.avi"),
@@ -61,10 +61,8 @@ def main() -> None:
                  "--frames", str(options.frames)]
             )  # fmt: skip
             ratios.append(ours["frames_per_s"] / peer["frames_per_s"])
-            print(
-                f"round {turn + 1}: ours {ours['frames_per_s']:.1f} frames/s, peer {peer['frames_per_s']:.1f} frames/s, "
-                f"ratio {ratios[-1]:.2f}"
-            )
+            speeds = f"ours {ours['frames_per_s']:.1f} frames/s, peer {peer['frames_per_s']:.1f} frames/s"
+            print(f"round {turn + 1}: {speeds}, ratio {ratios[-1]:.2f}")
             print(f"  ours, seconds by stage: { {k: round(v, 1) for k, v in ours['seconds'].items()} }")
             print(f"  peer, seconds by stage: { {k: round(v, 1) for k, v in peer['seconds'].items()} }")
         scores = run_json([sys.executable, "main.py", "evaluate", "--json", str(run), "--truth", str(truth)])
