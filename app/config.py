@@ -103,6 +103,12 @@ class LinkSettings(Section):
     """How the tracklets of a finished run are joined into people."""
 
     enabled: bool = Field(True, description="Join tracklets over the whole recording at the end of a run.")
+    min_probability: float = Field(
+        0.5, gt=0.0, lt=1.0, description="Tracklets are joined into one person from this probability on."
+    )
+    neighbours: int = Field(
+        32, ge=1, le=1024, description="How many similar tracklets are compared in detail with each tracklet."
+    )
 
 
 class RunSettings(Section):
