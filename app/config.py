@@ -31,6 +31,33 @@ class SourceSettings(Section):
     """How pictures are read."""
 
     queue_frames: int = Field(16, ge=1, le=1024, description="Pictures decoded ahead of inference, for each camera.")
+    image_fps: float = Field(
+        10.0, gt=0.0, le=1000.0, description="Frame rate of a folder of images, which does not say so itself, 1/s."
+    )
+    clock: Literal["auto", "zero", "metadata"] = Field(
+        "auto",
+        description="When recordings start: zero is all together at 0; metadata is the wall-clock time in their camera "
+        "list, names or metadata (seconds since 1970, UTC); auto is metadata where it is plausible for all, else zero.",
+    )
+    name_pattern: str = Field(
+        "",
+        description="How a start time is written in file names, in strftime codes such as cam_%Y%m%d-%H%M%S; empty is "
+        "the usual ways, such as 2024-05-01_13-00-00.",
+    )
+    stream_timeout_s: float = Field(
+        10.0, ge=1.0, le=120.0, description="Longest wait for a picture of a stream before connecting again, seconds."
+    )
+    reconnect_s: float = Field(
+        300.0,
+        ge=0.0,
+        le=1e9,
+        description="How long a lost stream or camera is tried again before it is given up, seconds.",
+    )
+    camera_motion: Literal["auto", "always", "none"] = Field(
+        "auto",
+        description="Compensation of camera motion: auto is gmc.txt where there is one, else optical flow that switches "
+        "itself off for static cameras; always keeps the flow on; none is for cameras that are known to stand still.",
+    )
 
 
 class DetectSettings(Section):
@@ -94,9 +121,31 @@ class TrackSettings(Section):
     )
 
 
-
 class GallerySettings(Section):
     """How people are recognised across cameras and absences while frames arrive."""
+
+    min_age_s: float = Field(1.0, ge=0.0, le=60.0, description="A track gets no person before it is this old, seconds.")
+    max_wait_s: float = Field(
+        4.0, ge=0.0, le=600.0, description="After so long, undecided tracks are new people, seconds."
+    )
+    min_embeddings: int = Field(3, ge=1, le=100, description="Pictures of a track that are needed for a decision.")
+    min_probability: float = Field(
+        0.5, gt=0.0, lt=1.0, description="A track is a known person from this probability on."
+    )
+    min_margin: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Lead in probability that the best person needs over the next best."
+    )
+    new_below: float = Field(
+        0.2,
+        ge=0.0,
+        lt=1.0,
+        description="A track that is no known person with this probability is a new person at once.",
+    )
+    memory_s: float = Field(3600.0, ge=1.0, description="Somebody who was not seen for longer is forgotten, seconds.")
+    max_people: int = Field(
+        1000, ge=1, le=100_000, description="People remembered at once; the longest unseen go first."
+    )
+    vectors_per_camera: int = Field(4, ge=1, le=64, description="Appearance vectors remembered of a person per camera.")
 
 
 class LinkSettings(Section):
@@ -116,6 +165,7 @@ class RunSettings(Section):
 
     part_s: float = Field(30.0, ge=1.0, le=3600.0, description="Footage in one crash-safe part of the run, seconds.")
     crops_per_tracklet: int = Field(8, ge=0, le=64, description="Pictures kept of each tracklet, the best ones.")
+    crop_jpeg_quality: int = Field(92, ge=50, le=100, description="JPEG quality of the kept pictures.")
     save_video: bool = Field(False, description="Write annotated video of each camera, and of all side by side.")
     video_height_px: int = Field(720, ge=120, le=2160, description="Height of the video that shows all cameras.")
 
