@@ -1,0 +1,61 @@
+"""The tracks of one camera as arrays: row i of every array is the same track."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.frames import NO_ID
+from app.track.appearance import AppearanceBank
+from app.track.kalman import BoxMotion, concatenate
+
+_COLUMNS = ("ids", "hits", "start_times", "seen_times", "scores")
+
+
+class Tracks:
+    """T tracks: what is known of where they are, what they look like and how long they have been seen.
+
+    ids: (T,) int64, `NO_ID` until confirmed.
+    hits: (T,) int64, boxes matched so far.
+    start_times, seen_times: (T,) float64, seconds, of the first and the last matched box.
+    scores: (T,) float64, confidence of the last matched box.
+    motion: their Kalman states, as of the last prediction or correction.
+    looks: their appearance.
+    """
+
+    def __init__(self, motion: BoxMotion, dimension: int, bank_size: int) -> None:
+        """Start with no track; `motion` is an empty state."""
+        self.ids = np.zeros(0, np.int64)
+        self.hits = np.zeros(0, np.int64)
+        self.start_times = np.zeros(0)
+        self.seen_times = np.zeros(0)
+        self.scores = np.zeros(0)
+        self.motion = motion
+        self.looks = AppearanceBank(dimension, bank_size)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def confirmed(self) -> NDArray[np.bool_]:
+        return self.ids != NO_ID
+
+    def keep(self, rows: NDArray[Any]) -> None:
+        """Forget all tracks but `rows`, an index array or a boolean mask."""
+        for name in _COLUMNS:
+            setattr(self, name, getattr(self, name)[rows])
+        self.motion = self.motion[rows]
+        self.looks.keep(rows)
+
+    def append(self, motion: BoxMotion, scores: NDArray[np.floating[Any]], time: float) -> None:
+        """Add unconfirmed tracks first seen at `time`."""
+        count = len(motion)
+        self.ids = np.concatenate([self.ids, np.full(count, NO_ID, np.int64)])
+        self.hits = np.concatenate([self.hits, np.ones(count, np.int64)])
+        self.start_times = np.concatenate([self.start_times, np.full(count, time)])
+        self.seen_times = np.concatenate([self.seen_times, np.full(count, time)])
+        self.scores = np.concatenate([self.scores, scores])
+        self.motion = concatenate([self.motion, motion])
+        self.looks.extend(count)
