@@ -170,6 +170,43 @@ class RunSettings(Section):
     video_height_px: int = Field(720, ge=120, le=2160, description="Height of the video that shows all cameras.")
 
 
+class SimulateSettings(Section):
+    """Scenes that the program renders itself, with exact truth."""
+
+    cameras: int = Field(2, ge=1, le=64, description="Number of cameras.")
+    people: int = Field(6, ge=0, le=500, description="Number of people in the scene; they leave and come back.")
+    seconds: float = Field(20.0, gt=0.0, le=1e7, description="Length of each recording.")
+    seed: int = Field(0, ge=0, description="Seed of the scene: plan, cameras, people and what they do.")
+    fps: float = Field(25.0, gt=0.0, le=120.0, description="Pictures per second of the first camera.")
+    width_px: int = Field(640, ge=64, le=3840, multiple_of=2, description="Width of the first camera's picture.")
+    height_px: int = Field(360, ge=64, le=2160, multiple_of=2, description="Height of the first camera's picture.")
+    overlap: bool = Field(False, description="All cameras see the same square; otherwise each sees a place of its own.")
+    mixed: bool = Field(
+        False, description="Every second camera has 0.8 times the pictures per second and 0.8 times the size."
+    )
+    uniforms: bool = Field(False, description="Everybody wears the same clothes.")
+    gap_m: float = Field(5.0, ge=1.0, le=500.0, description="Unseen way from one camera's view to the next, metres.")
+    mean_away_s: float = Field(8.0, ge=0.5, le=1e5, description="How long people stay away before they come back.")
+    mean_stop_s: float = Field(3.0, ge=0.1, le=1e4, description="How long people stand at a place where they stop.")
+    clock_offset_s: float = Field(
+        0.0, ge=0.0, le=3600.0, description="The clocks of all cameras but the first are wrong by up to so much."
+    )
+    start_spread_s: float = Field(
+        0.0, ge=0.0, le=600.0, description="All cameras but the first start recording up to so much later."
+    )
+    colour_shift: float = Field(
+        1.0, ge=0.0, le=3.0, description="How much exposure, white balance and contrast differ between cameras."
+    )
+    noise_level: float = Field(2.5, ge=0.0, le=50.0, description="Noise of the sensor, grey levels of 255.")
+    video_crf: int = Field(23, ge=0, le=51, description="H.264 rate factor: larger is smaller and worse.")
+    false_alarms_per_frame: float = Field(
+        0.05, ge=0.0, le=20.0, description="Boxes around nothing in the made-up detections, on average."
+    )
+    box_jitter: float = Field(
+        0.025, ge=0.0, le=0.5, description="Error of the made-up detections as a share of the box's size."
+    )
+
+
 class Settings(Section):
     """The whole tree, one section for each part of the program."""
 
@@ -180,6 +217,7 @@ class Settings(Section):
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     link: LinkSettings = Field(default_factory=LinkSettings)
     run: RunSettings = Field(default_factory=RunSettings)
+    simulate: SimulateSettings = Field(default_factory=SimulateSettings)
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 
 
