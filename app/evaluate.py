@@ -11,19 +11,20 @@ which is what the best possible linker would get.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Group
 from rich.table import Table
 from trackeval.metrics import CLEAR, HOTA, Identity
 
 from app.alignment import Alignment, Step, align, groups
 from app.errors import InputError
 from app.frames import NO_ID
-from app.trajectories import Trajectories
+from app.trajectories import Trajectories, load_truth, run_times, run_trajectories
 
 GAPS_S = (1, 3, 5, 10, 30)
 """Times out of sight for which recovery is reported."""
@@ -37,8 +38,6 @@ ACROSS_SCORES = ("IDF1", "IDP", "IDR", "HOTA", "AssA", "people", "ids")
 
 Scores = dict[str, Any]
 Metrics = dict[str, dict[str, Any]]
-
-logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -71,6 +70,18 @@ def evaluate(
         "gap_recovery": {str(gap): recovered.get(gap) for gap in GAPS_S},
         "gaps": {str(gap): counts.get(gap, 0) for gap in GAPS_S},
     }
+
+
+def evaluate_run(folder: Path, truth: Path) -> Scores:
+    """Score the run in `folder` against the truth files in `truth` (see `load_truth`), as `evaluate` does.
+
+    Raises InputError when the folder holds no run, or a camera has no usable truth.
+    """
+    from app.runs import Run
+
+    run = Run.open(folder)
+    true_rows = load_truth(truth, [camera.name for camera in run.cameras])
+    return evaluate(true_rows, run_trajectories(run), run_times(run, true_rows))
 
 
 def combine_cameras(truth: Mapping[str, Trajectories], result: Mapping[str, Trajectories]) -> Scores:
@@ -230,8 +241,8 @@ def _commonest(ids: NDArray[np.int64]) -> int:
     return int(names[np.argmax(counts)]) if len(names) else NO_ID
 
 
-def scores_table(scores: Scores) -> list[Table]:
-    """Return the scores as tables for the terminal: within cameras, across cameras, and after absences."""
+def scores_table(scores: Scores) -> Group:
+    """Return three tables for the terminal: scores within cameras, across cameras, and after absences."""
     within = Table(title="Within each camera (%)")
     within.add_column("camera")
     for column in CAMERA_SCORES:
@@ -259,7 +270,7 @@ def scores_table(scores: Scores) -> list[Table]:
         recovery.add_column(f"{gap} s", justify="right")
     recovery.add_row("id recovered", *(_cell(value) for value in scores["gap_recovery"].values()))
     recovery.add_row("absences", *(_cell(value) for value in scores["gaps"].values()))
-    return [within, across, recovery]
+    return Group(within, across, recovery)
 
 
 def _cell(value: float | int | None) -> str:

@@ -9,10 +9,11 @@ for, and a box on them is neither right nor wrong.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.frames import NO_ID
 from app.motchallenge import MotRows, read_rows
+
+if TYPE_CHECKING:
+    from app.runs import Run
 
 PEDESTRIAN = 1
 NEUTRAL_CLASSES = (2, 7, 8, 12)
@@ -156,6 +160,32 @@ def load_truth(truth: Path, cameras: Sequence[str]) -> dict[str, Trajectories]:
     return {camera: read_truth(path) for camera, path in found.items()}
 
 
+def run_trajectories(run: Run) -> dict[str, Trajectories]:
+    """Return the tracked boxes of every camera of a run, with the people they belong to now."""
+    identities = run.identities()
+    result = {}
+    for camera in run.cameras:
+        rows = run.observations(camera.name)
+        people = identities.person_of(camera.name, rows.track_ids, rows.times)
+        result[camera.name] = Trajectories.of_result(rows.frames + 1, people, rows.boxes, rows.track_ids)
+    return result
+
+
+def run_times(run: Run, truth: Mapping[str, Trajectories]) -> dict[str, NDArray[np.float64]]:
+    """Return the seconds of frames 1 … last of each camera of a run, reaching to the end of its truth."""
+    times = {}
+    for camera in run.cameras:
+        indices, known = run.frames(camera.name)
+        last = int(truth[camera.name].frames.max(initial=1))
+        if len(indices) and last > indices[-1] + 1:
+            logger.warning(
+                "camera %s: the truth has %d frames, the run %d; the rest counts as missed",
+                camera.name, last, int(indices[-1]) + 1,
+            )  # fmt: skip
+        times[camera.name] = frame_times(indices, known, last, camera.fps)
+    return times
+
+
 def check_unique(frames: NDArray[np.int64], ids: NDArray[np.int64], where: str) -> None:
     """Raise InputError if an id other than `NO_ID` appears twice in one frame; `where` names the place."""
     known = ids != NO_ID
@@ -165,14 +195,14 @@ def check_unique(frames: NDArray[np.int64], ids: NDArray[np.int64], where: str) 
         raise InputError(f"{where}: id {person} is twice in frame {frame}; one person has one box in a frame")
 
 
-def frame_times(indices: NDArray[np.int64], times: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def frame_times(indices: NDArray[np.int64], times: NDArray[np.float64], count: int, fps: float) -> NDArray[np.float64]:
     """Return (count,) seconds of frames 1 … count, from (K,) known frame indices (from 0) and their (K,) times.
 
-    Frames in between are interpolated; those outside go on at the mean rate. Raises ValueError without two of them.
+    Frames in between are interpolated; those outside go on at the mean rate, or at `fps` if fewer than two are known.
     """
-    if len(indices) < 2:
-        raise ValueError("at least two frames with known times are needed")
     wanted = np.arange(count, dtype=np.float64)
+    if len(indices) < 2:
+        return wanted / fps
     step = (times[-1] - times[0]) / (indices[-1] - indices[0])
     before, after = wanted - indices[0], wanted - indices[-1]
     inside = np.interp(wanted, indices, times)

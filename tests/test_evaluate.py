@@ -242,13 +242,14 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
 
 
 def test_times_of_frames_without_a_time() -> None:
-    known = frame_times(np.array([1, 2, 4]), np.array([10.0, 10.5, 11.5]), 7)
+    known = frame_times(np.array([1, 2, 4]), np.array([10.0, 10.5, 11.5]), 7, fps=2.0)
     np.testing.assert_allclose(known, [9.5, 10.0, 10.5, 11.0, 11.5, 12.0, 12.5])
+    np.testing.assert_allclose(frame_times(np.zeros(0, np.int64), np.zeros(0), 3, fps=4.0), [0.0, 0.25, 0.5])
 
 
 def test_table_shows_every_camera() -> None:
     truth = {name: rows(*walk(1, range(1, 4))) for name in ("north", "south")}
-    within, across, recovery = scores_table(evaluate(truth, truth))
+    within, across, recovery = scores_table(evaluate(truth, truth)).renderables
     assert list(within.columns[0].cells) == ["north", "south", "all, ids apart"]
     assert list(across.columns[1].cells) == ["100.00", "50.00", "100.00"]
     assert list(recovery.columns[1].cells) == ["–", "0"]
