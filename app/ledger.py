@@ -1,0 +1,453 @@
+"""The ledger: every decision about who is who, in the order it was made, with who made it and why.
+
+An append-only SQLite file (write-ahead log), so that several processes can read and write it at once. Who is who now is
+the replay of its events; `app.identities` says what each kind of event means. The one thing ever changed in a written
+event is its free text and evidence, when the person whom it is about is erased.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from app.errors import InputError
+from app.frames import NO_ID
+from app.identities import (
+    MACHINE,
+    Event,
+    Identities,
+    Key,
+    TrackState,
+    fold_people,
+    fold_tracklet,
+    segments_to_json,
+)
+
+if TYPE_CHECKING:
+    from app.track.gallery import LinkDecision
+
+GALLERY = f"{MACHINE}gallery"
+LINKER = f"{MACHINE}linker"
+
+_LONGEST_TEXT = 200
+_COLUMNS = ("id", "time", *(f.name for f in fields(Event) if f.name not in ("id", "time")))
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"
+_INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, actor TEXT NOT NULL, camera TEXT NOT NULL,
+    track_id INTEGER NOT NULL, person INTEGER NOT NULL, other_camera TEXT NOT NULL, other_track_id INTEGER NOT NULL,
+    other_person INTEGER NOT NULL, at_s REAL NOT NULL, target INTEGER NOT NULL, text TEXT NOT NULL,
+    evidence TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS events_of_tracklet ON events (camera, track_id);
+CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_do_not_change BEFORE UPDATE OF
+    id, time, kind, actor, camera, track_id, person, other_camera, other_track_id, other_person, at_s, target ON events
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+class Ledger:
+    """The identity events of one run. May be used from several threads; other processes may use the same file.
+
+    Opening it makes the file if there is none. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mutex = threading.RLock()
+        self._connection = _connect(path)
+        self._last_id = 0
+        self._undos: list[tuple[int, int]] = []
+        self._undone: set[int] = set()
+        self._simple: dict[str, dict[int, int]] = {}
+        self._states: dict[Key, TrackState] = {}
+        self._about_people: list[Event] = []
+        self._next_person_id = 1
+        self._cached: Identities | None = None
+        self._person_ids: dict[int, int] = {}
+        self._first_new_person_id = self.replay().next_person_id
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._mutex:
+            self._connection.close()
+
+    # Reading
+
+    def replay(self) -> Identities:
+        """Return who is who by all events up to now, of every process; only events new since the last call are read."""
+        with self._mutex:
+            self._refresh()
+            if self._cached is None:
+                people = fold_people(event for event in self._about_people if event.id not in self._undone)
+                self._cached = Identities(self._simple, self._states, people, self._next_person_id)
+            return self._cached
+
+    def events(
+        self, camera: str | None = None, track_id: int | None = None, person: int | None = None, after: int = 0
+    ) -> Iterator[Event]:
+        """Yield the events that name a tracklet or a person (all without arguments) and came after event `after`.
+
+        Events that were undone are among them: see `undone`. Merges are not followed.
+        """
+        conditions = ["id > ?"]
+        values: list[int | str] = [after]
+        if camera is not None:
+            conditions.append("(camera = ? OR other_camera = ?)")
+            values += [camera, camera]
+        if track_id is not None:
+            conditions.append("(track_id = ? OR other_track_id = ?)")
+            values += [track_id, track_id]
+        if person is not None:
+            conditions.append("(person = ? OR other_person = ?)")
+            values += [person, person]
+        with self._mutex:
+            rows = self._connection.execute(
+                f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY id", values
+            ).fetchall()
+        yield from map(_event, rows)
+
+    def undone(self) -> frozenset[int]:
+        """Return the ids of the events that are not in force."""
+        with self._mutex:
+            self._refresh()
+            return frozenset(self._undone)
+
+    def last_track_ids(self) -> dict[str, int]:
+        """Return for each camera the highest track id that any event names."""
+        query = """SELECT camera, max(track_id) FROM events WHERE track_id >= 0 GROUP BY camera"""
+        with self._mutex:
+            return dict(self._connection.execute(query).fetchall())
+
+    # Writing
+
+    def append(self, events: Sequence[Event]) -> range:
+        """Append events as one step and return their ids. Either all are written or none.
+
+        Raises InputError for an event that makes no sense: an undo of something that is not in force, a merge with an
+        erased person, a name that is too long…
+        """
+        with self._writing():
+            return self._append(events)
+
+    def assign(
+        self, camera: str, track_id: int, person: int, actor: str, evidence: Mapping[str, Any] | None = None
+    ) -> int:
+        """Give a whole tracklet to a person and return the id of the event."""
+        return self.append([Event("assign", actor, camera, track_id, person, evidence=evidence or {})])[0]
+
+    def merge(self, person: int, into: int, actor: str, evidence: Mapping[str, Any] | None = None) -> int:
+        """Say that `person` is the person `into`, whose id and name stay."""
+        return self.append([Event("merge", actor, person=person, other_person=into, evidence=evidence or {})])[0]
+
+    def split(self, camera: str, track_id: int, at_s: float, actor: str) -> tuple[int, int]:
+        """Give the rows from `at_s` on (`WHOLE`: all rows) to a new person; return (event id, new person id)."""
+        with self._writing():
+            person = self.replay().next_person_id
+            return self._append([Event("split", actor, camera, track_id, person, at_s=at_s)])[0], person
+
+    def confirm(self, first: Key, second: Key, actor: str) -> int:
+        """Say that two tracklets show the same person. Changes no identity: merge them as well if they differ."""
+        return self.append([Event("confirm", actor, *first, other_camera=second[0], other_track_id=second[1])])[0]
+
+    def reject(self, first: Key, second: Key, actor: str) -> int:
+        """Say that two tracklets show different people. Changes no identity: split one off as well."""
+        return self.append([Event("reject", actor, *first, other_camera=second[0], other_track_id=second[1])])[0]
+
+    def name(self, person: int, text: str, actor: str) -> int:
+        """Name a person; an empty text takes the name away."""
+        return self.append([Event("name", actor, person=person, text=text.strip())])[0]
+
+    def undo(self, event: int, actor: str) -> int:
+        """Take back an event, or, if it is an undo, what it took back. Everything is then as if it had not been."""
+        return self.append([Event("undo", actor, target=event)])[0]
+
+    def append_decisions(self, decisions: Iterable[LinkDecision]) -> range:
+        """Append the assignments that the online gallery made.
+
+        The gallery counts its new people itself. If somebody else used the same number in the meantime (a human split a
+        person off while the run goes on), the gallery's person is stored under a number of its own, here and later.
+        """
+        with self._writing():
+            self._refresh()
+            events = []
+            for decision in decisions:
+                person = self._stored_person(decision.person_id)
+                evidence = {
+                    "time_s": decision.time,
+                    "p_same": decision.p_same,
+                    "runner_up": decision.runner_up,
+                    "gates": decision.gates,
+                }
+                events.append(Event("assign", GALLERY, decision.camera, decision.track_id, person, evidence=evidence))
+            return self._append(events)
+
+    def erase(self, person: int, actor: str) -> Event:
+        """Replace a person by a tombstone: ids and times of what was theirs, no name and no evidence.
+
+        Raises InputError if there is no such person. `app.erase` removes the rows, vectors and pictures.
+        """
+        with self._writing():
+            identities = self.replay()
+            root = identities.resolve(person)
+            segments = identities.tracklets_of(root)
+            if not segments:
+                raise InputError(f"there is no person {person} in {self.path}")
+            people = [person for person in range(1, self._next_person_id) if identities.resolve(person) == root]
+            marks = ", ".join(map(str, people))
+            self._connection.execute(
+                f"UPDATE events SET text = '', evidence = '{{}}' WHERE person IN ({marks}) OR other_person IN ({marks})"
+            )
+            self._connection.executemany(
+                "UPDATE events SET text = '', evidence = '{}' WHERE camera = ? AND track_id = ?",
+                [segment.key for segment in segments],
+            )
+            tombstone = {"people": people, "segments": segments_to_json(segments)}
+            number = self._append([Event("erase", actor, person=root, evidence=tombstone)])[0]
+            self._forget()
+        with self._mutex:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return next(self.events(after=number - 1))
+
+    # Inside
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the write lock of the file; commit at the end, or take everything back after an exception."""
+        with self._mutex:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                self._forget()
+                raise
+
+    def _append(self, events: Sequence[Event]) -> range:
+        self._refresh()
+        self._check(events)
+        now = time.time()
+        first = self._last_id + 1
+        self._connection.executemany(
+            _INSERT,
+            (
+                (
+                    number,
+                    now,
+                    event.kind,
+                    event.actor,
+                    event.camera,
+                    event.track_id,
+                    event.person,
+                    event.other_camera,
+                    event.other_track_id,
+                    event.other_person,
+                    event.at_s,
+                    event.target,
+                    event.text,
+                    json.dumps(event.evidence) if event.evidence else "{}",
+                )
+                for number, event in enumerate(events, first)
+            ),
+        )
+        return range(first, first + len(events))
+
+    def _check(self, events: Sequence[Event]) -> None:
+        """Raise InputError for the first event that makes no sense in the present state."""
+        undone_now: set[int] = set()
+        for event in events:
+            problem = _problem(event)
+            if not problem and event.kind in ("merge", "name"):
+                identities = self.replay()
+                if any(
+                    person != NO_ID and identities.resolve(person) == NO_ID
+                    for person in (event.person, event.other_person)
+                ):
+                    problem = "that person was erased"
+            if not problem and event.kind == "undo":
+                row = self._connection.execute("SELECT kind FROM events WHERE id = ?", (event.target,)).fetchone()
+                if row is None:
+                    problem = f"there is no event {event.target}"
+                elif row[0] == "erase":
+                    problem = "an erasure cannot be undone"
+                elif event.target in self._undone | undone_now:
+                    problem = f"event {event.target} is undone already"
+                undone_now.add(event.target)
+            if problem:
+                raise InputError(f"cannot {event.kind}: {problem}")
+
+    def _stored_person(self, gallery_id: int) -> int:
+        """Return the number under which a person of the gallery is stored, and remember it."""
+        if gallery_id < self._first_new_person_id:
+            return gallery_id
+        if gallery_id not in self._person_ids:
+            stored = set(self._person_ids.values())
+            used = "SELECT 1 FROM events WHERE person = ? LIMIT 1"
+            if gallery_id in stored or self._connection.execute(used, (gallery_id,)).fetchone():
+                self._person_ids[gallery_id] = max(self._next_person_id, *(number + 1 for number in stored | {0}))
+            else:
+                self._person_ids[gallery_id] = gallery_id
+        return self._person_ids[gallery_id]
+
+    def _forget(self) -> None:
+        """Drop everything that was read, so that the next refresh starts anew."""
+        self._last_id, self._next_person_id, self._cached = 0, 1, None
+        for store in (self._undos, self._undone, self._simple, self._states, self._about_people):
+            store.clear()
+
+    def _refresh(self) -> None:
+        """Read the events that were appended since the last time.
+
+        Nearly all events are assignments by machines, and the last one of a tracklet wins: those are read in bulk.
+        Tracklets that a human changed, or that were split, are replayed one by one, and again after any change.
+        """
+        last = self._last_id
+        query = self._connection.execute
+        newest, person, other = query(
+            "SELECT max(id), max(person), max(other_person) FROM events WHERE id > ?", (last,)
+        ).fetchone()
+        if newest is None:
+            return
+        bounds = (last, newest)
+        dirty: set[Key] = set()
+        self._undos += query("SELECT id, target FROM events WHERE id > ? AND id <= ? AND kind = 'undo'", bounds)
+        undone = _undone(self._undos)
+        for number in sorted(undone ^ self._undone):
+            row = query("SELECT kind, camera, track_id FROM events WHERE id = ? AND id <= ?", (number, last)).fetchone()
+            if row is not None and row[0] in ("assign", "split"):
+                dirty.add((row[1], row[2]))
+        self._undone = undone
+        machine = f"substr(actor, 1, {len(MACHINE)}) = '{MACHINE}'"
+        dirty.update(
+            query(
+                "SELECT camera, track_id FROM events WHERE id > ? AND id <= ? AND "
+                f"(kind = 'split' OR (kind = 'assign' AND NOT {machine}))",
+                bounds,
+            )
+        )
+        for number, camera, track_id, who in query(
+            "SELECT id, camera, track_id, person FROM events WHERE id > ? AND id <= ? AND "
+            f"kind = 'assign' AND {machine} ORDER BY id",
+            bounds,
+        ):
+            if number not in undone:
+                self._simple.setdefault(camera, {})[track_id] = who
+        dirty.update(key for key in self._states if key[1] in self._simple.get(key[0], {}))
+        for key in dirty:
+            self._replay_tracklet(key)
+        self._about_people += map(
+            _event,
+            query(
+                f"{_SELECT} WHERE id > ? AND id <= ? AND kind IN ('merge', 'name', 'confirm', 'reject', 'erase') "
+                "ORDER BY id",
+                bounds,
+            ),
+        )
+        self._last_id = newest
+        self._next_person_id = max(self._next_person_id, person + 1, other + 1)
+        self._cached = None
+
+    def _replay_tracklet(self, key: Key) -> None:
+        """Replay the events of one tracklet and file the outcome where it belongs."""
+        rows = self._connection.execute(
+            f"{_SELECT} WHERE camera = ? AND track_id = ? AND kind IN ('assign', 'split') ORDER BY id", key
+        ).fetchall()
+        events = [event for event in map(_event, rows) if event.id not in self._undone]
+        state = fold_tracklet(events)
+        self._states.pop(key, None)
+        of_camera = self._simple.setdefault(key[0], {})
+        of_camera.pop(key[1], None)
+        if state.touched or len(state.starts) > 1:
+            self._states[key] = state
+        elif events:
+            of_camera[key[1]] = state.persons[0]
+
+
+def _undone(undos: Sequence[tuple[int, int]]) -> set[int]:
+    """Return the events not in force. An undo comes after its target, so the last one is in force for certain."""
+    undone: set[int] = set()
+    for number, target in reversed(undos):
+        if number not in undone:
+            undone.add(target)
+    return undone
+
+
+def _problem(event: Event) -> str:
+    """Return what is wrong with an event whatever the state, or an empty text."""
+    if not event.actor:
+        return "nobody is named as its actor"
+    if event.kind in ("assign", "split", "confirm", "reject") and (not event.camera or event.track_id < 0):
+        return f"({event.camera!r}, {event.track_id}) is no tracklet"
+    if event.kind in ("confirm", "reject") and (not event.other_camera or event.other_track_id < 0):
+        return f"({event.other_camera!r}, {event.other_track_id}) is no tracklet"
+    if event.kind in ("confirm", "reject") and event.pair[0] == event.pair[1]:
+        return "a pair is two different tracklets"
+    if event.kind != "assign" and event.kind in ("merge", "split", "name", "erase") and event.person < 1:
+        return f"{event.person} is no person; people count from 1"
+    if event.kind == "assign" and event.person < 1 and event.person != NO_ID:
+        return f"{event.person} is no person; people count from 1"
+    if event.kind == "merge" and (event.other_person < 1 or event.other_person == event.person):
+        return f"person {event.person} cannot be merged into {event.other_person}"
+    if math.isnan(event.at_s) or event.at_s == math.inf:
+        return f"{event.at_s} s is no time to split at"
+    if len(event.text) > _LONGEST_TEXT or any(ord(sign) < 32 for sign in event.text):
+        return f"a name has at most {_LONGEST_TEXT} characters and is one line"
+    return ""
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    number, when, *values, evidence = row
+    values += [json.loads(evidence), number, when]
+    return Event(*values)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file, and make it if there is none. Raises InputError if it is no ledger."""
+    writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+    name = f"file:{quote(path.absolute().as_posix())}" + ("" if writable else "?immutable=1")
+    try:
+        connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0)
+        if writable:
+            _set_up(connection)
+        connection.execute("SELECT 1 FROM events LIMIT 1")
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot open this ledger ({error})") from error
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA busy_timeout = 30000")
+    for attempt in range(100):  # the change to the write-ahead log does not wait for another process by itself
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            if attempt == 99:
+                raise
+            time.sleep(0.02)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA secure_delete = ON")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")

@@ -1,0 +1,490 @@
+"""Writing a run folder, so that a kill at any instant leaves a run that can be read and resumed.
+
+Rows are collected in memory and committed in parts. A commit writes the new Parquet files under temporary names, syncs
+and renames them, and then replaces the manifest in one step: before that step the files do not count, after it they all
+do, for all cameras together. What the manifest does not list is deleted when the run is resumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.config import Settings
+from app.errors import InputError, RunError
+from app.frames import NO_ID, FrameResult
+from app.privacy import redact
+from app.runs import (
+    FORMAT_VERSION,
+    FRAME_SCHEMA,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    OBSERVATION_SCHEMA,
+    RUN_FILE,
+    TRACKLET_SCHEMA,
+    CameraRecord,
+    InputRecord,
+    Kind,
+    Manifest,
+    PartFile,
+    Run,
+)
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from app.sources import SourceInfo
+    from app.track.tracklets import TrackletDraft
+
+State = Literal["finished", "failed", "cancelled"]
+KINDS: tuple[Kind, ...] = ("observations", "frames", "tracklets")
+
+
+class RunWriter:
+    """Writes one run; a sink of the pipeline. Use it as a context manager, so that its lock is released.
+
+    next_frame_index, next_track_id: for each camera the first numbers that are not in use yet.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Settings, header: dict[str, Any], manifest: Manifest, lock: IO[bytes]
+    ) -> None:
+        self.folder = folder
+        self._settings = settings.run
+        self._header = header
+        self._manifest = manifest
+        self._lock = lock
+        self.next_frame_index = dict(manifest.next_frame_index)
+        self.next_track_id = dict(manifest.next_track_id)
+        self._results: dict[str, list[FrameRows]] = {camera: [] for camera in self.next_frame_index}
+        self._drafts: list[tuple[TrackletDraft, bool]] = []
+        self._open_crops: dict[tuple[str, int], frozenset[str]] = {}
+        self._unsynced: list[Path] = []
+
+    @classmethod
+    def create(
+        cls, folder: Path, settings: Settings, cameras: Sequence[SourceInfo], provenance: Mapping[str, Any]
+    ) -> RunWriter:
+        """Begin a run in `folder`, which is made if it does not exist.
+
+        provenance: JSON values. `weights`, compared when the run is resumed, names each weight file and its sha256
+        (`file_sha256`); everything else is only kept for the reader.
+        Raises InputError if the folder already holds a run or a camera's name cannot be the name of a folder.
+        """
+        if (folder / RUN_FILE).exists():
+            raise InputError(f"{folder} already holds a run; give another --output, or --resume to go on with it")
+        names = [camera.camera for camera in cameras]
+        for name in names:
+            _check_name(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_run(folder)
+        now = _now()
+        header = {
+            "format": FORMAT_VERSION,
+            "state": "running",
+            "times": {"created": now, "finished": None},
+            "sessions": [{"started": now, "versions": versions()}],
+            "settings": _redacted(settings.model_dump(mode="json")),
+            "provenance": _redacted(dict(provenance)),
+            "cameras": [asdict(record) for record in camera_records(cameras)],
+            "summary": {},
+        }
+        manifest = Manifest(0, dict.fromkeys(names, 0), dict.fromkeys(names, 1), ())
+        write_atomically(folder / MANIFEST_FILE, manifest.to_json().encode())
+        writer = cls(folder, settings, header, manifest, lock)
+        writer._write_header()
+        return writer
+
+    @classmethod
+    def resume(
+        cls, folder: Path, settings: Settings, cameras: Sequence[SourceInfo], provenance: Mapping[str, Any]
+    ) -> RunWriter:
+        """Go on with an unfinished run from its last committed part.
+
+        Raises InputError that names every setting, weight file and input that differs from the recorded ones, or if
+        the run is finished; RunError if another process is writing to it.
+        """
+        run = Run.open(folder)
+        lock = lock_run(folder)
+        run = Run.open(folder)  # again, now that nobody else can change it
+        try:
+            if run.header["state"] == "finished":
+                raise InputError(f"{folder}: this run is finished; give another --output")
+            differences = [
+                *_differences("setting ", run.header["settings"], _redacted(settings.model_dump(mode="json"))),
+                *_differences(
+                    "weights ", run.header["provenance"].get("weights"), _redacted(provenance.get("weights"))
+                ),
+                *_camera_differences(run.cameras, camera_records(cameras)),
+            ]
+            if differences:
+                listed = "\n  ".join(differences)
+                raise InputError(f"{folder}: cannot resume, because these differ from the recorded ones:\n  {listed}")
+            delete_unlisted(run)
+            with run.ledger() as ledger:
+                used = ledger.last_track_ids()
+        except BaseException:
+            lock.close()
+            raise
+        free = {camera: max(first, used.get(camera, 0) + 1) for camera, first in run.manifest.next_track_id.items()}
+        header = {**run.header, "state": "running"}
+        header["sessions"] = [*header["sessions"], {"started": _now(), "versions": versions()}]
+        writer = cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
+        writer._write_header()
+        return writer
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def part_is_due(self) -> bool:
+        """Whether the rows since the last commit span `run.part_s` seconds of footage: time to call `commit`."""
+        return any(rows and rows[-1].time - rows[0].time >= self._settings.part_s for rows in self._results.values())
+
+    def write(self, result: FrameResult) -> None:
+        """Take the tracked rows of a frame (track id not `NO_ID`), and that the frame was processed.
+
+        Raises ValueError for a frame that was already written: its rows would be doubled.
+        """
+        frame = result.frame
+        if frame.index < self.next_frame_index[frame.camera]:
+            raise ValueError(f"camera {frame.camera}: frame {frame.index} is already in the run")
+        rows = np.flatnonzero(result.track_ids != NO_ID)
+        track_ids = result.track_ids[rows]
+        detections = result.detections[rows]
+        self._results[frame.camera].append(
+            FrameRows(frame.index, frame.time, track_ids, detections.boxes, detections.scores)
+        )
+        self.next_frame_index[frame.camera] = frame.index + 1
+        if len(rows):
+            self.next_track_id[frame.camera] = max(self.next_track_id[frame.camera], int(track_ids.max()) + 1)
+
+    def add_tracklets(self, drafts: Iterable[TrackletDraft]) -> None:
+        """Take tracklets that ended, and write their crops."""
+        for draft in drafts:
+            self._add(draft, is_open=False)
+
+    def commit(self, open_drafts: Iterable[TrackletDraft] = ()) -> None:
+        """Make everything taken so far durable, as one step for all cameras.
+
+        open_drafts: tracklets that still go on, as they are now; a later row of the same track supersedes them.
+        """
+        for draft in open_drafts:
+            self._add(draft, is_open=True)
+        files = self._write_parts()
+        for path in self._unsynced:
+            _sync(path)
+        for folder in {path.parent for path in self._unsynced} | {(self.folder / f.path).parent for f in files}:
+            _sync(folder)
+        self._unsynced.clear()
+        self._manifest = Manifest(
+            self._manifest.next_part + 1,
+            dict(self.next_frame_index),
+            dict(self.next_track_id),
+            (*self._manifest.files, *files),
+        )
+        write_atomically(self.folder / MANIFEST_FILE, self._manifest.to_json().encode())
+        self._drop_replaced_crops()
+        for rows in self._results.values():
+            rows.clear()
+        self._drafts.clear()
+
+    def finish(self, state: State, summary: Mapping[str, Any]) -> None:
+        """Commit what is left, record how the run ended and its JSON `summary`, and release the folder."""
+        if self._drafts or any(self._results.values()):
+            self.commit()
+        self._header["state"] = state
+        self._header["times"]["finished"] = _now()
+        self._header["summary"] = _redacted(dict(summary))
+        self._write_header()
+        self.close()
+
+    def close(self) -> None:
+        """Release the folder. Rows that were not committed are lost, as in a crash."""
+        self._lock.close()
+
+    def _write_header(self) -> None:
+        write_atomically(self.folder / RUN_FILE, (json.dumps(self._header, indent=1) + "\n").encode())
+
+    def _add(self, draft: TrackletDraft, is_open: bool) -> None:
+        tracklet = draft.tracklet
+        known = self._open_crops.get(tracklet.key, frozenset())
+        for reference, image in zip(tracklet.crops, draft.images, strict=bool(draft.images)):
+            path = self.folder / reference
+            if reference in known:
+                continue
+            done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._settings.crop_jpeg_quality])
+            if not done:
+                raise RunError(f"{path}: cannot encode a crop of {image.shape[1]}×{image.shape[0]} pixels")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data.tobytes())
+            self._unsynced.append(path)
+        self._drafts.append((draft, is_open))
+        camera, track_id = tracklet.key
+        self.next_track_id[camera] = max(self.next_track_id[camera], track_id + 1)
+
+    def _drop_replaced_crops(self) -> None:
+        """Delete crops of open tracklets that gave way to better ones, now that no listed row names them."""
+        for draft, is_open in self._drafts:
+            key, crops = draft.tracklet.key, frozenset(draft.tracklet.crops)
+            for reference in self._open_crops.pop(key, frozenset()) - crops:
+                (self.folder / reference).unlink(missing_ok=True)
+            if is_open:
+                self._open_crops[key] = crops
+
+    def _write_parts(self) -> list[PartFile]:
+        files = []
+        for camera, rows in self._results.items():
+            if rows:
+                files.append(self._write_part("frames", camera, frame_table(rows)))
+            if any(len(row.track_ids) for row in rows):
+                files.append(self._write_part("observations", camera, observation_table(camera, rows)))
+            drafts = [(draft, is_open) for draft, is_open in self._drafts if draft.tracklet.camera == camera]
+            if drafts:
+                files.append(self._write_part("tracklets", camera, tracklet_table(camera, drafts)))
+        return files
+
+    def _write_part(self, kind: Kind, camera: str, table: pa.Table) -> PartFile:
+        return write_part(self.folder, kind, camera, f"{self._manifest.next_part:06d}", table)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRows:
+    """The tracked rows of one frame: track_ids (N,) int64, boxes (N, 4) float32, scores (N,) float32."""
+
+    index: int
+    time: float
+    track_ids: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+def frame_table(rows: Sequence[FrameRows]) -> pa.Table:
+    return pa.table(
+        [[row.index for row in rows], np.array([row.time for row in rows], np.float64)], schema=FRAME_SCHEMA
+    )
+
+
+def observation_table(camera: str, rows: Sequence[FrameRows]) -> pa.Table:
+    counts = [len(row.track_ids) for row in rows]
+    boxes = np.concatenate([row.boxes for row in rows])
+    return pa.table(
+        [
+            _constant(camera, sum(counts)),
+            np.repeat(np.array([row.index for row in rows], np.int64), counts),
+            np.repeat(np.array([row.time for row in rows], np.float64), counts),
+            np.concatenate([row.track_ids for row in rows]),
+            *(np.ascontiguousarray(boxes[:, side]) for side in range(4)),
+            np.concatenate([row.scores for row in rows]),
+        ],
+        schema=OBSERVATION_SCHEMA,
+    )
+
+
+def tracklet_table(camera: str, drafts: Sequence[tuple[TrackletDraft, bool]]) -> pa.Table:
+    """One row for each (draft, whether it still goes on)."""
+    tracklets = [draft.tracklet for draft, _ in drafts]
+    columns = {
+        "camera": _constant(camera, len(drafts)),
+        "track_id": [tracklet.track_id for tracklet in tracklets],
+        "start_s": [tracklet.start_time for tracklet in tracklets],
+        "end_s": [tracklet.end_time for tracklet in tracklets],
+        "rows": [len(tracklet.times) for tracklet in tracklets],
+        "open": [is_open for _, is_open in drafts],
+        "crops": [list(tracklet.crops) for tracklet in tracklets],
+        "qualities": [tracklet.qualities for tracklet in tracklets],
+        "dimension": [tracklet.vectors.shape[1] for tracklet in tracklets],
+        "vectors": [tracklet.vectors.reshape(-1) for tracklet in tracklets],
+    }
+    return pa.table(columns, schema=TRACKLET_SCHEMA)
+
+
+def write_part(folder: Path, kind: Kind, camera: str, stem: str, table: pa.Table) -> PartFile:
+    """Write a Parquet file durably under its final name and return what the manifest says of it."""
+    path = folder / kind / camera / f"{stem}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    _sync(temporary)
+    temporary.replace(path)
+    starts, ends = ("start_s", "end_s") if kind == "tracklets" else ("time_s", "time_s")
+    start_s, end_s = float(table[starts].to_numpy().min()), float(table[ends].to_numpy().max())
+    return PartFile(kind, camera, path.relative_to(folder).as_posix(), table.num_rows, start_s, end_s)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one step that survives a loss of power: readers see the old content or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, or of a folder's files with their names. Raises InputError if it cannot be read."""
+    try:
+        if path.is_dir():
+            listed = sorted(file for file in path.rglob("*") if file.is_file())
+            digest = hashlib.sha256()
+            for file in listed:
+                digest.update(f"{file.relative_to(path).as_posix()}\0{file_sha256(file)}\n".encode())
+            return digest.hexdigest()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this file ({error.strerror})") from error
+
+
+def camera_records(cameras: Sequence[SourceInfo]) -> tuple[CameraRecord, ...]:
+    """Return what a run records of its sources; the input files are read once for their sha256."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return tuple(
+            CameraRecord(
+                camera.camera,
+                camera.width,
+                camera.height,
+                camera.fps,
+                camera.start_time,
+                redact(camera.origin),
+                tuple(pool.map(_input_record, camera.inputs)),
+                camera.has_pixels,
+            )
+            for camera in cameras
+        )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": sys.version.split()[0]}
+    for package in ("omnitrack", "torch", "ultralytics", "openvino", "numpy", "av"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def lock_run(folder: Path) -> IO[bytes]:
+    """Keep every other process from writing to a run until the returned file is closed.
+
+    Raises RunError if one is writing already. On Windows nothing is locked.
+    """
+    file = (folder / LOCK_FILE).open("ab")
+    if sys.platform != "win32":
+        for _ in range(20):  # a reader that asks for the state holds the lock for a moment
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                time.sleep(0.01)
+        file.close()
+        raise RunError(f"{folder}: another process is writing to this run; wait for it or stop it first")
+    return file
+
+
+def delete_unlisted(run: Run) -> None:
+    """Delete what a killed writer left behind: files of the run that its manifest does not list."""
+    listed = {run.folder / file.path for file in run.manifest.files}
+    crops = {run.crop_path(reference) for summary in run.tracklet_summaries() for reference in summary.crops}
+    for path in (path for kind in KINDS for path in (run.folder / kind).rglob("*")):
+        if path.is_file() and path not in listed:
+            path.unlink()
+    for path in (run.folder / "crops").rglob("*"):
+        if path.is_file() and path not in crops:
+            path.unlink()
+
+
+def _input_record(path: Path) -> InputRecord:
+    size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    return InputRecord(redact(str(path)), size, file_sha256(path))
+
+
+def _check_name(name: str) -> None:
+    if not name or name.startswith(".") or any(sign in '/\\:*?"<>|' or ord(sign) < 32 for sign in name):
+        raise InputError(f"camera name {name!r} cannot be the name of a folder; give another one with --names")
+
+
+def _differences(what: str, recorded: Any, given: Any) -> list[str]:
+    """Name each leaf in which two JSON values differ."""
+    if isinstance(recorded, dict) and isinstance(given, dict):
+        return [
+            line
+            for key in sorted(recorded.keys() | given.keys())
+            for line in _differences(f"{what}{key}.", recorded.get(key), given.get(key))
+        ]
+    if recorded == given:
+        return []
+    return [f"{what.rstrip('. ')}: recorded {json.dumps(recorded)}, now {json.dumps(given)}"]
+
+
+def _camera_differences(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[str]:
+    """Compare cameras by name; files may have moved, but their content must be the same."""
+    old, new = {camera.name: camera for camera in recorded}, {camera.name: camera for camera in given}
+    lines = [f"cameras: recorded {', '.join(old)}, now {', '.join(new)}"] if old.keys() != new.keys() else []
+    for name in old.keys() & new.keys():
+        if [record.sha256 for record in old[name].inputs] != [record.sha256 for record in new[name].inputs]:
+            files = ", ".join(record.path for record in new[name].inputs) or "none"
+            lines.append(f"input of camera {name}: the content of its files is not the recorded one ({files})")
+        elif (old[name].width, old[name].height, old[name].start_time) != (
+            new[name].width,
+            new[name].height,
+            new[name].start_time,
+        ):
+            lines.append(f"camera {name}: picture size or start time is not the recorded one")
+    return sorted(lines)
+
+
+def _redacted(value: Any) -> Any:
+    """Return a JSON value whose strings carry no passwords; paths become strings and tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    if isinstance(value, str | Path):
+        return redact(str(value))
+    return value
+
+
+def _constant(text: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [text])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the list of names of a folder, is on the disk. Windows cannot do it for folders."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,408 @@
+"""Reading a run folder: who was where, frame by frame, tracklet by tracklet. `app.run_writer` makes such a folder.
+
+    run.json                             settings, versions, sha256 of weights and inputs, state, times, summary
+    manifest.json                        the finished part files; a file that is not listed here does not count
+    observations/<camera>/*.parquet      one row for each tracked box
+    frames/<camera>/*.parquet            one row for each processed frame, also when nobody was in it
+    tracklets/<camera>/*.parquet         one row for each tracklet: crop references, vectors, qualities
+    crops/<camera>/<track>_<frame>.jpg   the kept pictures
+    identities.sqlite                    the ledger of identity events (`app.ledger`)
+
+`frame` is `Frame.index`, from 0; `time_s` is seconds on the clock that all cameras share; boxes are x1 y1 x2 y2 in
+pixels of the full frame. The rows of a camera are in the order of its frames. The boxes of a tracklet are stored once,
+as observations; its row holds the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.errors import InputError
+from app.frames import Tracklet
+from app.identities import Identities
+from app.ledger import Ledger
+
+if sys.platform != "win32":
+    import fcntl
+
+FORMAT_VERSION = 1
+RUN_FILE = "run.json"
+MANIFEST_FILE = "manifest.json"
+LEDGER_FILE = "identities.sqlite"
+LOCK_FILE = ".lock"
+
+Kind = Literal["observations", "frames", "tracklets"]
+
+_BASES = {
+    "format": f"omnitrack {FORMAT_VERSION}",
+    "frame_base": "0",
+    "time_unit": "seconds on the clock that all cameras of the run share",
+    "boxes": "x1 y1 x2 y2 in pixels of the full frame",
+}
+
+OBSERVATION_SCHEMA = pa.schema(
+    [
+        ("camera", pa.dictionary(pa.int32(), pa.string())),
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
+        ("track_id", pa.int64()),
+        ("x1", pa.float32()),
+        ("y1", pa.float32()),
+        ("x2", pa.float32()),
+        ("y2", pa.float32()),
+        ("score", pa.float32()),
+    ],
+    metadata=_BASES,
+)
+FRAME_SCHEMA = pa.schema([("frame", pa.int64()), ("time_s", pa.float64())], metadata=_BASES)
+TRACKLET_SCHEMA = pa.schema(
+    [
+        ("camera", pa.dictionary(pa.int32(), pa.string())),
+        ("track_id", pa.int64()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("rows", pa.int64()),
+        ("open", pa.bool_()),
+        ("crops", pa.list_(pa.string())),
+        ("qualities", pa.list_(pa.float32())),
+        ("dimension", pa.int64()),
+        ("vectors", pa.list_(pa.float32())),
+    ],
+    metadata=_BASES,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """A file that was read: where it lay, and what tells whether it is still the same."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraRecord:
+    """What a run remembers of a camera. `start_time` is in seconds; `origin` and `inputs` carry no passwords."""
+
+    name: str
+    width: int
+    height: int
+    fps: float
+    start_time: float
+    origin: str
+    inputs: tuple[InputRecord, ...]
+    has_pixels: bool
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CameraRecord:
+        return cls(**{**values, "inputs": tuple(InputRecord(**record) for record in values["inputs"])})
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """One finished Parquet file; its rows lie between `start_s` and `end_s`, both included."""
+
+    kind: Kind
+    camera: str
+    path: str
+    rows: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The finished part files in the order of their making, and the first numbers that are still free."""
+
+    next_part: int
+    next_frame_index: dict[str, int]
+    next_track_id: dict[str, int]
+    files: tuple[PartFile, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        values = _read_json(folder / MANIFEST_FILE)
+        return cls(**{**values, "files": tuple(PartFile(**file) for file in values["files"])})
+
+    def to_json(self) -> str:
+        values = asdict(self)
+        lines = ",\n".join(f"  {json.dumps(file)}" for file in values.pop("files"))
+        return f'{json.dumps(values)[:-1]}, "files": [\n{lines}\n]}}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Tracked boxes of one camera, in the order of its frames.
+
+    frames: (R,) int64 from 0.  times: (R,) float64 seconds.  track_ids: (R,) int64.
+    boxes: (R, 4) float32 x1 y1 x2 y2.  scores: (R,) float32.
+    """
+
+    frames: NDArray[np.int64]
+    times: NDArray[np.float64]
+    track_ids: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Observations:
+        """Select rows by slice, index array or boolean mask."""
+        return Observations(
+            self.frames[rows], self.times[rows], self.track_ids[rows], self.boxes[rows], self.scores[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrackletSummary:
+    """A tracklet without its boxes: cheap to read for all people of a long run.
+
+    rows: number of its observations.  crops: references, best first, aligned with `vectors` (K, D) and `qualities`.
+    """
+
+    camera: str
+    track_id: int
+    start_time: float
+    end_time: float
+    rows: int
+    crops: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    qualities: NDArray[np.float32]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.camera, self.track_id
+
+
+class Run:
+    """A run folder, open for reading. It shows the parts that were finished when it was opened."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], manifest: Manifest) -> None:
+        self.folder = folder
+        self.header = header
+        self.manifest = manifest
+        self.cameras = tuple(CameraRecord.from_json(camera) for camera in header["cameras"])
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Raises InputError if `folder` holds no run, or one that another version of this program made."""
+        if not (folder / RUN_FILE).is_file():
+            raise InputError(f"{folder}: not a run folder (there is no {RUN_FILE}); `main.py track --output` makes one")
+        header = _read_json(folder / RUN_FILE)
+        if header.get("format") != FORMAT_VERSION:
+            raise InputError(f"{folder}: run format {header.get('format')!r}, this version reads {FORMAT_VERSION}")
+        return cls(folder, header, Manifest.read(folder))
+
+    @property
+    def settings_dict(self) -> dict[str, Any]:
+        """The resolved settings that the run was made with, as nested plain values."""
+        return dict(self.header["settings"])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return dict(self.header["summary"])
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished`, `failed`, `cancelled`, or `interrupted` if the process that made it is gone."""
+        state = str(self.header["state"])
+        return "interrupted" if state == "running" and not is_locked(self.folder) else state
+
+    def camera(self, name: str) -> CameraRecord:
+        """Raises InputError for a name that is no camera of this run."""
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise InputError(f"{self.folder}: no camera {name!r}; it has {', '.join(c.name for c in self.cameras)}")
+
+    def observations(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Observations:
+        """Return the rows of a camera whose time is in [start_s, end_s]."""
+        parts = list(self.observation_parts(camera, start_s, end_s))
+        return Observations(
+            np.concatenate([np.zeros(0, np.int64), *(part.frames for part in parts)]),
+            np.concatenate([np.zeros(0, np.float64), *(part.times for part in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.track_ids for part in parts)]),
+            np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)]),
+            np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
+        )
+
+    def observation_parts(
+        self, camera: str, start_s: float = -math.inf, end_s: float = math.inf
+    ) -> Iterator[Observations]:
+        """Yield the same rows part by part, so that a long run never has to fit into memory."""
+        for file in self._files("observations", camera, start_s, end_s):
+            table = _read_columns(self.folder / file.path, OBSERVATION_SCHEMA.names[1:])
+            part = Observations(
+                table["frame"],
+                table["time_s"],
+                table["track_id"],
+                np.stack([table[side] for side in ("x1", "y1", "x2", "y2")], axis=1),
+                table["score"],
+            )
+            if file.start_s < start_s or file.end_s > end_s:
+                part = part[(part.times >= start_s) & (part.times <= end_s)]
+            yield part
+
+    def column(self, camera: str, name: str) -> NDArray[Any]:
+        """Return one column of all observations of a camera, reading nothing else: (R,) `time_s`, `track_id`, …"""
+        files = self._files("observations", camera)
+        empty = np.zeros(0, OBSERVATION_SCHEMA.field(name).type.to_pandas_dtype())
+        return np.concatenate([empty, *(_read_columns(self.folder / file.path, [name])[name] for file in files)])
+
+    def frames(self, camera: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return (F,) int64 indices and (F,) float64 times of every processed frame, in order."""
+        tables = [_read_columns(self.folder / file.path, FRAME_SCHEMA.names) for file in self._files("frames", camera)]
+        return (
+            np.concatenate([np.zeros(0, np.int64), *(table["frame"] for table in tables)]),
+            np.concatenate([np.zeros(0, np.float64), *(table["time_s"] for table in tables)]),
+        )
+
+    def tracklet_summaries(self) -> list[TrackletSummary]:
+        """Return every tracklet without its boxes, by camera and then by track id."""
+        return [summary for camera in self.cameras for summary in self._summaries(camera.name)]
+
+    def tracklets(self) -> list[Tracklet]:
+        """Return every tracklet with its boxes, by camera and then by track id. Needs all observations in memory."""
+        tracklets = []
+        for camera in self.cameras:
+            rows = self.observations(camera.name)
+            order = np.argsort(rows.track_ids, kind="stable")
+            track_ids, starts = np.unique(rows.track_ids[order], return_index=True)
+            of_track = dict(zip(track_ids.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else {}
+            for summary in self._summaries(camera.name):
+                own = rows[of_track[summary.track_id]]
+                tracklets.append(
+                    Tracklet(
+                        camera.name,
+                        summary.track_id,
+                        own.times,
+                        own.boxes,
+                        own.scores,
+                        summary.crops,
+                        summary.vectors,
+                        summary.qualities,
+                    )
+                )
+        return tracklets
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder / LEDGER_FILE)
+
+    def identities(self) -> Identities:
+        """Return who is who by the events of the ledger up to now."""
+        with self.ledger() as ledger:
+            return ledger.replay()
+
+    def crop_path(self, reference: str) -> Path:
+        """Return the file of a crop reference. Raises InputError if it would lie outside the run's crops."""
+        path = Path(os.path.normpath(self.folder / reference))
+        if not path.is_relative_to(Path(os.path.normpath(self.folder / "crops"))):
+            raise InputError(f"{reference!r} is not a crop of {self.folder}")
+        return path
+
+    def _files(self, kind: Kind, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> list[PartFile]:
+        self.camera(camera)
+        return [
+            file
+            for file in self.manifest.files
+            if file.kind == kind and file.camera == camera and file.start_s <= end_s and file.end_s >= start_s
+        ]
+
+    def _summaries(self, camera: str) -> list[TrackletSummary]:
+        """Of each tracklet the latest row; rows that closed an earlier stretch of the same track are joined to it."""
+        files = self._files("tracklets", camera)
+        heads = [_read_columns(self.folder / file.path, ["track_id", "open"]) for file in files]
+        last = {
+            int(track_id): (number, row)
+            for number, head in enumerate(heads)
+            for row, track_id in enumerate(head["track_id"])
+        }
+        found: dict[int, list[TrackletSummary]] = {}
+        for number, (file, head) in enumerate(zip(files, heads, strict=True)):
+            wanted = [
+                row
+                for row, (track_id, is_open) in enumerate(zip(head["track_id"], head["open"], strict=True))
+                if not is_open or last[int(track_id)] == (number, row)
+            ]
+            if wanted:
+                table = pq.read_table(self.folder / file.path, memory_map=False).take(wanted)
+                for summary in _summaries_of(camera, table):
+                    found.setdefault(summary.track_id, []).append(summary)
+        return [_joined(found[track_id]) for track_id in sorted(found)]
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing to this run now. On Windows the answer is always no."""
+    if sys.platform == "win32":
+        return False
+    try:
+        with (folder / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read this file of a run folder ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not written by this program (expected one JSON object)")
+    return values
+
+
+def _read_columns(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
+    table = pq.read_table(path, columns=names, use_threads=False)
+    return {name: table.column(name).to_numpy() for name in names}
+
+
+def _summaries_of(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
+    for row in table.select([name for name in table.column_names if name != "camera"]).to_pylist():
+        yield TrackletSummary(
+            camera,
+            row["track_id"],
+            row["start_s"],
+            row["end_s"],
+            row["rows"],
+            tuple(row["crops"]),
+            np.array(row["vectors"], np.float32).reshape(len(row["crops"]), row["dimension"]),
+            np.array(row["qualities"], np.float32),
+        )
+
+
+def _joined(stretches: list[TrackletSummary]) -> TrackletSummary:
+    """Return one summary for a track whose tracklet was closed and opened again; nearly always there is one stretch."""
+    if len(stretches) == 1:
+        return stretches[0]
+    crops = [crop for stretch in stretches for crop in stretch.crops]
+    qualities = np.concatenate([stretch.qualities for stretch in stretches])
+    vectors = [stretch.vectors for stretch in stretches if len(stretch.vectors)]
+    order = np.argsort(-qualities, kind="stable")
+    return TrackletSummary(
+        stretches[0].camera,
+        stretches[0].track_id,
+        min(stretch.start_time for stretch in stretches),
+        max(stretch.end_time for stretch in stretches),
+        sum(stretch.rows for stretch in stretches),
+        tuple(crops[row] for row in order),
+        np.concatenate(vectors)[order] if vectors else stretches[0].vectors,
+        qualities[order],
+    )
