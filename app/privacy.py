@@ -1,0 +1,25 @@
+"""Keeping secrets out of everything that is shown, logged or written.
+
+A stream URL often carries a password: `rtsp://user:password@host/path` or `http://host/path?pwd=…`. Every text that
+may contain one goes through `redact` before it reaches a log, a file, an error message or the screen.
+"""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+
+# Up to the last @ of the word: a password may itself contain : / ? # or @. Hiding too much is the safe mistake.
+_LOGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)\S*@", re.IGNORECASE)
+
+# A value behind a telling key, as in ?user=admin&pwd=1234 (many cameras are asked that way).
+_QUERY = re.compile(
+    r"(?P<key>[?&;][\w.\-]*(?:user|usr|login|pass|pwd|token|key|secret|auth|sig|cred)[\w.\-]*=)[^\s&;#]+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """Return `text` with the logins of all URLs in it hidden, and the values of query fields that may be secret."""
+    return _QUERY.sub(rf"\g<key>{HIDDEN}", _LOGIN.sub(rf"\g<scheme>{HIDDEN}@", text))
