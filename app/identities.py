@@ -275,6 +275,10 @@ class Identities:
                 )
         return sorted(segments, key=lambda segment: (segment.camera, segment.track_id, segment.start_s))
 
+    def keys(self) -> list[Key]:
+        """Return the keys of all tracklets that any event in force names, sorted."""
+        return [(name, track_id) for name, camera in self._cameras.items() for track_id in camera.track_ids.tolist()]
+
     def segments(self, camera: str, track_id: int) -> list[tuple[float, int]]:
         """Return (start in seconds, person) of each segment of a tracklet, in order; empty if nothing is known."""
         known = self._cameras.get(camera)

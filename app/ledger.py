@@ -33,6 +33,7 @@ from app.identities import (
     fold_tracklet,
     segments_to_json,
 )
+from app.relinking import plan_reassignment
 
 if TYPE_CHECKING:
     from app.track.gallery import LinkDecision
@@ -202,6 +203,25 @@ class Ledger:
                 }
                 events.append(Event("assign", GALLERY, decision.camera, decision.track_id, person, evidence=evidence))
             return self._append(events)
+
+    def reassign(
+        self,
+        groups: Mapping[Key, int],
+        actor: str = LINKER,
+        evidence: Mapping[Key, Mapping[str, Any]] | None = None,
+    ) -> range:
+        """Replace what machines decided by the outcome of a link stage; only what changes becomes an event.
+
+        groups: for each tracklet the number of its group, which is not a person id: `app.relinking` says how groups get
+        theirs, and that nothing changes for tracklets that a human assigned, split, confirmed, named or merged.
+        evidence: JSON values for each tracklet, as far as there are any.
+        """
+        with self._writing():
+            plan = plan_reassignment(self.replay(), groups)
+            reasons = evidence or {}
+            return self._append(
+                [Event("assign", actor, *key, person, evidence=reasons.get(key, {})) for key, person in plan.items()]
+            )
 
     def erase(self, person: int, actor: str) -> Event:
         """Replace a person by a tombstone: ids and times of what was theirs, no name and no evidence.
