@@ -162,10 +162,10 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
     )
     if options.resume and options.output is None:
         raise InputError("--resume needs --output RUN: the folder of the run to go on with")
-    from app.engines import Job, track
+    from app.job import Job, track
 
-    job = Job(tuple(options.sources), tuple(options.names), options.output, settings, options.resume)
-    return track(job, engine=options.engine, quiet=options.json)
+    job = Job(tuple(options.sources), tuple(options.names), settings, options.resume)
+    return track(job, options.output, engine=options.engine, quiet=options.json)
 
 
 def _link(options: argparse.Namespace) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Pipeline:
         self.gallery = gallery
         self.sinks = sinks
         self.stopwatch = stopwatch or Stopwatch()
+        self.people = 0
+        """How many people were seen so far: the gallery numbers them from 1."""
 
     def step(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> list[FrameResult]:
         """Process one tick: at most one frame of each camera, with the people found in it."""
@@ -140,6 +142,7 @@ class Pipeline:
         """Ask the gallery who the visible tracks are, and return the answer for each row of each camera."""
         appearances = [lane.tracker.appearances() for lane in lanes]
         persons = self.gallery.identify(appearances, max(frame.time for frame in frames))
+        self.people = max([self.people, *(int(ids.max(initial=0)) for ids in persons)])
         return [_align(ids, known, of) for ids, known, of in zip(track_ids, appearances, persons, strict=True)]
 
 

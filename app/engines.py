@@ -1,0 +1,295 @@
+"""Stage 1 for many cameras: decode, detect, embed, follow, and write it all into a run folder.
+
+`follow` does it in this process, with all cameras in step and people recognised across them online. The Ray engine
+gives each camera to a task of its own on any machine of the cluster that sees the same files; people are then
+recognised across cameras afterwards, by linking. Both leave the same run folder behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from app.config import Settings
+from app.errors import InputError, RunError
+from app.sources import Source, SourceInfo, open_sources, ticks
+
+if TYPE_CHECKING:
+    from app.detect import Detector
+    from app.pipeline import Pipeline, Stopwatch
+    from app.reid import Embedder
+    from app.run_writer import RunWriter
+    from app.track.gallery import PersonGallery
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do: the words of the command line with the settings resolved.
+
+    cameras: if not empty, only these of the cameras that the sources hold.
+    """
+
+    sources: tuple[str, ...]
+    names: tuple[str, ...]
+    settings: Settings
+    resume: bool = False
+    cameras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How stage 1 went. `seconds` is time by stage, `problems` why a camera ended early, by camera."""
+
+    detector: str
+    reid: str
+    frames: int
+    wall_s: float
+    seconds: Mapping[str, float]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far stage 1 is: what a progress bar shows."""
+
+    frames: int
+    frames_total: int | None
+    seconds: float
+    people: int
+
+
+Report = Callable[[Progress], None]
+
+
+class Engine(Protocol):
+    """Runs stage 1 of a job into a run folder."""
+
+    def __call__(self, job: Job, folder: Path, report: Report) -> Outcome: ...
+
+
+def open_job(job: Job) -> list[Source]:
+    """Open the sources of a job. Raises InputError that lists every source that cannot be used."""
+    sources = open_sources(job.sources, job.names, job.settings.sources)
+    if not job.cameras:
+        return sources
+    return [source for source in sources if source.info.camera in job.cameras]
+
+
+def follow(job: Job, folder: Path, report: Report) -> Outcome:
+    """Run stage 1 in this process. Ctrl-C ends it early: what was processed is kept and can be resumed.
+
+    Raises InputError before anything heavy is loaded or written, RunError or whatever broke while running; the rows up
+    to there are in the run folder in either case.
+    """
+    sources = open_job(job)
+    infos = [source.info for source in sources]
+    refuse_used_folder(folder, job.resume)
+    # What is slow to import comes after everything that can be refused at once.
+    from app.detect import build_detector
+    from app.pipeline import Stopwatch, detect_ahead
+    from app.reid.embedder import build_embedder
+    from app.run_writer import RunWriter
+
+    detector = build_detector(job.settings.detect, infos)
+    embedder = build_embedder(job.settings.reid) if any(info.has_pixels for info in infos) else None
+    begin = RunWriter.resume if job.resume else RunWriter.create
+    stopwatch = Stopwatch()
+    lengths = [info.frame_count for info in infos]
+    total = None if None in lengths else sum(length or 0 for length in lengths)
+    frames = 0
+    state: Literal["finished", "failed", "cancelled"] = "failed"
+    with begin(folder, job.settings, infos, describe_models(detector, embedder)) as writer:
+        first_indices = dict(writer.next_frame_index)
+        before = sum(first_indices.values())
+        pipeline = _build_pipeline(job.settings, infos, embedder, writer, stopwatch)
+        start = time.perf_counter()
+        try:
+            with closing(detect_ahead(ticks(sources, first_indices), detector, stopwatch)) as detected:
+                for tick, detections in detected:
+                    pipeline.step(tick, detections)
+                    frames += len(tick)
+                    if writer.part_is_due:
+                        _commit(writer, pipeline)
+                    report(Progress(before + frames, total, time.perf_counter() - start, pipeline.people))
+            state = "finished"
+        except KeyboardInterrupt:
+            state = "cancelled"
+        finally:
+            # Even a failure keeps what was processed: the run can be read, and resumed from here.
+            writer.add_tracklets(pipeline.close())
+            _commit(writer, pipeline)
+            outcome = Outcome(
+                detector=detector.name,
+                reid=embedder.name if embedder else "none (motion only)",
+                frames=frames,
+                wall_s=time.perf_counter() - start,
+                seconds=stopwatch.seconds,
+                problems={source.info.camera: source.problem for source in sources if source.problem},
+                stopped=state == "cancelled",
+            )
+            writer.finish(state, asdict(outcome))
+    return outcome
+
+
+def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
+    """Run stage 1 with one Ray task for each camera. RAY_ADDRESS names the cluster; without it, Ray starts here.
+
+    Every machine must see the sources, the weights and the run folder under the same paths. A camera whose task fails
+    is named in the outcome; the others go on.
+    """
+    infos = [source.info for source in open_job(job)]
+    refuse_used_folder(folder, job.resume)
+    if job.resume:
+        raise InputError("--resume does not work with --engine ray; resume with --engine local")
+    if not job.settings.link.enabled:
+        raise InputError("--engine ray finds people on one camera at a time, so it needs linking: leave out --no-link")
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--engine ray needs Ray: pip install 'omnitrack[ray]'") from error
+    from app.run_writer import RunWriter
+    from app.runs import Run
+
+    ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
+    try:
+        remote_follow = ray.remote(max_retries=0)(_follow_one_camera)
+        start = time.perf_counter()
+        scratch = folder / ".cameras"
+        tasks = {
+            remote_follow.remote(replace(job, cameras=(info.camera,)), scratch / str(number)): (
+                info,
+                scratch / str(number),
+            )
+            for number, info in enumerate(infos)
+        }
+        outcomes: list[Outcome] = []
+        problems: dict[str, str] = {}
+        waiting = list(tasks)
+        writer: RunWriter | None = None
+        while waiting:
+            ready, waiting = ray.wait(waiting, num_returns=1)
+            info, part = tasks[ready[0]]
+            try:
+                outcomes.append(ray.get(ready[0]))
+            except ray.exceptions.RayTaskError as error:
+                problems[info.camera] = f"camera {info.camera} failed: {error.cause}"
+                continue
+            run = Run.open(part)
+            if writer is None:
+                writer = RunWriter.create(folder, job.settings, infos, run.header["provenance"])
+            writer.adopt(run)
+            problems |= outcomes[-1].problems
+            frames = sum(outcome.frames for outcome in outcomes)
+            report(Progress(frames, None if waiting else frames, time.perf_counter() - start, 0))
+    finally:
+        ray.shutdown()
+    if writer is None:
+        raise RunError("no camera could be processed:\n  " + "\n  ".join(problems.values()))
+    stages = sorted({stage for outcome in outcomes for stage in outcome.seconds})
+    outcome = Outcome(
+        detector=outcomes[0].detector,
+        reid=outcomes[0].reid,
+        frames=sum(outcome.frames for outcome in outcomes),
+        wall_s=time.perf_counter() - start,
+        seconds={stage: sum(outcome.seconds.get(stage, 0.0) for outcome in outcomes) for stage in stages},
+        problems=problems,
+    )
+    with writer:
+        writer.finish("finished", asdict(outcome))
+    shutil.rmtree(scratch)
+    return outcome
+
+
+ENGINES: dict[str, Engine] = {"local": follow, "ray": follow_on_ray}
+
+
+def _follow_one_camera(job: Job, folder: Path) -> Outcome:
+    """What a Ray task runs."""
+    return follow(job, folder, lambda progress: None)
+
+
+def refuse_used_folder(folder: Path, resume: bool) -> None:
+    """Raise InputError if `folder` holds a run and should not, or should and does not."""
+    holds_run = (folder / "run.json").exists()
+    if holds_run and not resume:
+        raise InputError(f"{folder} already holds a run; give another --output, or --resume to go on with it")
+    if resume and not holds_run:
+        raise InputError(f"{folder} holds no run to resume; leave out --resume to start one")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give another --output")
+
+
+def describe_models(detector: Detector, embedder: Embedder | None) -> dict[str, Any]:
+    """Return what `run.json` keeps of the networks: names, sha256 of the weights, how to read the vectors."""
+    described: dict[str, Any] = {
+        "detector": detector.name,
+        "reid": embedder.name if embedder else None,
+        "weights": {"detector": detector.weights_sha256, "reid": embedder.weights_sha256 if embedder else ""},
+        "calibration": None,
+    }
+    if embedder is not None:
+        described["calibration"] = {
+            "dimension": embedder.dimension,
+            "distances": embedder.calibration.distances.tolist(),
+            "probabilities": embedder.calibration.probabilities.tolist(),
+        }
+    return described
+
+
+def _build_pipeline(
+    settings: Settings, infos: Sequence[SourceInfo], embedder: Embedder | None, writer: RunWriter, stopwatch: Stopwatch
+) -> Pipeline:
+    from app.camera_motion import build_camera_motion
+    from app.pipeline import Lane, Pipeline
+    from app.track.gallery import PersonGallery
+    from app.track.tracker import CameraTracker
+    from app.track.tracklets import TrackletBuilder
+
+    calibration = embedder.calibration if embedder else None
+    dimension = embedder.dimension if embedder else 0
+    gallery = PersonGallery(settings.gallery, calibration)
+    lanes = {
+        info.camera: Lane(
+            tracker=CameraTracker(
+                settings.track, info.camera, calibration, dimension, writer.next_track_id[info.camera]
+            ),
+            motion=build_camera_motion(info, settings.sources),
+            tracklets=TrackletBuilder(info.camera, settings.run.crops_per_tracklet, settings.track.max_recovery_s),
+        )
+        for info in infos
+    }
+    if any(writer.next_frame_index.values()):
+        _seed_gallery(gallery, writer.folder)
+    return Pipeline(lanes, embedder, gallery, [writer], stopwatch)
+
+
+def _seed_gallery(gallery: PersonGallery, folder: Path) -> None:
+    """Let the gallery of a resumed run know the people of its first part."""
+    from app.runs import Run
+
+    run = Run.open(folder)
+    tracklets = run.tracklets()
+    identities = run.identities()
+    persons = [int(identities.person_of(t.camera, np.array([t.track_id]), t.times[-1:])[0]) for t in tracklets]
+    gallery.seed_people(persons, tracklets)
+
+
+def _commit(writer: RunWriter, pipeline: Pipeline) -> None:
+    """Make everything so far durable: rows and tracklets first, then the decisions about them."""
+    from app.ledger import Ledger
+    from app.runs import LEDGER_FILE
+
+    with pipeline.stopwatch.measure("write"):
+        writer.add_tracklets(pipeline.finished_tracklets())
+        writer.commit(pipeline.open_tracklets())
+        with Ledger(writer.folder / LEDGER_FILE) as ledger:
+            ledger.append_decisions(pipeline.decisions())

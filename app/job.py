@@ -1,0 +1,129 @@
+"""One job from sources to a finished run: follow every camera, link, draw, and say what came out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.engines import ENGINES, Job, Outcome, Progress, Report
+
+if TYPE_CHECKING:
+    from app.runs import Run
+
+
+def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = False) -> dict[str, Any]:
+    """Run a job and return its summary, which is what `--json` prints.
+
+    output: the run folder; None makes one under `runs/` named after the time.
+    quiet: no progress bar and no table.
+    """
+    folder = output or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    with progress_bar(quiet) as report:
+        outcome = ENGINES[engine](job, folder, report)
+    from app.linking import link_run
+    from app.render import render_run
+    from app.runs import Run
+
+    seconds = dict(outcome.seconds)
+    if job.settings.link.enabled and not outcome.stopped:
+        start = time.perf_counter()
+        link_run(folder, job.settings.link)
+        seconds["link"] = seconds.get("link", 0.0) + time.perf_counter() - start
+    videos: list[Path] = []
+    if job.settings.run.save_video and not outcome.stopped:
+        start = time.perf_counter()
+        videos = render_run(Run.open(folder), job)
+        seconds["video"] = time.perf_counter() - start
+    summary = summarize(Run.open(folder), outcome) | {"seconds": seconds, "videos": [str(video) for video in videos]}
+    if not quiet:
+        from rich.console import Console
+
+        Console(stderr=True).print(summary_table(summary))
+        if outcome.stopped:
+            sys.stderr.write(
+                f"stopped early; go on with: main.py track --resume --output {folder} and the same options\n"
+            )
+    return summary
+
+
+def summarize(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Return the figures of a finished run as JSON values."""
+    from app.linking import cameras_of_people
+
+    cameras_of = cameras_of_people(run.identities())
+    cameras = {
+        camera.name: {
+            "frames": len(run.frames(camera.name)[0]),
+            "tracks": len({int(track_id) for track_id in run.column(camera.name, "track_id")}),
+            "people": sum(camera.name in cameras for cameras in cameras_of.values()),
+            "problem": outcome.problems.get(camera.name, ""),
+        }
+        for camera in run.cameras
+    }
+    return {
+        **asdict(outcome),
+        "run": str(run.folder),
+        "state": run.state,
+        "cameras": cameras,
+        "people": len(cameras_of),
+        "people_on_several_cameras": sum(len(cameras) > 1 for cameras in cameras_of.values()),
+        "frames_per_s": outcome.frames / outcome.wall_s if outcome.wall_s > 0 else 0.0,
+    }
+
+
+def summary_table(summary: dict[str, Any]) -> Any:
+    """Return the closing table (a rich renderable)."""
+    from rich.console import Group
+    from rich.table import Table
+
+    cameras = Table("camera", "frames", "tracks", "people", "problem", title=f"Run {summary['run']}")
+    for name, camera in summary["cameras"].items():
+        cameras.add_row(name, str(camera["frames"]), str(camera["tracks"]), str(camera["people"]), camera["problem"])
+    figures = Table.grid(padding=(0, 2))
+    figures.add_row("people", str(summary["people"]))
+    figures.add_row("people on more than one camera", str(summary["people_on_several_cameras"]))
+    figures.add_row("detector", summary["detector"])
+    figures.add_row("ReID", summary["reid"])
+    figures.add_row("speed", f"{summary['frames_per_s']:.1f} frames/s over all cameras")
+    spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
+    figures.add_row("seconds by stage (they overlap)", spent)
+    for video in summary["videos"]:
+        figures.add_row("video", video)
+    return Group(cameras, figures)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Report]:
+    """Yield a function that shows how far stage 1 is, on stderr."""
+    if quiet:
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]:.1f} frames/s, {task.fields[people]} people"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        line = bar.add_task("frames", total=None, speed=0.0, people=0)
+        began_with: list[int] = []
+
+        def report(progress: Progress) -> None:
+            began_with[:] = began_with or [progress.frames]
+            speed = (progress.frames - began_with[0]) / max(progress.seconds, 1e-9)
+            bar.update(
+                line, completed=progress.frames, total=progress.frames_total, speed=speed, people=progress.people
+            )
+
+        yield report

@@ -1,0 +1,76 @@
+"""`main.py link RUN`: decide over a whole recording who is who, and write it into the run's ledger.
+
+The linker (`app.track.linker`) is a pure function; this page feeds it the tracklets and the corrections of humans,
+and turns its answer into events. What a human decided stays decided.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.config import LinkSettings
+from app.errors import InputError
+from app.identities import Identities
+from app.ledger import LINKER
+from app.reid.calibrate import Calibration
+from app.runs import Run
+from app.track.linker import Key, LinkResult, link_tracklets
+
+
+def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
+    """Link the tracklets of a run and return {"tracklets", "people", "people_on_several_cameras", "links"}.
+
+    Raises InputError if the run is still being written.
+    """
+    run = Run.open(folder)
+    if run.state == "running":
+        raise InputError(f"{folder}: this run is still being written; link it when it is finished")
+    tracklets = run.tracklets()
+    confirmed, rejected = run.identities().constraints()
+    result = link_tracklets(tracklets, run_calibration(run), settings, confirmed, rejected)
+    keys = [tracklet.key for tracklet in tracklets]
+    with run.ledger() as ledger:
+        ledger.reassign(dict(zip(keys, result.person_ids.tolist(), strict=True)), LINKER, _evidence(result))
+        identities = ledger.replay()
+    cameras_of = cameras_of_people(identities)
+    return {
+        "tracklets": len(tracklets),
+        "people": len(cameras_of),
+        "people_on_several_cameras": sum(len(cameras) > 1 for cameras in cameras_of.values()),
+        "links": dict(Counter(gate for link in result.links for gate in link.gates)),
+    }
+
+
+def cameras_of_people(identities: Identities) -> dict[int, set[str]]:
+    """Return for each person the cameras that saw it."""
+    return {person: {segment.camera for segment in identities.tracklets_of(person)} for person in identities.people()}
+
+
+def run_calibration(run: Run) -> Calibration | None:
+    """Return how the vectors of a run are read, None if it has none. They are centred already."""
+    stored = run.header["provenance"].get("calibration")
+    if stored is None:
+        return None
+    return Calibration(
+        np.zeros(stored["dimension"], np.float32),
+        np.array(stored["distances"], np.float32),
+        np.array(stored["probabilities"], np.float32),
+    )
+
+
+def _evidence(result: LinkResult) -> dict[Key, dict[str, Any]]:
+    """Return for each tracklet that takes part in a link the evidence of its strongest one."""
+    evidence: dict[Key, dict[str, Any]] = {}
+    for link in sorted(result.links, key=lambda link: link.p_same):
+        for own, other in ((link.a, link.b), (link.b, link.a)):
+            evidence[own] = {
+                "with": list(other),
+                "p_same": link.p_same,
+                "runner_up": link.runner_up,
+                "gates": list(link.gates),
+            }
+    return evidence
