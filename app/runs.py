@@ -345,6 +345,11 @@ class Run:
         return [_joined(found[track_id]) for track_id in sorted(found)]
 
 
+def crop_frame(reference: str) -> int:
+    """Return the index of the frame that a crop was cut from; its reference ends in `<track id>_<frame index>.jpg`."""
+    return int(Path(reference).stem.rsplit("_", 1)[1])
+
+
 def is_locked(folder: Path) -> bool:
     """Whether a process is writing to this run now. On Windows the answer is always no."""
     if sys.platform == "win32":

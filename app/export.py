@@ -1,0 +1,217 @@
+"""Writing a run in the formats of other tools.
+
+`FORMATS` says of each format what is written and in which frame and time base; `main.py export --help` and the
+README.txt beside every export show the same words. Exports follow the ledger: after a merge, a split or an undo the
+next export differs accordingly, and equal identities give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from app.errors import InputError
+from app.frames import NO_ID
+from app.motchallenge import write_rows
+from app.runs import Observations, Run
+
+Ids = Literal["person", "track"]
+
+FORMATS = {
+    "mot": "MOTChallenge text, CAMERA.txt for each camera: frame, id, left, top, width, height, score, -1, -1, -1. "
+    "Frames count from 1: picture index + 1.",
+    "aicity": "AI City Challenge text, track1.txt for all cameras: camera_id obj_id frame_id xmin ymin width height "
+    "xworld yworld. Frames count from 1: picture index + 1; pixels are whole numbers from 0; the world is not known "
+    "(-1 -1). cameras.csv says which camera has which number.",
+    "csv": "One table of all cameras, observations.csv. The column frame is the picture index from 0, time_s is "
+    "seconds on the clock that all cameras share; person_id is -1 while nobody is decided, id is what --ids asks for.",
+    "coco": "COCO JSON, coco.json: images, annotations with track_id and person_id, videos (one for each camera). "
+    "frame_index is the picture index from 0, time_s is seconds on the clock that all cameras share; every processed "
+    "picture is listed, also without people. The pictures themselves are not written.",
+    "cvat": "CVAT for video 1.1, CAMERA.xml for each camera: one track for each tracklet, whose attributes are the "
+    "id and the name. Frames are the picture index from 0, as CVAT counts them.",
+    "market1501": "Market-1501 crops, bounding_box_train/ID_cCAMERAs1_FRAME_NUMBER.jpg; FRAME is the picture index "
+    "from 0. identities.csv says of each crop whose it is, cameras.csv which camera has which number, pairs.csv lists "
+    "the pairs of tracklets that a human confirmed (same = 1) or rejected (0).",
+}
+
+IDS = {
+    "person": "Ids are person ids, the same on every camera. A row whose person is not decided gets the id of its "
+    "track: one for each track, above all person ids, so that it counts as somebody else than everybody.",
+    "track": "Ids are track ids, unique within a camera.",
+}
+
+_TRACKS_ACROSS = "Ids are tracks, numbered over all cameras, so that no id is on two cameras."
+_UNDECIDED_CROPS = (
+    "Ids are person ids. Crops of tracklets whose person is not decided have the id -1, which loaders skip."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What every writer of a format gets: the run, whose ids, and the folder to write to, which exists."""
+
+    run: Run
+    ids: Ids
+    objects: ObjectIds
+    output: Path
+
+    def parts(self, camera: str) -> Iterator[tuple[Observations, NDArray[np.int64]]]:
+        """Yield the rows of a camera part by part, each with its (R,) int64 ids."""
+        for rows in self.run.observation_parts(camera):
+            yield rows, self.objects.of(camera, rows.track_ids, rows.times)
+
+
+class ObjectIds:
+    """The ids of an export: one for every row of a run, none shared by two people.
+
+    ids: "person" or "track".  across: number tracks over all cameras instead of within each.
+    """
+
+    def __init__(self, run: Run, ids: Ids, across: bool = False) -> None:
+        self.identities = run.identities()
+        self._by_person = ids == "person"
+        self._numbered = self._by_person or across
+        self._numbers: dict[str, tuple[NDArray[np.int64], int]] = {}
+        if not self._numbered:
+            return
+        used = max(self.identities.people(), default=0) if self._by_person else 0
+        for camera in run.cameras:
+            track_ids = run.column(camera.name, "track_id")
+            if self._by_person:
+                persons = self.identities.person_of(camera.name, track_ids, run.column(camera.name, "time_s"))
+                track_ids = track_ids[persons == NO_ID]
+            own = np.unique(track_ids)
+            self._numbers[camera.name] = own, used + 1
+            used += len(own)
+
+    def of(self, camera: str, track_ids: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return (R,) int64 ids, from 1, for rows of this run given by (R,) track ids and (R,) times in seconds."""
+        if not self._numbered:
+            return track_ids
+        own, first = self._numbers[camera]
+        numbers = np.searchsorted(own, track_ids) + first
+        if not self._by_person:
+            return numbers
+        persons = self.identities.person_of(camera, track_ids, times)
+        return np.where(persons == NO_ID, numbers, persons)
+
+
+def export_run(run: Run, format: str, ids: Ids, output: Path) -> list[Path]:
+    """Write `run` in a format of `FORMATS` into the folder `output` and return the files, README.txt among them.
+
+    Raises InputError for a format or a kind of ids that does not exist, and where old files would be mixed with new.
+    """
+    from app.export_annotations import write_coco, write_cvat
+    from app.export_crops import write_market1501
+
+    writers: dict[str, Callable[[Export], list[Path]]] = {
+        "mot": write_mot,
+        "aicity": write_aicity,
+        "csv": write_csv,
+        "coco": write_coco,
+        "cvat": write_cvat,
+        "market1501": write_market1501,
+    }
+    if format not in writers:
+        raise InputError(f"there is no export format {format!r}; there are {', '.join(writers)}")
+    if ids not in get_args(Ids):
+        raise InputError(f"there are no ids {ids!r}; there are {', '.join(get_args(Ids))}")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; --output is a folder")
+    across = format in ("aicity", "coco", "market1501")
+    output.mkdir(parents=True, exist_ok=True)
+    files = writers[format](Export(run, ids, ObjectIds(run, ids, across), output))
+    meaning = _TRACKS_ACROSS if across and ids == "track" else IDS[ids]
+    if format == "market1501" and ids == "person":
+        meaning = _UNDECIDED_CROPS
+    readme = output / "README.txt"
+    readme.write_text(_readme(run, format, meaning), encoding="utf-8")
+    return [*files, readme]
+
+
+def write_mot(export: Export) -> list[Path]:
+    files = []
+    for camera in export.run.cameras:
+        path = export.output / f"{camera.name}.txt"
+        rows = export.run.observations(camera.name)
+        ids = export.objects.of(camera.name, rows.track_ids, rows.times)
+        write_rows(path, rows.frames + 1, ids, rows.boxes, rows.scores)
+        files.append(path)
+    return files
+
+
+def write_aicity(export: Export) -> list[Path]:
+    path = export.output / "track1.txt"
+    with path.open("w", encoding="utf-8") as file:
+        for number, camera in enumerate(export.run.cameras, 1):
+            for rows, ids in export.parts(camera.name):
+                corners = np.rint(rows.boxes).astype(np.int64)
+                left, top, right, bottom = corners.T
+                columns = (ids, rows.frames + 1, left, top, right - left, bottom - top)
+                for line in np.stack(columns, axis=1).tolist():
+                    file.write(f"{number} {' '.join(map(str, line))} -1 -1\n")
+    return [path, write_camera_numbers(export)]
+
+
+def write_csv(export: Export) -> list[Path]:
+    path = export.output / "observations.csv"
+    fields = [("camera", pa.string()), ("frame", pa.int64()), ("time_s", pa.float64()), ("track_id", pa.int64())]
+    fields += [("person_id", pa.int64()), ("name", pa.string()), ("id", pa.int64())]
+    fields += [(name, pa.float32()) for name in ("x1", "y1", "x2", "y2", "score")]
+    schema = pa.schema(fields)
+    identities = export.objects.identities
+    options = pa.csv.WriteOptions(quoting_style="needed")
+    with pa.csv.CSVWriter(path, schema, write_options=options) as writer:
+        for camera in export.run.cameras:
+            for rows, ids in export.parts(camera.name):
+                persons = identities.person_of(camera.name, rows.track_ids, rows.times)
+                columns = [
+                    pa.repeat(camera.name, len(rows)),
+                    rows.frames,
+                    rows.times,
+                    rows.track_ids,
+                    persons,
+                    pa.array([identities.names.get(person, "") for person in persons.tolist()], pa.string()),
+                    ids,
+                    *(np.ascontiguousarray(rows.boxes[:, side]) for side in range(4)),
+                    rows.scores,
+                ]
+                writer.write_table(pa.table(columns, schema=schema))
+    return [path]
+
+
+def write_camera_numbers(export: Export) -> Path:
+    """Write which camera has which number, for the formats that know cameras by number only."""
+    path = export.output / "cameras.csv"
+    lines = ["camera_id,camera", *(f"{number},{csv_cell(c.name)}" for number, c in enumerate(export.run.cameras, 1))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def csv_cell(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\n') else text
+
+
+def _readme(run: Run, format: str, meaning: str) -> str:
+    lines = [
+        f"Format {format}, made by OmniTrack from a run of {len(run.cameras)} cameras.",
+        "",
+        FORMATS[format],
+        meaning,
+        "",
+        "Cameras, in order:",
+        *(
+            f"  {number}  {camera.name}: {camera.width}×{camera.height} pixels, {camera.fps:g} frames/s, "
+            f"picture 0 at about {camera.start_time:.3f} s"
+            for number, camera in enumerate(run.cameras, 1)
+        ),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,59 @@
+"""Export of the kept crops as a training set in the layout of Market-1501. `app.export.FORMATS` says what is in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from app.errors import InputError
+from app.export import Export, csv_cell, write_camera_numbers
+from app.frames import NO_ID
+from app.runs import crop_frame
+
+
+def write_market1501(export: Export) -> list[Path]:
+    folder = export.output / "bounding_box_train"
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds pictures already, which would be mixed with new ones; give another --output")
+    folder.mkdir(exist_ok=True)
+    numbers = {camera.name: number for number, camera in enumerate(export.run.cameras, 1)}
+    frames = {camera.name: export.run.frames(camera.name) for camera in export.run.cameras}
+    identities = export.objects.identities
+    taken: Counter[str] = Counter()
+    files = []
+    lines = ["file,id,person_id,name,camera,track_id,frame,time_s"]
+    for tracklet in export.run.tracklet_summaries():
+        references = [crop for crop in tracklet.crops if export.run.crop_path(crop).is_file()]
+        indices, times = frames[tracklet.camera]
+        shown = np.array([crop_frame(crop) for crop in references], np.int64)
+        crop_times = times[np.searchsorted(indices, shown)]
+        track_ids = np.full(len(references), tracklet.track_id, np.int64)
+        persons = identities.person_of(tracklet.camera, track_ids, crop_times)
+        ids = persons if export.ids == "person" else export.objects.of(tracklet.camera, track_ids, crop_times)
+        for reference, frame, time, person, object_id in zip(
+            references, shown.tolist(), crop_times.tolist(), persons.tolist(), ids.tolist(), strict=True
+        ):
+            stem = f"{NO_ID if object_id == NO_ID else f'{object_id:04d}'}_c{numbers[tracklet.camera]}s1_{frame:06d}"
+            path = folder / f"{stem}_{taken[stem]:02d}.jpg"
+            taken[stem] += 1
+            shutil.copyfile(export.run.crop_path(reference), path)
+            files.append(path)
+            name, camera = csv_cell(identities.names.get(person, "")), csv_cell(tracklet.camera)
+            lines.append(f"{path.name},{object_id},{person},{name},{camera},{tracklet.track_id},{frame},{time!r}")
+    listing = export.output / "identities.csv"
+    listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [*files, listing, _write_pairs(export), write_camera_numbers(export)]
+
+
+def _write_pairs(export: Export) -> Path:
+    path = export.output / "pairs.csv"
+    identities = export.objects.identities
+    judged = [*((1, pair) for pair in identities.confirmed), *((0, pair) for pair in identities.rejected)]
+    lines = ["same,camera_a,track_id_a,camera_b,track_id_b"]
+    for same, ((camera_a, track_a), (camera_b, track_b)) in judged:
+        lines.append(f"{same},{csv_cell(camera_a)},{track_a},{csv_cell(camera_b)},{track_b}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
