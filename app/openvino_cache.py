@@ -117,16 +117,14 @@ def convert_once(
     return network
 
 
-def compile_on_cpu(network: Path, threads: int = 0) -> Any:
-    """Return the `openvino.CompiledModel` of a network file, set up to finish one request as soon as possible.
+def compile_on_cpu(network: Any) -> Any:
+    """Return the `openvino.CompiledModel` of an `openvino.Model` or of a network file (Path).
 
-    threads: worker threads; 0 lets OpenVINO take one for each core.
-    Arithmetic is float32: results do not depend on whether the processor has bfloat16.
+    All cores work on one request, so that it ends as soon as possible. Arithmetic is float32: results do not depend on
+    whether the processor has bfloat16.
     """
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    if threads:
-        options["INFERENCE_NUM_THREADS"] = threads
-    return core().compile_model(str(network), "CPU", options)
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    return core().compile_model(network, "CPU", options)
 
 
 def _convert(build_module: Callable[[], torch.nn.Module], shape: Sequence[int], example_shape: Sequence[int]) -> Any:

@@ -1,0 +1,93 @@
+"""Detections made elsewhere: one MOTChallenge text file for each camera."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InputError
+from app.frames import Detections, Frame
+from app.motchallenge import read_rows
+
+if TYPE_CHECKING:
+    from app.sources import SourceInfo
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _CameraRows:
+    """The detections of one camera in the order of its frames; frame_numbers (R,) int64 from 1, rising."""
+
+    frame_numbers: NDArray[np.int64]
+    detections: Detections
+
+
+class FileDetector:
+    """Looks up the boxes of each frame in the camera's detection file.
+
+    path: relative to each source's folder (`SourceInfo.folder`), or absolute when there is one source.
+    sources: the cameras that frames will come from.
+    min_score: rows with a score (seventh column) below it are dropped.
+
+    The file's frame N is the frame with index N - 1. Raises InputError that lists every file which is missing or
+    cannot be read.
+    """
+
+    def __init__(self, path: str, sources: Sequence[SourceInfo], min_score: float) -> None:
+        self.name = f"file:{path}"
+        self._cameras: dict[str, _CameraRows] = {}
+        problems: list[str] = []
+        for source in sources:
+            try:
+                file = _find(path, source, len(sources))
+                self._cameras[source.camera] = _read(file, min_score)
+            except InputError as error:
+                problems.append(f"{source.camera}: {error}")
+        if problems:
+            raise InputError("\n".join(problems))
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        return [self._detect_one(frame) for frame in frames]
+
+    def _detect_one(self, frame: Frame) -> Detections:
+        camera = self._cameras[frame.camera]
+        number = frame.index + 1
+        first, last = np.searchsorted(camera.frame_numbers, [number, number + 1])
+        return camera.detections[first:last]
+
+
+def _find(path: str, source: SourceInfo, source_count: int) -> Path:
+    """Return where the detections of `source` are."""
+    if not path:
+        raise InputError("--detector file: needs a path, for example file:det/det.txt")
+    if Path(path).is_absolute():
+        if source_count > 1:
+            raise InputError(
+                f"{path} is one file, but there are {source_count} sources; give a path inside each source's folder, "
+                "for example file:det/det.txt"
+            )
+        file = Path(path)
+    elif source.folder is None:
+        raise InputError(f"{source.origin} has no folder in which {path} could be; file: is for recordings")
+    else:
+        file = source.folder / path
+    if not file.is_file():
+        raise InputError(f"there is no detection file {file}")
+    return file
+
+
+def _read(file: Path, min_score: float) -> _CameraRows:
+    rows = read_rows(file)
+    if len(rows) and (rows.scores.min() < 0 or rows.scores.max() > 1):
+        _log.warning("%s: scores go beyond 0 to 1 and are cut off there; people may be missed", file)
+    scores = np.clip(rows.scores, 0, 1)
+    kept = np.flatnonzero(scores >= np.float32(min_score))
+    order = kept[np.argsort(rows.frames[kept], kind="stable")]
+    return _CameraRows(rows.frames[order], Detections(rows.boxes[order], scores[order]))

@@ -1,0 +1,172 @@
+"""What every detection network shares: pictures go in as one batch over all cameras, boxes come out.
+
+A picture is shrunk or enlarged to the network's input and padded with grey (a *letterbox*). Pictures that need the
+same input size, from whatever cameras, run together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app import boxes as geometry
+from app.errors import InputError
+from app.frames import Detections, Frame
+
+PADDING_GREY = 114
+MAX_PEOPLE = 300
+"""Most people kept in one picture, the surest ones."""
+MAX_CANDIDATES = 3000
+"""Most boxes, the surest ones, among which overlaps are sought; the work grows with its square."""
+
+
+class Network(Protocol):
+    """A network with its way of writing boxes."""
+
+    @property
+    def name(self) -> str:
+        """File and how it is run, for example `yolo26n.pt (openvino, cpu)`."""
+        ...
+
+    @property
+    def centered(self) -> bool:
+        """Whether the picture sits in the middle of its letterbox, or in the upper left corner."""
+        ...
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether one person may get several boxes, of which all but the best must be removed."""
+        ...
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the input for a picture of `height` × `width`."""
+        ...
+
+    def find(
+        self, images: NDArray[np.uint8], min_score: float
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return boxes (K, 4) x1 y1 x2 y2 in pixels of the input, and scores (K,) ≥ min_score, for each of
+        (B, height, width, 3) uint8 BGR images. People only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Where a picture lies within a network's input: `width` × `height` pixels with the corner at (`left`, `top`).
+
+    Sides are rounded to whole pixels each, so that the scales `scale_x` and `scale_y` may differ a little.
+    """
+
+    scale_x: float
+    scale_y: float
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @classmethod
+    def fit(cls, picture: tuple[int, int], size: tuple[int, int], centered: bool) -> Letterbox:
+        """Fit a picture of (height, width) into an input of (height, width)."""
+        scale = min(size[0] / picture[0], size[1] / picture[1])
+        height, width = max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
+        scale_x, scale_y = width / picture[1], height / picture[0]
+        if not centered:
+            return cls(scale_x, scale_y, 0, 0, width, height)
+        # 0.1 decides where the odd pixel goes: to the right and to the bottom, as the networks were trained.
+        left, top = round((size[1] - width) / 2 - 0.1), round((size[0] - height) / 2 - 0.1)
+        return cls(scale_x, scale_y, left, top, width, height)
+
+    def draw(self, image: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
+        """Write (H, W, 3) `image` into `target`, an input of the size given to `fit`."""
+        if target.shape[:2] != (self.height, self.width):
+            target[:] = PADDING_GREY
+        inside = target[self.top : self.top + self.height, self.left : self.left + self.width]
+        if image.shape[:2] == (self.height, self.width):
+            inside[:] = image
+        else:
+            cv2.resize(image, (self.width, self.height), dst=inside, interpolation=cv2.INTER_LINEAR)
+
+    def to_picture(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn (N, 4) boxes in pixels of the input into pixels of the picture."""
+        corner = np.array([self.left, self.top, self.left, self.top], np.float32)
+        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
+        return np.divide(found - corner, scale, dtype=np.float32)
+
+
+def rectangular_size(height: int, width: int, longer_side: int, stride: int) -> tuple[int, int]:
+    """Return the smallest (height, width), multiples of `stride`, that hold the picture scaled to `longer_side`."""
+    scale = min(longer_side / height, longer_side / width)
+    rows, columns = round(height * scale), round(width * scale)
+    return max(1, -(-rows // stride)) * stride, max(1, -(-columns // stride)) * stride
+
+
+def remove_overlaps(
+    boxes: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], max_iou: float
+) -> NDArray[np.int64]:
+    """Return the rows to keep, best first: each (N, 4) box that overlaps no better kept box by more than `max_iou`."""
+    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    overlap = geometry.iou(boxes[order], boxes[order]) > max_iou
+    alive = np.ones(len(order), np.bool_)
+    for row in range(len(order)):
+        if alive[row]:
+            alive[row + 1 :] &= ~overlap[row, row + 1 :]
+    return order[alive]
+
+
+class NetworkDetector:
+    """Finds people with a network. Boxes below `min_score` are dropped, and boxes that overlap a better one by more
+    than `max_overlap_iou` where the network does not see to that itself."""
+
+    def __init__(self, network: Network, min_score: float, max_overlap_iou: float) -> None:
+        self.name = network.name
+        self._network = network
+        self._min_score = min_score
+        self._max_overlap_iou = max_overlap_iou
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for position, frame in enumerate(frames):
+            if not frame.has_pixels:
+                raise InputError(
+                    f"{frame.camera}: this source has no pictures, so {self.name} cannot look for people in it; "
+                    "use detections made elsewhere: --detector file:det/det.txt"
+                )
+            groups[self._network.input_size(frame.height, frame.width)].append(position)
+        results: list[Detections] = [Detections.empty()] * len(frames)
+        for size, positions in groups.items():
+            for position, found in zip(
+                positions, self._detect_group([frames[p] for p in positions], size), strict=True
+            ):
+                results[position] = found
+        return results
+
+    def _detect_group(self, frames: Sequence[Frame], size: tuple[int, int]) -> list[Detections]:
+        """Detect in frames that share the input size (height, width)."""
+        network = self._network
+        letterboxes = [Letterbox.fit((f.height, f.width), size, network.centered) for f in frames]
+        images = np.empty((len(frames), *size, 3), np.uint8)
+        for frame, letterbox, image in zip(frames, letterboxes, images, strict=True):
+            letterbox.draw(frame.image, image)
+        found = network.find(images, self._min_score)
+        return [
+            self._finish(boxes, scores, letterbox, frame)
+            for (boxes, scores), letterbox, frame in zip(found, letterboxes, frames, strict=True)
+        ]
+
+    def _finish(
+        self, boxes: NDArray[np.float32], scores: NDArray[np.float32], letterbox: Letterbox, frame: Frame
+    ) -> Detections:
+        """Turn what the network found in one input into the people of the frame, best first."""
+        if self._network.overlapping:
+            rows = remove_overlaps(boxes, scores, self._max_overlap_iou)[:MAX_PEOPLE]
+        else:
+            rows = np.argsort(-scores, kind="stable")[:MAX_PEOPLE]
+        boxes = geometry.clip(letterbox.to_picture(boxes[rows]), frame.width, frame.height)
+        rows = rows[real := geometry.areas(boxes) > 0]
+        return Detections(boxes[real], scores[rows])
