@@ -170,6 +170,15 @@ class RunSettings(Section):
     video_height_px: int = Field(720, ge=120, le=2160, description="Height of the video that shows all cameras.")
 
 
+class RenderSettings(Section):
+    """How annotated videos look."""
+
+    video_crf: int = Field(23, ge=0, le=51, description="H.264 rate factor: larger is smaller and worse.")
+    trail_s: float = Field(1.5, ge=0.0, le=60.0, description="Length of the line behind each person, seconds; 0: none.")
+    blur: bool = Field(False, description="Make everybody unrecognisable.")
+    blur_except_person: int = Field(-1, ge=-1, description="With blur: number of the one person to leave as is.")
+
+
 class SimulateSettings(Section):
     """Scenes that the program renders itself, with exact truth."""
 
@@ -217,6 +226,7 @@ class Settings(Section):
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     link: LinkSettings = Field(default_factory=LinkSettings)
     run: RunSettings = Field(default_factory=RunSettings)
+    render: RenderSettings = Field(default_factory=RenderSettings)
     simulate: SimulateSettings = Field(default_factory=SimulateSettings)
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 

@@ -1,0 +1,300 @@
+"""Annotated video of a run: one file for each camera, and one of all cameras side by side.
+
+Recordings are drawn after linking, by decoding them again, so that video, export and evaluation show the same people.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import RenderSettings
+from app.draw import annotate, blur_people, resize
+from app.engines import Job, Progress, Report, open_job
+from app.frames import NO_ID, Detections, Frame, FrameResult
+from app.identities import Identities
+from app.runs import Observations, Run
+from app.sources import ticks
+from app.video_writer import VideoWriter
+from app.wall import Wall, WallCamera
+
+logger = logging.getLogger(__name__)
+
+VIDEO_FOLDER = "video"
+
+_CHUNK_S = 300.0
+_OVERLAP_S = 30.0
+_BLUR_BEFORE_AND_AFTER_S = 0.5
+_SAME_INSTANT = 0.75  # of the shortest frame period: two cameras out of step by half of it still share a wall picture
+
+
+def render_run(run: Run, job: Job, report: Report | None = None) -> list[Path]:
+    """Write `video/<camera>.mp4` for every camera of a run, and `video/wall.mp4` if there are several.
+
+    job: names the recordings that the run was made from.  report: called after each tick with the frames so far.
+    Returns the files. Live cameras cannot be read again: nothing is written and the log says so. Raises InputError if
+    a source cannot be opened any more, RunError if a file cannot be written; unfinished files are removed.
+    """
+    sources = open_job(job)
+    if any(source.info.live for source in sources):
+        logger.warning("no video: live cameras cannot be read again after the run")
+        return []
+    identities = run.identities()
+    settings = job.settings.render
+    if settings.blur_except_person != NO_ID:
+        settings = settings.model_copy(update={"blur_except_person": identities.resolve(settings.blur_except_person)})
+    cameras = [WallCamera(s.info.camera, s.info.width, s.info.height, s.info.fps) for s in sources]
+    rows = {camera.name: _CameraRows(run, identities, camera.name) for camera in cameras}
+    total = sum(reader.frame_count for reader in rows.values())
+    people = len(identities.people())
+    start = time.perf_counter()
+    drawn = 0
+    with (
+        AnnotatedVideos(
+            run.folder / VIDEO_FOLDER, cameras, settings, job.settings.run.video_height_px, identities.names
+        ) as videos,
+        closing(ticks(sources)) as all_ticks,
+    ):
+        for tick in all_ticks:
+            for frame in tick:
+                if rows[frame.camera].holds(frame.index):
+                    result = rows[frame.camera].at(frame)
+                    videos.write(result, rows[frame.camera].near(frame) if settings.blur else None)
+                    drawn += 1
+            if report is not None:
+                report(Progress(drawn, total, time.perf_counter() - start, people))
+    return videos.files
+
+
+class AnnotatedVideos:
+    """A sink that draws every result into the video of its camera, and into the wall of all cameras.
+
+    Use it in a `with` block: files get their names at its end, and after an error there are none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cameras: Sequence[WallCamera],
+        settings: RenderSettings,
+        wall_height_px: int,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """names: labels of people; others are labelled with their number."""
+        self.files: list[Path] = []
+        """The finished files, once closed."""
+        self._settings = settings
+        self._names = names or {}
+        self._trails: dict[str, Trails] = {camera.name: Trails(settings.trail_s) for camera in cameras}
+        self._writers = {
+            camera.name: VideoWriter(
+                folder / f"{camera.name}.mp4", camera.width, camera.height, camera.fps, settings.video_crf
+            )
+            for camera in cameras
+        }
+        self._wall: _WallVideo | None = None
+        if len(cameras) > 1:
+            name = "wall"
+            while name in self._writers:
+                name += "_"
+            self._wall = _WallVideo(folder / f"{name}.mp4", cameras, wall_height_px, settings.video_crf)
+
+    def write(self, result: FrameResult, blurred: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None) -> None:
+        """Draw one result. `blurred`: (M, 4) boxes and (M,) people to blur instead of those of the result."""
+        frame, boxes = result.frame, result.detections.boxes
+        image = frame.image
+        if self._settings.blur and frame.has_pixels:
+            hidden, people = blurred or (boxes, result.person_ids)
+            image = blur_people(image, hidden, people, self._settings.blur_except_person)
+        trails = self._trails[frame.camera].follow(boxes, result.track_ids, frame.time)
+
+        def drawn(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+            scaled = {track_id: points * scale for track_id, points in trails.items()}
+            return annotate(
+                picture, boxes * np.float32(scale), result.person_ids, result.track_ids, self._names, scaled
+            )
+
+        self._writers[frame.camera].write(drawn(image, 1.0), frame.time)
+        if self._wall is not None:
+            # Drawn anew in the small picture, so that lines and labels stay readable there.
+            small, scale = self._wall.shrink(image)
+            self._wall.write(frame.camera, drawn(small, scale), frame.time)
+
+    def close(self) -> None:
+        """Finish all files. Raises RunError, and leaves no unfinished file, if one of them cannot be written."""
+        try:
+            if self._wall is not None:
+                self._wall.flush()
+            for writer in self._all_writers():
+                writer.close()
+                if writer.frame_count:
+                    self.files.append(writer.path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Give up: delete what is not finished."""
+        for writer in self._all_writers():
+            writer.discard()
+
+    def __enter__(self) -> AnnotatedVideos:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _all_writers(self) -> list[VideoWriter]:
+        return [*self._writers.values(), *([self._wall.writer] if self._wall is not None else [])]
+
+
+class Trails:
+    """Where the tracks of one camera walked in the last seconds."""
+
+    def __init__(self, length_s: float) -> None:
+        self._length_s = length_s
+        self._points: dict[int, deque[tuple[float, float, float]]] = {}
+
+    def follow(
+        self, boxes: NDArray[np.float32], track_ids: NDArray[np.int64], time: float
+    ) -> dict[int, NDArray[np.float32]]:
+        """Add the feet of the (N, 4) boxes at `time` and return the (P, 2) points x y of each track in sight."""
+        if self._length_s <= 0:
+            return {}
+        for track_id, box in zip(track_ids.tolist(), boxes.tolist(), strict=True):
+            if track_id != NO_ID:
+                self._points.setdefault(track_id, deque()).append((time, (box[0] + box[2]) / 2, box[3]))
+        for track_id, points in list(self._points.items()):
+            while points and points[0][0] < time - self._length_s:
+                points.popleft()
+            if not points:
+                del self._points[track_id]
+        seen = [track_id for track_id in track_ids.tolist() if track_id in self._points]
+        return {track_id: np.array(self._points[track_id], np.float64)[:, 1:].astype(np.float32) for track_id in seen}
+
+
+class _WallVideo:
+    """The wall as a video: a picture for each instant at which some camera has a new frame."""
+
+    def __init__(self, path: Path, cameras: Sequence[WallCamera], height_px: int, crf: int) -> None:
+        self._wall = Wall(cameras, height_px)
+        fps = max(camera.fps for camera in cameras)
+        self.writer = VideoWriter(path, self._wall.width, self._wall.height, fps, crf)
+        self._instant_s = _SAME_INSTANT / fps
+        self._opened: float | None = None
+        self._shown: set[str] = set()
+
+    def shrink(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+        """Return the picture at the size at which it hangs on the wall, and the scale."""
+        scale = min(self._wall.tile_width / image.shape[1], self._wall.tile_height / image.shape[0])
+        return resize(image, scale), scale
+
+    def write(self, camera: str, image: NDArray[np.uint8], time: float) -> None:
+        """Show a picture; when it belongs to a new instant, write the last one first."""
+        if self._opened is not None and (camera in self._shown or time - self._opened > self._instant_s):
+            self.flush()
+        if self._opened is None:
+            self._opened = time
+        self._shown.add(camera)
+        self._wall.show(camera, image, time)
+
+    def flush(self) -> None:
+        """Write the instant that is open, if there is one."""
+        if self._opened is not None:
+            self.writer.write(self._wall.picture(self._opened), self._opened)
+        self._opened = None
+        self._shown.clear()
+
+
+class _CameraRows:
+    """Looks up who is in a frame of a finished run, reading a few minutes of rows at a time."""
+
+    def __init__(self, run: Run, identities: Identities, camera: str) -> None:
+        self._run = run
+        self._identities = identities
+        self._camera = camera
+        self._indices, self._times = run.frames(camera)
+        self._start_s = self._end_s = math.inf
+        self._rows = run.observations(camera, math.inf)
+        self._people = np.zeros(0, np.int64)
+        self._blurred: _Filled | None = None
+
+    @property
+    def frame_count(self) -> int:
+        return len(self._indices)
+
+    def holds(self, index: int) -> bool:
+        """Whether the run processed this frame."""
+        place = int(np.searchsorted(self._indices, index))
+        return place < len(self._indices) and int(self._indices[place]) == index
+
+    def at(self, frame: Frame) -> FrameResult:
+        """Return the rows of a frame with the people they belong to now. Frames come in the order of time."""
+        self._load(frame.time)
+        rows = slice(*np.searchsorted(self._rows.frames, [frame.index, frame.index + 1]))
+        detections = Detections(self._rows.boxes[rows], self._rows.scores[rows])
+        return FrameResult(frame, detections, self._rows.track_ids[rows], self._people[rows])
+
+    def near(self, frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return (M, 4) boxes and (M,) people that may be in a frame although nothing was detected there.
+
+        A track counts as present from half a second before it was first seen until half a second after it was last
+        seen; where it was missed in between, its box is interpolated.
+        """
+        self._load(frame.time)
+        if self._blurred is None:
+            self._blurred = _fill(self._rows, self._people, self._indices, self._times)
+        rows = slice(*np.searchsorted(self._blurred.frames, [frame.index, frame.index + 1]))
+        return self._blurred.boxes[rows], self._blurred.people[rows]
+
+    def _load(self, time: float) -> None:
+        if self._start_s <= time < self._end_s:
+            return
+        self._start_s, self._end_s = time, time + _CHUNK_S
+        self._rows = self._run.observations(self._camera, time - _OVERLAP_S, self._end_s + _OVERLAP_S)
+        self._people = self._identities.person_of(self._camera, self._rows.track_ids, self._rows.times)
+        self._blurred = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """Boxes without holes, sorted by frame: (R,) int64 frames, (R, 4) float32 boxes, (R,) int64 people."""
+
+    frames: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    people: NDArray[np.int64]
+
+
+def _fill(
+    rows: Observations, people: NDArray[np.int64], indices: NDArray[np.int64], times: NDArray[np.float64]
+) -> _Filled:
+    """Give every track a box in each frame from a little before its first row to a little after its last."""
+    frames, boxes, owners = [np.zeros(0, np.int64)], [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)]
+    order = np.argsort(rows.track_ids, kind="stable")
+    starts = np.flatnonzero(np.diff(rows.track_ids[order])) + 1
+    for own in np.split(order, starts) if len(order) else []:
+        seen = rows.times[own]
+        first, last = np.searchsorted(times, [seen[0] - _BLUR_BEFORE_AND_AFTER_S, seen[-1] + _BLUR_BEFORE_AND_AFTER_S])
+        moments = times[first:last]
+        sides = [np.interp(moments, seen, rows.boxes[own, side]) for side in range(4)]
+        frames.append(indices[first:last])
+        boxes.append(np.stack(sides, axis=1).astype(np.float32))
+        owners.append(people[own][np.clip(np.searchsorted(seen, moments, side="right") - 1, 0, None)])
+    all_frames = np.concatenate(frames)
+    order = np.argsort(all_frames, kind="stable")
+    return _Filled(all_frames[order], np.concatenate(boxes)[order], np.concatenate(owners)[order])
