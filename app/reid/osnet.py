@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -29,6 +30,13 @@ INPUT_SIZE = (256, 128)
 InstanceNormPlace = Literal["none", "inside", "after"]
 """Where an omni-scale block normalises each picture by its own statistics: nowhere; on the residual before it is
 added (AIN); on the sum (IBN)."""
+
+Pooling = Literal["average", "gem"]
+"""How a channel's map becomes a number: its mean as in the paper, or a generalised mean with a learned exponent."""
+
+Neck = Literal["relu", "bnneck"]
+"""What follows the last linear layer: BatchNorm and ReLU as in the paper, or the BatchNorm alone, with distances
+learned before it and classes after it (BNNeck: Luo et al., "Bag of Tricks", CVPR workshops 2019)."""
 
 
 class ConvNormRelu(nn.Module):
@@ -90,6 +98,18 @@ class AggregationGate(nn.Module):
         return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(pooled))))
 
 
+class GeneralisedMean(nn.Module):
+    """GeM pooling (Radenović et al., TPAMI 2019): the p-norm mean of each channel's map, with p learned."""
+
+    def __init__(self, exponent: float = 3.0, floor: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(exponent))
+        self.floor = floor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=self.floor).pow(self.p).mean((2, 3)).pow(1 / self.p)
+
+
 class OmniScaleBlock(nn.Module):
     """Residual bottleneck whose 3×3 convolution is replaced by four gated streams of growing receptive field."""
 
@@ -126,6 +146,7 @@ class OSNet(nn.Module):
     channels: of the stem and of the three stages: (64, 256, 384, 512) at width 1.
     places: for the three stages, where each of its two blocks applies instance normalisation.
     stem_instance_norm: normalise the stem's output picture by picture.
+    pooling, neck: the head; the defaults are the paper's.
     """
 
     def __init__(
@@ -133,6 +154,8 @@ class OSNet(nn.Module):
         channels: tuple[int, int, int, int],
         places: tuple[tuple[InstanceNormPlace, InstanceNormPlace], ...] = (("none", "none"),) * 3,
         stem_instance_norm: bool = False,
+        pooling: Pooling = "average",
+        neck: Neck = "relu",
     ) -> None:
         super().__init__()
         stem, first, second, third = channels
@@ -153,7 +176,9 @@ class OSNet(nn.Module):
             OmniScaleBlock(third, third, places[2][1]),
         )
         self.conv5 = ConvNormRelu(third, third, 1)
-        self.fc = nn.Sequential(nn.Linear(third, FEATURE_DIMENSION), nn.BatchNorm1d(FEATURE_DIMENSION), nn.ReLU())
+        self.gem = GeneralisedMean() if pooling == "gem" else None
+        self.neck = neck
+        self.fc = nn.Sequential(nn.Linear(third, FEATURE_DIMENSION), nn.BatchNorm1d(FEATURE_DIMENSION))
         self._initialise()
 
     def feature_maps(self, pictures: Tensor) -> Tensor:
@@ -161,9 +186,23 @@ class OSNet(nn.Module):
         x = self.maxpool(self.conv1(pictures))
         return self.conv5(self.conv4(self.conv3(self.conv2(x))))
 
+    def before_and_after_neck(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (N, 512) vectors that a metric loss shapes and the (N, 512) vectors that a classifier reads.
+
+        With the paper's head both are the same.
+        """
+        maps = self.feature_maps(pictures)
+        linear, norm = self.fc
+        before = linear(maps.mean((2, 3)) if self.gem is None else self.gem(maps))
+        after = norm(before)
+        if self.neck == "bnneck":
+            return before, after
+        activated = torch.relu(after)
+        return activated, activated
+
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return (N, 512) vectors, not normalised and without negative entries, of normalised (N, 3, H, W) pictures."""
-        return self.fc(self.feature_maps(pictures).mean((2, 3)))
+        """Return (N, 512) vectors of normalised (N, 3, H, W) pictures: not of unit length yet."""
+        return self.before_and_after_neck(pictures)[1]
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -196,18 +235,18 @@ AIN_PLACES: tuple[tuple[InstanceNormPlace, InstanceNormPlace], ...] = (
 )
 """Where the search of the TPAMI paper put instance normalisation."""
 
-OSNETS: dict[str, Callable[[], OSNet]] = {
-    "osnet_x1_0": lambda: OSNet(WIDTHS["x1_0"]),
-    "osnet_x0_75": lambda: OSNet(WIDTHS["x0_75"]),
-    "osnet_x0_5": lambda: OSNet(WIDTHS["x0_5"]),
-    "osnet_x0_25": lambda: OSNet(WIDTHS["x0_25"]),
-    "osnet_ibn_x1_0": lambda: OSNet(WIDTHS["x1_0"], IBN_PLACES, stem_instance_norm=True),
-    "osnet_ain_x1_0": lambda: OSNet(WIDTHS["x1_0"], AIN_PLACES, stem_instance_norm=True),
-    "osnet_ain_x0_75": lambda: OSNet(WIDTHS["x0_75"], AIN_PLACES, stem_instance_norm=True),
-    "osnet_ain_x0_5": lambda: OSNet(WIDTHS["x0_5"], AIN_PLACES, stem_instance_norm=True),
-    "osnet_ain_x0_25": lambda: OSNet(WIDTHS["x0_25"], AIN_PLACES, stem_instance_norm=True),
+OSNETS: dict[str, Callable[..., OSNet]] = {
+    "osnet_x1_0": partial(OSNet, WIDTHS["x1_0"]),
+    "osnet_x0_75": partial(OSNet, WIDTHS["x0_75"]),
+    "osnet_x0_5": partial(OSNet, WIDTHS["x0_5"]),
+    "osnet_x0_25": partial(OSNet, WIDTHS["x0_25"]),
+    "osnet_ibn_x1_0": partial(OSNet, WIDTHS["x1_0"], IBN_PLACES, True),
+    "osnet_ain_x1_0": partial(OSNet, WIDTHS["x1_0"], AIN_PLACES, True),
+    "osnet_ain_x0_75": partial(OSNet, WIDTHS["x0_75"], AIN_PLACES, True),
+    "osnet_ain_x0_5": partial(OSNet, WIDTHS["x0_5"], AIN_PLACES, True),
+    "osnet_ain_x0_25": partial(OSNet, WIDTHS["x0_25"], AIN_PLACES, True),
 }
-"""Every architecture, by name."""
+"""Every architecture, by name. A builder takes OSNet's `pooling` and `neck`."""
 
 
 def torchreid_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -233,11 +272,8 @@ def architecture_of(state: Mapping[str, Tensor]) -> str | None:
     head = state.get("fc.0.weight")
     if stem is None or head is None or stem.ndim != 4 or head.ndim != 2:
         return None
-    for width, channels in WIDTHS.items():
-        if (stem.shape[0], head.shape[1]) == (channels[0], channels[3]):
-            break
-    else:
-        return None
+    shape = (stem.shape[0], head.shape[1])
+    width = next((width for width, channels in WIDTHS.items() if (channels[0], channels[3]) == shape), "")
     if "conv3.1.IN.weight" in state:
         name = f"osnet_ain_{width}"
     elif "conv2.0.IN.weight" in state:

@@ -1,0 +1,169 @@
+"""ReID weight files: ours, which say everything that embedding needs, and Torchreid's.
+
+Our files are safetensors: they cannot run code. The network's tensors lie beside the calibration's
+(`calibration.center`, `.distances`, `.probabilities`); the header holds the rest as JSON (architecture, head, input
+size, colours, training data, scores, sha256 of the recipe). Matrices may be kept in half precision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from app.errors import InputError
+from app.openvino_cache import file_sha256
+from app.reid.calibrate import Calibration
+from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
+from app.reid.preprocess import Preprocessing
+
+FORMAT = "omnitrack-reid-1"
+_CALIBRATION_FIELDS = ("center", "distances", "probabilities")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network and all that is known of it.
+
+    state: the network's tensors by name, float32.
+    facts: whatever the trainer recorded, as JSON values: training data, scores, recipe and its sha256.
+    sha256: of the file that it was read from; empty for one that was never in a file.
+    """
+
+    architecture: str
+    state: Mapping[str, Tensor]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    calibration: Calibration = field(default_factory=lambda: Calibration.default(FEATURE_DIMENSION))
+    pooling: Pooling = "average"
+    neck: Neck = "relu"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    def network(self) -> OSNet:
+        """Build the network with its weights, in evaluation mode, on the CPU."""
+        network: OSNet = OSNETS[self.architecture](pooling=self.pooling, neck=self.neck)
+        network.load_state_dict(dict(self.state))
+        return network.eval()
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read `.safetensors` (ours, or a bare OSNet state dict) or a Torchreid `.pth`, `.pt` or `.pth.tar`.
+
+    A file without our header is taken to expect what Torchreid's networks expect: RGB, 256 × 128, ImageNet's mean and
+    deviation; its calibration is `Calibration.default`. Raises InputError if it is none of these.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such ReID weight file")
+    if path.suffix == ".safetensors":
+        state, header = _read_safetensors(path)
+    else:
+        state, header = _read_pickle(path), {}
+    if header.get("format") == FORMAT:
+        checkpoint = _from_header(path, state, header)
+    else:
+        names = torchreid_names(state)
+        architecture = architecture_of(names)
+        if architecture is None:
+            raise InputError(f"{path}: these are not the weights of an OSNet; known are {', '.join(OSNETS)}")
+        checkpoint = Checkpoint(architecture, _as_float32(names), sha256=file_sha256(path))
+    try:
+        checkpoint.network()
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit {checkpoint.architecture}: {error}") from error
+    return checkpoint
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, half: bool = False) -> None:
+    """Write a checkpoint in one step: it appears under its name complete, or not at all.
+
+    half: keep matrices and filters as float16 (vectors, such as running variances, stay float32).
+    """
+    tensors = {}
+    for name, tensor in checkpoint.state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        value = tensor.detach().cpu().float().contiguous()
+        tensors[name] = value.half() if half and value.ndim > 1 else value
+    for name in _CALIBRATION_FIELDS:
+        tensors[f"calibration.{name}"] = torch.from_numpy(np.array(getattr(checkpoint.calibration, name), np.float32))
+    header = {
+        "format": FORMAT,
+        "architecture": checkpoint.architecture,
+        "pooling": checkpoint.pooling,
+        "neck": checkpoint.neck,
+        "colour_order": "RGB",
+        "preprocessing": json.dumps(asdict(checkpoint.preprocessing)),
+        "facts": json.dumps(checkpoint.facts, sort_keys=True),
+    }
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, unfinished, metadata=header)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]) -> Checkpoint:
+    try:
+        calibration = Calibration(*(state.pop(f"calibration.{name}").float().numpy() for name in _CALIBRATION_FIELDS))
+        preprocessing = json.loads(header["preprocessing"])
+        architecture = header["architecture"]
+        if architecture not in OSNETS or header["colour_order"] != "RGB":
+            raise ValueError(f"unknown architecture {architecture} or colour order {header['colour_order']}")
+        return Checkpoint(
+            architecture=architecture,
+            state=_as_float32(state),
+            preprocessing=Preprocessing(
+                height=int(preprocessing["height"]),
+                width=int(preprocessing["width"]),
+                mean=tuple(preprocessing["mean"]),
+                std=tuple(preprocessing["std"]),
+            ),
+            calibration=calibration,
+            pooling="gem" if header["pooling"] == "gem" else "average",
+            neck="bnneck" if header["neck"] == "bnneck" else "relu",
+            facts=json.loads(header["facts"]),
+            sha256=file_sha256(path),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged, or written by a newer version of this program ({error})") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file, or cut short ({error})") from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: holds more than tensors, or is no PyTorch file; loading it could run any program, so it is "
+            "refused. If you trust its maker, convert it once: python -c \"import torch; c = torch.load('IN', "
+            "weights_only=False); torch.save(c.get('state_dict', c), 'OUT.pth')\""
+        ) from error
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a PyTorch weight file, or cut short ({error})") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path}: no state dict (a mapping of names to tensors) was found in it")
+    return dict(content)
+
+
+def _as_float32(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}

@@ -1,0 +1,228 @@
+"""Embedding: boxes in full frames to appearance vectors, as one batch over all cameras.
+
+`build_embedder` chooses the weights, the device and what runs the network. Both runners do the same sums: crop, scale,
+normalise, OSNet, unit length, and the centring that the checkpoint asks for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from app.config import ReidSettings
+from app.errors import InputError
+from app.openvino_cache import compile_on_cpu, convert_once
+from app.reid import Embedder
+from app.reid.checkpoint import Checkpoint, load_checkpoint
+from app.reid.osnet import FEATURE_DIMENSION
+from app.reid.preprocess import crop_on_cpu, crop_on_device
+
+log = logging.getLogger(__name__)
+
+BUNDLED_FOLDER = Path(__file__).parent / "weights"
+BUNDLED_FOR_GPU = ("osnet_x1_0", "osnet_x0_25")
+BUNDLED_FOR_CPU = ("osnet_x0_25", "osnet_x1_0")
+"""Bundled weights in the order in which `auto` prefers them."""
+
+
+class CropsToVectors(nn.Module):
+    """The whole network of an embedder: (N, H, W, 3) BGR crops in 0..255 to (N, 512) unit vectors, not centred."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.preprocessing = checkpoint.preprocessing
+        self.network = checkpoint.network()
+        fuse_batch_norms(self.network)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        vectors = self.network(self.preprocessing.normalise(crops))
+        return nn.functional.normalize(vectors.float())
+
+
+def fuse_batch_norms(network: nn.Module) -> None:
+    """Multiply every BatchNorm of an evaluation-mode network into the convolution before it, in place."""
+    for module in network.modules():
+        convolution = getattr(module, "conv2" if hasattr(module, "conv2") else "conv", None)
+        norm = getattr(module, "bn", None)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            fused = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
+            setattr(module, "conv2" if convolution is getattr(module, "conv2", None) else "conv", fused)
+            module.bn = nn.Identity()
+
+
+class TorchEmbedder:
+    """Runs the network in PyTorch, on a GPU or a CPU. On a GPU boxes are also cut out and scaled there."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, half: bool, max_batch: int) -> None:
+        self.name = f"{checkpoint.architecture} (torch, {device})"
+        self.weights_sha256 = checkpoint.sha256
+        self.dimension = FEATURE_DIMENSION
+        self.calibration = checkpoint.calibration
+        self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
+        self._device = device
+        self._half = half and device.type == "cuda"
+        self._buckets = batch_buckets(max_batch)
+        self._network = CropsToVectors(checkpoint).eval().to(device).to(memory_format=torch.channels_last)
+        if device.type == "cuda":
+            for bucket in self._buckets:  # the first call at each size is slow: make it before the first frame
+                self._vectors(torch.zeros((bucket, *self._size, 3), dtype=torch.uint8, device=device))
+
+    def embed(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.floating[Any]]]
+    ) -> list[NDArray[np.float32]]:
+        """See `app.reid.Embedder.embed`."""
+        if self._device.type == "cpu":
+            crops = torch.from_numpy(crop_on_cpu(images, boxes, *self._size))
+        else:
+            crops = crop_on_device(images, boxes, *self._size, self._device)
+        vectors = torch.empty((len(crops), self.dimension))
+        for start, count, bucket in batches(len(crops), self._buckets):
+            batch = crops[start : start + count]
+            if self._device.type != "cpu" and count < bucket:
+                batch = nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, bucket - count))
+            vectors[start : start + count] = self._vectors(batch)[:count].cpu()
+        return _split(self.calibration.centered(vectors.numpy()), boxes)
+
+    @torch.inference_mode()
+    def _vectors(self, crops: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.float16, enabled=self._half):
+            return self._network(crops)
+
+
+class OpenVinoEmbedder:
+    """Runs the network in OpenVINO on a CPU, compiled once for each size of batch."""
+
+    def __init__(self, checkpoint: Checkpoint, max_batch: int, threads: int = 0) -> None:
+        self.name = f"{checkpoint.architecture} (openvino, cpu)"
+        self.weights_sha256 = checkpoint.sha256
+        self.dimension = FEATURE_DIMENSION
+        self.calibration = checkpoint.calibration
+        self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
+        self._buckets = batch_buckets(max_batch)
+        self._threads = threads
+        self._requests: dict[int, Any] = {}
+        self._checkpoint = checkpoint
+
+    def embed(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.floating[Any]]]
+    ) -> list[NDArray[np.float32]]:
+        """See `app.reid.Embedder.embed`."""
+        crops = crop_on_cpu(images, boxes, *self._size)
+        vectors = np.empty((len(crops), self.dimension), np.float32)
+        for start, count, bucket in batches(len(crops), self._buckets):
+            request = self._request(bucket)
+            request.get_input_tensor().data[:count] = crops[start : start + count]
+            request.infer()
+            vectors[start : start + count] = request.get_output_tensor().data[:count]
+        return _split(self.calibration.centered(vectors), boxes)
+
+    def _request(self, bucket: int) -> Any:
+        if bucket not in self._requests:
+            file = convert_once(
+                lambda: CropsToVectors(self._checkpoint).eval(), self._checkpoint.sha256, (bucket, *self._size, 3)
+            )
+            self._requests[bucket] = compile_on_cpu(file, self._threads).create_infer_request()
+        return self._requests[bucket]
+
+
+def batch_buckets(max_batch: int) -> list[int]:
+    """Return the batch sizes that are ever run: powers of two up to `max_batch`, and `max_batch` itself."""
+    sizes = [1]
+    while sizes[-1] * 2 < max_batch:
+        sizes.append(sizes[-1] * 2)
+    return sizes if max_batch == 1 else [*sizes, max_batch]
+
+
+def batches(count: int, buckets: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Divide `count` rows into batches: (first row, rows, bucket that they are padded to)."""
+    divided = []
+    start = 0
+    while start < count:
+        rows = min(count - start, buckets[-1])
+        bucket = next(size for size in buckets if size >= rows)
+        divided.append((start, rows, bucket))
+        start += rows
+    return divided
+
+
+def available_device() -> str:
+    """Return the device that `auto` means on this machine: cuda:0 or cpu."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def choose_device(device: str) -> torch.device:
+    """Turn the setting `reid.device` into a device. Raises InputError if this machine does not have it."""
+    name = available_device() if device == "auto" else device
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"reid.device: {device!r} is not a device; use auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"reid.device: this machine has no {device}; use auto or cpu")
+    return chosen
+
+
+def find_weights(weights: str, device: torch.device) -> Path | None:
+    """Turn the setting `reid.weights` into a file; None if `auto` finds no bundled weights.
+
+    Raises InputError for a name or path that does not exist.
+    """
+    if weights == "auto":
+        names = BUNDLED_FOR_GPU if device.type == "cuda" else BUNDLED_FOR_CPU
+        candidates = [BUNDLED_FOLDER / f"{name}.safetensors" for name in names]
+        return next((file for file in candidates if file.is_file()), None)
+    bundled = BUNDLED_FOLDER / f"{weights}.safetensors"
+    if bundled.is_file():
+        return bundled
+    path = Path(weights)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in BUNDLED_FOLDER.glob("*.safetensors"))) or "none"
+        raise InputError(f"reid.weights: there is no file {weights!r} and no bundled weights of that name ({known})")
+    return path
+
+
+def _build_torch(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Embedder:
+    return TorchEmbedder(checkpoint, device, settings.half, settings.max_batch)
+
+
+def _build_openvino(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Embedder:
+    if device.type != "cpu":
+        raise InputError(f"reid.backend: openvino runs on the CPU, not on {device}; use backend torch or device cpu")
+    return OpenVinoEmbedder(checkpoint, settings.max_batch)
+
+
+EMBEDDERS: dict[str, Callable[[Checkpoint, torch.device, ReidSettings], Embedder]] = {
+    "torch": _build_torch,
+    "openvino": _build_openvino,
+}
+"""What can run the network, by the name in the setting `reid.backend`."""
+
+
+def build_embedder(settings: ReidSettings) -> Embedder | None:
+    """Return the embedder that the settings ask for; None means that people are followed by motion only."""
+    if settings.weights == "none":
+        return None
+    device = choose_device(settings.device)
+    weights = find_weights(settings.weights, device)
+    if weights is None:
+        log.warning(
+            "No ReID weights are bundled with this installation: people are followed by motion only and are not "
+            "recognised across cameras. Give a weight file with --reid FILE, or make one with 'main.py train'."
+        )
+        return None
+    backend = settings.backend
+    if backend == "auto":
+        backend = "openvino" if device.type == "cpu" else "torch"
+    return EMBEDDERS[backend](load_checkpoint(weights), device, settings)
+
+
+def _split(vectors: NDArray[np.float32], boxes: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.float32]]:
+    """Cut (sum of Ni, D) rows into one (Ni, D) array for each picture."""
+    return np.split(vectors, np.cumsum([len(rows) for rows in boxes])[:-1]) if len(boxes) else []
