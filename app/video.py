@@ -142,6 +142,7 @@ class VideoReader:
         """Number that the next picture will get; afterwards the number of pictures in the file."""
         self.damaged = 0
         self._damaged_at_end = 0
+        self._gap_is_expected = False
         self._clock = _PresentationClock(file.fps)
 
     @property
@@ -157,9 +158,10 @@ class VideoReader:
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
                 for decoded in self._decode(container, stream):
+                    shown_until_s = self._clock.end_s
                     time_s = self._clock.time_of(decoded)
-                    index = self.next_index
-                    self.next_index += 1
+                    index = self.next_index + self._lost_before(time_s - shown_until_s)
+                    self.next_index = index + 1
                     if index >= first_index:
                         yield Picture(index, time_s, converter.convert(decoded))
         except (av.FFmpegError, OSError, MemoryError) as error:
@@ -170,7 +172,7 @@ class VideoReader:
             self.problem = self._missing_end()
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Yield the decoded pictures; damaged packets are counted and take a picture number each."""
+        """Yield the decoded pictures and count the damaged ones."""
         packets = container.demux(stream)
         while True:
             try:
@@ -195,7 +197,19 @@ class VideoReader:
     def _skip_damaged(self) -> None:
         self.damaged += 1
         self._damaged_at_end += 1
-        self.next_index += 1
+        self._gap_is_expected = True
+
+    def _lost_before(self, gap_s: float) -> int:
+        """Return how many pictures were lost to damage in a gap before a picture, so that numbers skip them.
+
+        The gap tells more than the count of damaged packets: some are lost before they reach the decoder, and the
+        decoder reports others late.
+        """
+        lost = round(gap_s * self.file.fps)
+        if not self._gap_is_expected or lost < 1:
+            return 0
+        self._gap_is_expected = False
+        return lost
 
     def _missing_end(self) -> str:
         """Return a sentence if the file announces clearly more than could be decoded, else ""."""
@@ -207,11 +221,10 @@ class VideoReader:
         if announced_s is None or announced_s - read_s <= max(2.5 * period_s, 0.02 * announced_s):
             return ""
         # Both must fall short: edit lists hide pictures from the count, a long last picture ends before the duration.
-        read_count = self.next_index - self._damaged_at_end
         announced_count = self.file.frame_count
-        if announced_count is not None and read_count >= 0.98 * announced_count:
+        if announced_count is not None and self.next_index >= 0.98 * announced_count:
             return ""
-        counts = f", {read_count} of {announced_count} pictures" if announced_count is not None else ""
+        counts = f", {self.next_index} of {announced_count} pictures" if announced_count is not None else ""
         return (
             f"{self.file.name}: ends at {read_s:.2f} s of {announced_s:.2f} s announced{counts}; "
             "the file is truncated or damaged from there on"
@@ -291,6 +304,9 @@ def _first_picture(container: Any) -> Any:
 
 def _duration(container: Any, stream: Any) -> float | None:
     """Return the announced length of the video stream in seconds; that of the file only if nothing else is in it."""
+    if container.format.name == "avi" and stream.frames and stream.average_rate:
+        # FFmpeg shortens the duration of a truncated AVI file to what is there; the count is what was announced.
+        return float(stream.frames / stream.average_rate)
     if stream.duration is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and container.duration > 0 and len(container.streams) == 1:
