@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -23,3 +26,35 @@ def shared_data() -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep converted networks of the test session together: made once, and never in the user's cache folder."""
     os.environ.setdefault("OMNITRACK_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def small_run() -> ModuleType:
+    """The module `tests/small_run.py`, which writes small run folders."""
+    return _load("small_run")
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, small_run: ModuleType) -> Callable[..., Path]:
+    """Return a function that writes the run of `small_run.write` to `tmp_path / name` and returns that folder."""
+
+    def make(name: str = "run", cameras: tuple[str, ...] = ("left", "right"), part_frames: int = 5) -> Path:
+        return small_run.write(tmp_path / name, cameras, part_frames)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_videos() -> ModuleType:
+    """The module `tests/small_videos.py`, which writes small videos with numbered pictures."""
+    return _load("small_videos")
+
+
+def _load(name: str) -> ModuleType:
+    """Import `tests/name.py`: a helper of tests is no module of the program."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
