@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,8 +79,8 @@ def annotate(
     A track without a person gets a grey box and no label; rows without a track are not drawn.
     """
     canvas = image.copy()
-    thickness = max(1, round(image.shape[0] / 320))
-    text_height = max(11, round(image.shape[0] / 42))
+    thickness = max(2, round(image.shape[0] / 320))
+    text_height = max(13, round(image.shape[0] / 42))
     rows = np.flatnonzero((track_ids != NO_ID) | (person_ids != NO_ID))
     rows = rows[np.argsort(boxes[rows, 3], kind="stable")]  # nearer people are lower in the picture: on top
     for row in rows if trails else ():
@@ -181,7 +184,7 @@ def contact_sheet(
         top = header + number * row_height
         color = person_color(person)
         cv2.rectangle(sheet, (0, top), (gap - 1, top + crop_height_px - 1), color, cv2.FILLED)
-        draw_text(sheet, _label_of(person, names), 2 * gap, top, color, text_height)
+        draw_text(sheet, _label_of(person, names), 2 * gap, top, LIGHT, text_height)
         for camera, left in lefts.items():
             for place, crop in enumerate(crops.get(camera, ())[:crops_per_camera]):
                 x = left + place * (crop_width + gap)
@@ -259,13 +262,24 @@ def _blend(canvas: Picture, mask: NDArray[np.uint8], left: int, top: int, color:
     canvas[y1:y2, x1:x2] = (painted // 255).astype(np.uint8)
 
 
+@lru_cache(maxsize=16)
+def _font(text_height: int) -> Any:
+    """Return DejaVu Sans, which comes with Matplotlib and has Latin, Greek and Cyrillic letters, else plain ASCII."""
+    matplotlib = find_spec("matplotlib")
+    if matplotlib is not None and matplotlib.origin is not None:
+        file = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if file.is_file():
+            return ImageFont.truetype(str(file), text_height)
+    return ImageFont.load_default(size=float(text_height))
+
+
 @lru_cache(maxsize=4096)
 def _text_mask(text: str, text_height: int) -> NDArray[np.uint8]:
     """Return the (h, w) opacity of a line of text; h is the same for all texts of one height."""
-    font = ImageFont.load_default(size=float(text_height))
+    font = _font(text_height)
     width = max(1, int(np.ceil(font.getlength(text))))
-    image = Image.new("L", (width, round(text_height * 1.05)), 0)
-    ImageDraw.Draw(image).text((0, round(text_height * 0.82)), text, fill=255, font=font, anchor="ls")
+    image = Image.new("L", (width, round(text_height * 1.15)), 0)
+    ImageDraw.Draw(image).text((0, round(text_height * 0.9)), text, fill=255, font=font, anchor="ls")
     mask = np.asarray(image, np.uint8).copy()
     mask.flags.writeable = False
     return mask

@@ -37,7 +37,7 @@ class Wall:
 
     def __init__(self, cameras: Sequence[WallCamera], height_px: int) -> None:
         """cameras: in the order of their places, row by row.  height_px: height of the whole picture."""
-        self._text_height = max(11, round(height_px / 42))
+        self._text_height = max(13, round(height_px / 42))
         self._strip = tag_size("0", self._text_height)[1] + 2 * _GAP
         aspect = float(np.median([camera.width / camera.height for camera in cameras]))
         self.columns, self.rows = grid(len(cameras), aspect)
