@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,13 +22,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from app.checksum import file_sha256
 from app.errors import InputError
-from app.openvino_cache import file_sha256
 from app.reid.calibrate import Calibration
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
 
 FORMAT = "omnitrack-reid-1"
+Metric = Literal["euclidean", "cosine"]
+"""How evaluation compares vectors: as the network makes them, or their directions. Embedding always uses directions."""
+
 _CALIBRATION_FIELDS = ("center", "distances", "probabilities")
 
 
@@ -47,6 +50,7 @@ class Checkpoint:
     calibration: Calibration = field(default_factory=lambda: Calibration.default(FEATURE_DIMENSION))
     pooling: Pooling = "average"
     neck: Neck = "relu"
+    metric: Metric = "euclidean"
     facts: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
@@ -102,6 +106,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, half: bool = False) -> N
         "architecture": checkpoint.architecture,
         "pooling": checkpoint.pooling,
         "neck": checkpoint.neck,
+        "metric": checkpoint.metric,
         "colour_order": "RGB",
         "preprocessing": json.dumps(asdict(checkpoint.preprocessing)),
         "facts": json.dumps(checkpoint.facts, sort_keys=True),
@@ -132,6 +137,7 @@ def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]
             calibration=calibration,
             pooling="gem" if header["pooling"] == "gem" else "average",
             neck="bnneck" if header["neck"] == "bnneck" else "relu",
+            metric="cosine" if header["metric"] == "cosine" else "euclidean",
             facts=json.loads(header["facts"]),
             sha256=file_sha256(path),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from app.config import ReidSettings
 from app.errors import InputError
-from app.openvino_cache import compile_on_cpu, convert_once
+from app.openvino_cache import compile_on_cpu, convert_once, core
 from app.reid import Embedder
 from app.reid.checkpoint import Checkpoint, load_checkpoint
 from app.reid.osnet import FEATURE_DIMENSION
@@ -33,7 +33,7 @@ BUNDLED_FOR_CPU = ("osnet_x0_25", "osnet_x1_0")
 
 
 class CropsToVectors(nn.Module):
-    """The whole network of an embedder: (N, H, W, 3) BGR crops in 0..255 to (N, 512) unit vectors, not centred."""
+    """The whole network of an embedder: (N, H, W, 3) BGR crops in 0..255 to (N, 512) vectors as OSNet makes them."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
@@ -42,8 +42,7 @@ class CropsToVectors(nn.Module):
         fuse_batch_norms(self.network)
 
     def forward(self, crops: Tensor) -> Tensor:
-        vectors = self.network(self.preprocessing.normalise(crops))
-        return nn.functional.normalize(vectors.float())
+        return self.network(self.preprocessing.normalise(crops)).float()
 
 
 def fuse_batch_norms(network: nn.Module) -> None:
@@ -57,38 +56,52 @@ def fuse_batch_norms(network: nn.Module) -> None:
             module.bn = nn.Identity()
 
 
-class TorchEmbedder:
-    """Runs the network in PyTorch, on a GPU or a CPU. On a GPU boxes are also cut out and scaled there."""
+class Runner(Protocol):
+    """Runs the network of a checkpoint on batches whose sizes come from a short list."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, half: bool, max_batch: int) -> None:
-        self.name = f"{checkpoint.architecture} (torch, {device})"
-        self.weights_sha256 = checkpoint.sha256
-        self.dimension = FEATURE_DIMENSION
-        self.calibration = checkpoint.calibration
+    name: str
+
+    def run(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes: Sequence[NDArray[np.floating[Any]]],
+        buckets: Sequence[int],
+    ) -> NDArray[np.float32]:
+        """Return (sum of Ni, 512) vectors of the boxes, picture after picture, as the network makes them."""
+        ...
+
+
+class TorchRunner:
+    """PyTorch, on a GPU or a CPU. On a GPU boxes are also cut out and scaled there."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, half: bool, buckets: Sequence[int]) -> None:
+        self.name = f"torch, {device}"
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
         self._device = device
         self._half = half and device.type == "cuda"
-        self._buckets = batch_buckets(max_batch)
         self._network = CropsToVectors(checkpoint).eval().to(device).to(memory_format=torch.channels_last)
         if device.type == "cuda":
-            for bucket in self._buckets:  # the first call at each size is slow: make it before the first frame
+            for bucket in buckets:  # the first call at each size is slow: make it before the first frame
                 self._vectors(torch.zeros((bucket, *self._size, 3), dtype=torch.uint8, device=device))
 
-    def embed(
-        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.floating[Any]]]
-    ) -> list[NDArray[np.float32]]:
-        """See `app.reid.Embedder.embed`."""
+    def run(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes: Sequence[NDArray[np.floating[Any]]],
+        buckets: Sequence[int],
+    ) -> NDArray[np.float32]:
+        """See `Runner.run`."""
         if self._device.type == "cpu":
             crops = torch.from_numpy(crop_on_cpu(images, boxes, *self._size))
         else:
             crops = crop_on_device(images, boxes, *self._size, self._device)
-        vectors = torch.empty((len(crops), self.dimension))
-        for start, count, bucket in batches(len(crops), self._buckets):
+        vectors = torch.empty((len(crops), FEATURE_DIMENSION), device=self._device)
+        for start, count, bucket in batches(len(crops), buckets):
             batch = crops[start : start + count]
             if self._device.type != "cpu" and count < bucket:
                 batch = nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, bucket - count))
-            vectors[start : start + count] = self._vectors(batch)[:count].cpu()
-        return _split(self.calibration.centered(vectors.numpy()), boxes)
+            vectors[start : start + count] = self._vectors(batch)[:count]
+        return vectors.cpu().numpy()
 
     @torch.inference_mode()
     def _vectors(self, crops: Tensor) -> Tensor:
@@ -96,40 +109,69 @@ class TorchEmbedder:
             return self._network(crops)
 
 
-class OpenVinoEmbedder:
-    """Runs the network in OpenVINO on a CPU, compiled once for each size of batch."""
+class OpenVinoRunner:
+    """OpenVINO on the CPU: converted once, compiled when a batch size is first seen."""
 
-    def __init__(self, checkpoint: Checkpoint, max_batch: int, threads: int = 0) -> None:
-        self.name = f"{checkpoint.architecture} (openvino, cpu)"
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.name = "openvino, cpu"
+        self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
+        self._file = convert_once(
+            lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, (-1, *self._size, 3), "reid"
+        )
+        self._requests: dict[int, Any] = {}
+
+    def run(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes: Sequence[NDArray[np.floating[Any]]],
+        buckets: Sequence[int],
+    ) -> NDArray[np.float32]:
+        """See `Runner.run`."""
+        crops = crop_on_cpu(images, boxes, *self._size)
+        vectors = np.empty((len(crops), FEATURE_DIMENSION), np.float32)
+        for start, count, bucket in batches(len(crops), buckets):
+            request = self._request(bucket)
+            request.get_input_tensor().data[:count] = crops[start : start + count]
+            request.infer()
+            vectors[start : start + count] = request.get_output_tensor().data[:count]
+        return vectors
+
+    def _request(self, bucket: int) -> Any:
+        if bucket not in self._requests:
+            network = core().read_model(str(self._file))
+            network.reshape([bucket, *self._size, 3])
+            self._requests[bucket] = compile_on_cpu(network).create_infer_request()
+        return self._requests[bucket]
+
+
+class NetworkEmbedder:
+    """An `app.reid.Embedder` for an OSNet, whatever runs it."""
+
+    def __init__(self, checkpoint: Checkpoint, runner: Runner, max_batch: int) -> None:
+        self.name = f"{checkpoint.architecture} ({runner.name})"
         self.weights_sha256 = checkpoint.sha256
         self.dimension = FEATURE_DIMENSION
         self.calibration = checkpoint.calibration
-        self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
+        self._runner = runner
         self._buckets = batch_buckets(max_batch)
-        self._threads = threads
-        self._requests: dict[int, Any] = {}
-        self._checkpoint = checkpoint
 
     def embed(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.floating[Any]]]
     ) -> list[NDArray[np.float32]]:
         """See `app.reid.Embedder.embed`."""
-        crops = crop_on_cpu(images, boxes, *self._size)
-        vectors = np.empty((len(crops), self.dimension), np.float32)
-        for start, count, bucket in batches(len(crops), self._buckets):
-            request = self._request(bucket)
-            request.get_input_tensor().data[:count] = crops[start : start + count]
-            request.infer()
-            vectors[start : start + count] = request.get_output_tensor().data[:count]
-        return _split(self.calibration.centered(vectors), boxes)
+        unit = unit_rows(self._runner.run(images, boxes, self._buckets))
+        ends = np.cumsum([len(rows) for rows in boxes])
+        return np.split(self.calibration.centered(unit), ends[:-1]) if len(boxes) else []
 
-    def _request(self, bucket: int) -> Any:
-        if bucket not in self._requests:
-            file = convert_once(
-                lambda: CropsToVectors(self._checkpoint).eval(), self._checkpoint.sha256, (bucket, *self._size, 3)
-            )
-            self._requests[bucket] = compile_on_cpu(file, self._threads).create_infer_request()
-        return self._requests[bucket]
+    def raw_vectors(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return (N, 512) vectors of N whole (H, W, 3) BGR pictures as the network makes them: for evaluation."""
+        whole = [np.array([[0, 0, picture.shape[1], picture.shape[0]]], np.float32) for picture in pictures]
+        return self._runner.run(pictures, whole, self._buckets)
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (N, D) rows scaled to length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def batch_buckets(max_batch: int) -> list[int]:
@@ -188,41 +230,41 @@ def find_weights(weights: str, device: torch.device) -> Path | None:
     return path
 
 
-def _build_torch(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Embedder:
-    return TorchEmbedder(checkpoint, device, settings.half, settings.max_batch)
+def _run_in_torch(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Runner:
+    return TorchRunner(checkpoint, device, settings.half, batch_buckets(settings.max_batch))
 
 
-def _build_openvino(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Embedder:
+def _run_in_openvino(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Runner:
     if device.type != "cpu":
         raise InputError(f"reid.backend: openvino runs on the CPU, not on {device}; use backend torch or device cpu")
-    return OpenVinoEmbedder(checkpoint, settings.max_batch)
+    return OpenVinoRunner(checkpoint)
 
 
-EMBEDDERS: dict[str, Callable[[Checkpoint, torch.device, ReidSettings], Embedder]] = {
-    "torch": _build_torch,
-    "openvino": _build_openvino,
+RUNNERS: dict[str, Callable[[Checkpoint, torch.device, ReidSettings], Runner]] = {
+    "torch": _run_in_torch,
+    "openvino": _run_in_openvino,
 }
 """What can run the network, by the name in the setting `reid.backend`."""
+
+
+def embedder_of(checkpoint: Checkpoint, settings: ReidSettings) -> NetworkEmbedder:
+    """Return an embedder for a checkpoint in memory, on the device and with the backend that the settings ask for."""
+    device = choose_device(settings.device)
+    backend = settings.backend
+    if backend == "auto":
+        backend = "openvino" if device.type == "cpu" else "torch"
+    return NetworkEmbedder(checkpoint, RUNNERS[backend](checkpoint, device, settings), settings.max_batch)
 
 
 def build_embedder(settings: ReidSettings) -> Embedder | None:
     """Return the embedder that the settings ask for; None means that people are followed by motion only."""
     if settings.weights == "none":
         return None
-    device = choose_device(settings.device)
-    weights = find_weights(settings.weights, device)
+    weights = find_weights(settings.weights, choose_device(settings.device))
     if weights is None:
         log.warning(
             "No ReID weights are bundled with this installation: people are followed by motion only and are not "
             "recognised across cameras. Give a weight file with --reid FILE, or make one with 'main.py train'."
         )
         return None
-    backend = settings.backend
-    if backend == "auto":
-        backend = "openvino" if device.type == "cpu" else "torch"
-    return EMBEDDERS[backend](load_checkpoint(weights), device, settings)
-
-
-def _split(vectors: NDArray[np.float32], boxes: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.float32]]:
-    """Cut (sum of Ni, D) rows into one (Ni, D) array for each picture."""
-    return np.split(vectors, np.cumsum([len(rows) for rows in boxes])[:-1]) if len(boxes) else []
+    return embedder_of(load_checkpoint(weights), settings)
