@@ -24,6 +24,7 @@ from trackeval.metrics import CLEAR, HOTA, Identity
 from app.alignment import Alignment, Step, align, groups
 from app.errors import InputError
 from app.frames import NO_ID
+from app.runs import Run
 from app.trajectories import Trajectories, load_truth, run_times, run_trajectories
 
 GAPS_S = (1, 3, 5, 10, 30)
@@ -77,8 +78,6 @@ def evaluate_run(folder: Path, truth: Path) -> Scores:
 
     Raises InputError when the folder holds no run, or a camera has no usable truth.
     """
-    from app.runs import Run
-
     run = Run.open(folder)
     true_rows = load_truth(truth, [camera.name for camera in run.cameras])
     return evaluate(true_rows, run_trajectories(run), run_times(run, true_rows))

@@ -161,12 +161,25 @@ def load_truth(truth: Path, cameras: Sequence[str]) -> dict[str, Trajectories]:
 
 
 def run_trajectories(run: Run) -> dict[str, Trajectories]:
-    """Return the tracked boxes of every camera of a run, with the people they belong to now."""
+    """Return the tracked boxes of every camera of a run, with the people they belong to now.
+
+    Where somebody is in two places of one camera at once (a human may have merged two people wrongly), the box of the
+    later track counts as that of nobody known, and the log says so.
+    """
     identities = run.identities()
     result = {}
     for camera in run.cameras:
         rows = run.observations(camera.name)
         people = identities.person_of(camera.name, rows.track_ids, rows.times)
+        order = np.lexsort((rows.track_ids, people, rows.frames))
+        frames, sorted_people = rows.frames[order], people[order]
+        twice = (frames[1:] == frames[:-1]) & (sorted_people[1:] == sorted_people[:-1]) & (sorted_people[1:] != NO_ID)
+        if twice.any():
+            logger.warning(
+                "camera %s: person %d is in two places in frame %d; there are %d such boxes, scored as unknown people",
+                camera.name, sorted_people[1:][twice][0], frames[1:][twice][0], twice.sum(),
+            )  # fmt: skip
+            people[order[1:][twice]] = NO_ID
         result[camera.name] = Trajectories.of_result(rows.frames + 1, people, rows.boxes, rows.track_ids)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.evaluate import combine_cameras, evaluate, scores_table
+from app.evaluate import combine_cameras, evaluate, evaluate_run, scores_table
 from app.frames import NO_ID
-from app.motchallenge import read_rows
+from app.motchallenge import read_rows, write_rows
+from app.runs import Run
 from app.trajectories import Role, Trajectories, frame_times, load_truth, read_result, read_truth
 
 
@@ -255,7 +257,57 @@ def test_table_shows_every_camera() -> None:
     assert list(recovery.columns[1].cells) == ["–", "0"]
 
 
-SEQUENCES = {"MOT17-05": 418, "MOT17-11": 449}
+def write_truth_of(run: Run, folder: Path) -> Path:
+    """Write the tracks of a run as its truth: track 1 is person 7 on both cameras, the others have one camera each."""
+    for number, camera in enumerate(run.cameras):
+        rows = run.observations(camera.name)
+        ids = np.where(rows.track_ids == 1, 7, rows.track_ids + 10 * number + 10)
+        folder.mkdir(exist_ok=True)
+        write_rows(folder / f"{camera.name}.txt", rows.frames + 1, ids, rows.boxes, np.ones(len(rows)))
+    return folder
+
+
+def test_a_run_is_scored_with_the_people_it_has_now(
+    make_run: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run.open(make_run())
+    truth = write_truth_of(run, tmp_path / "truth")
+    scores = evaluate_run(run.folder, truth)
+    assert scores["across"] == scores["no_linking"], "nobody has a person yet"
+    assert scores["across"]["ids"] == 6
+    assert scores["cameras"]["left"]["IDF1"] == 100.0
+    with run.ledger() as ledger:
+        for camera in ("left", "right"):
+            ledger.assign(camera, 1, 3, "human")
+    scores = evaluate_run(run.folder, truth)
+    assert scores["across"]["IDF1"] == scores["perfect_linking"]["IDF1"] == 100.0
+    assert scores["across"]["ids"] == 5
+    assert not caplog.records
+    with run.ledger() as ledger:
+        ledger.assign("left", 2, 3, "human")
+    scores = evaluate_run(run.folder, truth)
+    assert "person 3 is in two places" in caplog.text
+    assert scores["across"]["IDF1"] < 100.0
+    (truth / "right.txt").unlink()
+    with pytest.raises(InputError, match="camera right"):
+        evaluate_run(run.folder, truth)
+
+
+def test_a_run_that_ended_early_misses_the_rest(
+    make_run: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run.open(make_run(cameras=("left",)))
+    truth = write_truth_of(run, tmp_path / "truth")
+    with (truth / "left.txt").open("a") as file:
+        file.writelines(f"{frame},7,0,0,30,80,1,1,1\n" for frame in range(21, 61))
+    scores = evaluate_run(run.folder, truth)
+    assert scores["across"]["IDP"] == 100.0
+    assert scores["across"]["IDR"] < 60.0
+    assert "truth has 60 frames, the run 20" in caplog.text
+
+
+SEQUENCES = {"MOT17-02": 120, "MOT17-05": 200}
+"""How many frames of each sequence are scored; the first of the two has many boxes of neutral classes."""
 
 
 def tracks_by_place(boxes: NDArray[np.float32], cells: float = 150.0) -> NDArray[np.int64]:
@@ -269,11 +321,15 @@ def test_equals_trackeval_on_its_own_files(shared_data: Path, tmp_path: Path) ->
     from trackeval.datasets import MotChallenge2DBox
     from trackeval.metrics import CLEAR, HOTA, Identity
 
-    root = shared_data / "mot" / "MOT17-half"
+    data, root = shared_data / "mot" / "MOT17-half", tmp_path / "truth"
     folder = tmp_path / "trackers" / "ours" / "data"
     folder.mkdir(parents=True)
-    for name in SEQUENCES:
-        found = read_rows(root / name / "det_yolox_x" / "det.txt")
+    for name, length in SEQUENCES.items():
+        lines = (data / name / "gt" / "gt.txt").read_text().splitlines(keepends=True)
+        (root / name / "gt").mkdir(parents=True)
+        (root / name / "gt" / "gt.txt").write_text("".join(x for x in lines if int(x.split(",")[0]) <= length))
+        found = read_rows(data / name / "det_yolox_x" / "det.txt")
+        found = found[found.frames <= length]
         ids = tracks_by_place(found.boxes)
         kept = found.scores > 0.5
         _, first = np.unique(np.stack([found.frames[kept], ids[kept]]), axis=1, return_index=True)
