@@ -41,12 +41,6 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("omnitrack", appauthor=False))
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's content in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @functools.cache
 def load_openvino() -> Any:
     """Import and return the module `openvino`, with its usage reports off.

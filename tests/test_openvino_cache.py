@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from app.errors import InputError
-from app.openvino_cache import cache_folder, compile_on_cpu, convert_once, file_sha256, load_openvino
+from app.checksum import file_sha256
+from app.openvino_cache import cache_folder, compile_on_cpu, convert_once, load_openvino
 
 
 @pytest.fixture

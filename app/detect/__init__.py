@@ -32,6 +32,9 @@ class Detector(Protocol):
     name: str
     """What the detector is, for the closing table and `run.json`: for example `yolo26n.pt (openvino, cpu)`."""
 
+    weights_sha256: str
+    """sha256 of the weight or detection files: a run must not mix two of them."""
+
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return the people of each frame, in the order of the frames; boxes in pixels of that frame.
 

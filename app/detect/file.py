@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Detections, Frame
 from app.motchallenge import read_rows
@@ -43,15 +44,18 @@ class FileDetector:
     def __init__(self, path: str, sources: Sequence[SourceInfo], min_score: float) -> None:
         self.name = f"file:{path}"
         self._cameras: dict[str, _CameraRows] = {}
+        checksums: list[str] = []
         problems: list[str] = []
         for source in sources:
             try:
                 file = _find(path, source, len(sources))
                 self._cameras[source.camera] = _read(file, min_score)
+                checksums.append(file_sha256(file))
             except InputError as error:
                 problems.append(f"{source.camera}: {error}")
         if problems:
             raise InputError("\n".join(problems))
+        self.weights_sha256 = " ".join(checksums)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         return [self._detect_one(frame) for frame in frames]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import boxes as geometry
+from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Detections, Frame
 
@@ -35,8 +37,8 @@ class Network(Protocol):
         ...
 
     @property
-    def centered(self) -> bool:
-        """Whether the picture sits in the middle of its letterbox, or in the upper left corner."""
+    def weights(self) -> Path:
+        """The file or folder that it was read from."""
         ...
 
     @property
@@ -44,8 +46,8 @@ class Network(Protocol):
         """Whether one person may get several boxes, of which all but the best must be removed."""
         ...
 
-    def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the input for a picture of `height` × `width`."""
+    def letterbox(self, height: int, width: int) -> Letterbox:
+        """Return how a picture of `height` × `width` is put into the input."""
         ...
 
     def find(
@@ -58,33 +60,44 @@ class Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a picture lies within a network's input: `width` × `height` pixels with the corner at (`left`, `top`).
+    """Where a picture lies within a network's input of `size` (height, width).
 
-    Sides are rounded to whole pixels each, so that the scales `scale_x` and `scale_y` may differ a little.
+    It takes `width` × `height` pixels with the corner at (`left`, `top`). Each side is rounded to whole pixels, so that
+    the scales `scale_x` and `scale_y` may differ a little.
     """
 
-    scale_x: float
-    scale_y: float
+    size: tuple[int, int]
     left: int
     top: int
     width: int
     height: int
+    scale_x: float
+    scale_y: float
 
     @classmethod
-    def fit(cls, picture: tuple[int, int], size: tuple[int, int], centered: bool) -> Letterbox:
-        """Fit a picture of (height, width) into an input of (height, width)."""
-        scale = min(size[0] / picture[0], size[1] / picture[1])
-        height, width = max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
-        scale_x, scale_y = width / picture[1], height / picture[0]
-        if not centered:
-            return cls(scale_x, scale_y, 0, 0, width, height)
+    def rectangular(cls, height: int, width: int, longer_side: int, stride: int) -> Letterbox:
+        """Scale a picture to `longer_side`, in the middle of the smallest input with sides that `stride` divides."""
+        scale = min(longer_side / height, longer_side / width)
+        rows, columns = (max(1, round(side * scale)) for side in (height, width))
+        size = (-(-rows // stride) * stride, -(-columns // stride) * stride)
+        return cls._place(height, width, scale, size, centered=True)
+
+    @classmethod
+    def fixed(cls, height: int, width: int, size: tuple[int, int], centered: bool) -> Letterbox:
+        """Scale a picture to fit into an input of `size`, in its middle or in its upper left corner."""
+        return cls._place(height, width, min(size[0] / height, size[1] / width), size, centered)
+
+    @classmethod
+    def _place(cls, height: int, width: int, scale: float, size: tuple[int, int], centered: bool) -> Letterbox:
+        rows, columns = (max(1, round(side * scale)) for side in (height, width))
         # 0.1 decides where the odd pixel goes: to the right and to the bottom, as the networks were trained.
-        left, top = round((size[1] - width) / 2 - 0.1), round((size[0] - height) / 2 - 0.1)
-        return cls(scale_x, scale_y, left, top, width, height)
+        left = round((size[1] - columns) / 2 - 0.1) if centered else 0
+        top = round((size[0] - rows) / 2 - 0.1) if centered else 0
+        return cls(size, left, top, columns, rows, columns / width, rows / height)
 
     def draw(self, image: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
-        """Write (H, W, 3) `image` into `target`, an input of the size given to `fit`."""
-        if target.shape[:2] != (self.height, self.width):
+        """Write (H, W, 3) `image` into `target`, an input of `size`."""
+        if self.size != (self.height, self.width):
             target[:] = PADDING_GREY
         inside = target[self.top : self.top + self.height, self.left : self.left + self.width]
         if image.shape[:2] == (self.height, self.width):
@@ -97,13 +110,6 @@ class Letterbox:
         corner = np.array([self.left, self.top, self.left, self.top], np.float32)
         scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
         return np.divide(found - corner, scale, dtype=np.float32)
-
-
-def rectangular_size(height: int, width: int, longer_side: int, stride: int) -> tuple[int, int]:
-    """Return the smallest (height, width), multiples of `stride`, that hold the picture scaled to `longer_side`."""
-    scale = min(longer_side / height, longer_side / width)
-    rows, columns = round(height * scale), round(width * scale)
-    return max(1, -(-rows // stride)) * stride, max(1, -(-columns // stride)) * stride
 
 
 def remove_overlaps(
@@ -125,39 +131,33 @@ class NetworkDetector:
 
     def __init__(self, network: Network, min_score: float, max_overlap_iou: float) -> None:
         self.name = network.name
+        self.weights_sha256 = file_sha256(network.weights)
         self._network = network
         self._min_score = min_score
         self._max_overlap_iou = max_overlap_iou
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        letterboxes = [self._letterbox(frame) for frame in frames]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for position, frame in enumerate(frames):
-            if not frame.has_pixels:
-                raise InputError(
-                    f"{frame.camera}: this source has no pictures, so {self.name} cannot look for people in it; "
-                    "use detections made elsewhere: --detector file:det/det.txt"
-                )
-            groups[self._network.input_size(frame.height, frame.width)].append(position)
+        for position, letterbox in enumerate(letterboxes):
+            groups[letterbox.size].append(position)
         results: list[Detections] = [Detections.empty()] * len(frames)
         for size, positions in groups.items():
-            for position, found in zip(
-                positions, self._detect_group([frames[p] for p in positions], size), strict=True
-            ):
-                results[position] = found
+            images = np.empty((len(positions), *size, 3), np.uint8)
+            for position, image in zip(positions, images, strict=True):
+                letterboxes[position].draw(frames[position].image, image)
+            found = self._network.find(images, self._min_score)
+            for position, (boxes, scores) in zip(positions, found, strict=True):
+                results[position] = self._finish(boxes, scores, letterboxes[position], frames[position])
         return results
 
-    def _detect_group(self, frames: Sequence[Frame], size: tuple[int, int]) -> list[Detections]:
-        """Detect in frames that share the input size (height, width)."""
-        network = self._network
-        letterboxes = [Letterbox.fit((f.height, f.width), size, network.centered) for f in frames]
-        images = np.empty((len(frames), *size, 3), np.uint8)
-        for frame, letterbox, image in zip(frames, letterboxes, images, strict=True):
-            letterbox.draw(frame.image, image)
-        found = network.find(images, self._min_score)
-        return [
-            self._finish(boxes, scores, letterbox, frame)
-            for (boxes, scores), letterbox, frame in zip(found, letterboxes, frames, strict=True)
-        ]
+    def _letterbox(self, frame: Frame) -> Letterbox:
+        if not frame.has_pixels:
+            raise InputError(
+                f"{frame.camera}: this source has no pictures, so {self.name} cannot look for people in it; "
+                "use detections made elsewhere: --detector file:det/det.txt"
+            )
+        return self._network.letterbox(frame.height, frame.width)
 
     def _finish(
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32], letterbox: Letterbox, frame: Frame

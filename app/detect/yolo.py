@@ -29,13 +29,14 @@ import safetensors.torch
 import torch
 import yaml
 
+from app.checksum import file_sha256
 from app.config import DetectSettings
 from app.detect.device import choose_device
 from app.detect.openvino_network import OpenVinoNetwork
 from app.detect.torch_network import TorchNetwork
 from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, read_columns, read_people, read_rows
 from app.errors import InputError
-from app.openvino_cache import cache_folder, convert_once, file_sha256
+from app.openvino_cache import cache_folder, convert_once
 
 _log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def _check_reachable(url: str) -> None:
 def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
     """Open `.pt` or `.safetensors`: PyTorch on a GPU, OpenVINO on a CPU, unless the settings say otherwise."""
     device = choose_device("cpu" if settings.backend == "openvino" else settings.device, "detect.device")
-    sha256 = _sha256(path)
+    sha256 = file_sha256(path)
     if path.suffix.lower() == ".pt":
         _check_trust(path, sha256, settings.trust_weights)
         model = _load_pickle(path, settings.trust_weights)
@@ -190,7 +191,7 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
         half = settings.half and device.type == "cuda"
         run = TorchNetwork(module, device, half)
         name = f"{path.name} (torch, {device}{', half' if half else ''})"
-    return YoloNetwork(name, run, read_people, overlapping, settings.image_size_px)
+    return YoloNetwork(name, path, run, read_people, overlapping, settings.image_size_px)
 
 
 def trim_to_people(model: Any, person: int) -> torch.nn.Module:
@@ -223,13 +224,6 @@ def _with_open_size(module: Any) -> torch.nn.Module:
     module = copy.deepcopy(module)
     module.model[-1].dynamic = True
     return module
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the weight file ({error.strerror})") from error
 
 
 def _check_trust(path: Path, sha256: str, trust_weights: bool) -> None:
@@ -390,7 +384,7 @@ def _exported(
         person = 0
         _log.warning("%s does not name its classes; the first one is taken for people", path)
     if output_shape[2] == 6:
-        return YoloNetwork(name, run, partial(read_rows, person), False, settings.image_size_px, fixed_size)
+        return YoloNetwork(name, path, run, partial(read_rows, person), False, settings.image_size_px, fixed_size)
     if output_shape[1] is None or output_shape[1] <= 4 + person:
         raise InputError(f"{path}: the output {output_shape} is not that of an Ultralytics detector")
-    return YoloNetwork(name, run, partial(read_columns, person), True, settings.image_size_px, fixed_size)
+    return YoloNetwork(name, path, run, partial(read_columns, person), True, settings.image_size_px, fixed_size)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.detect.network import rectangular_size
+from app.detect.network import Letterbox
 
 STRIDE = 32
 """Sides of the input are multiples of this; the coarsest stride of every Ultralytics detector."""
@@ -25,15 +26,17 @@ class YoloNetwork:
     """A network with what is needed to run it and to read its output; implements `app.detect.network.Network`."""
 
     name: str
+    weights: Path
     run: Run
     read: Reader
     overlapping: bool
     longer_side: int
     fixed_size: tuple[int, int] | None = None
-    centered: bool = True
 
-    def input_size(self, height: int, width: int) -> tuple[int, int]:
-        return self.fixed_size or rectangular_size(height, width, self.longer_side, STRIDE)
+    def letterbox(self, height: int, width: int) -> Letterbox:
+        if self.fixed_size is not None:
+            return Letterbox.fixed(height, width, self.fixed_size, centered=True)
+        return Letterbox.rectangular(height, width, self.longer_side, STRIDE)
 
     def find(
         self, images: NDArray[np.uint8], min_score: float

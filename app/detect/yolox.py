@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import DetectSettings
+from app.detect.network import Letterbox
 from app.detect.openvino_network import OpenVinoNetwork, read_network, sides
 from app.errors import InputError
 
@@ -32,7 +33,6 @@ def has_yolox_layout(path: Path) -> bool:
 class YoloxNetwork:
     """Implements `app.detect.network.Network` for the weight file in `settings`."""
 
-    centered = False
     overlapping = True
 
     def __init__(self, settings: DetectSettings) -> None:
@@ -42,14 +42,15 @@ class YoloxNetwork:
                 f"{path}: YOLOX networks run on the CPU, by OpenVINO; leave detect.device and detect.backend at auto"
             )
         self.name = f"{path.name} (openvino, cpu)"
+        self.weights = path
         self._run = OpenVinoNetwork(path, rgb=False, divisor=1)
         if self._run.fixed_size is None:
             raise InputError(f"{path}: the input of a YOLOX network has a fixed size")
         self._size = self._run.fixed_size
         self._cells = _cells(*self._size)
 
-    def input_size(self, height: int, width: int) -> tuple[int, int]:
-        return self._size
+    def letterbox(self, height: int, width: int) -> Letterbox:
+        return Letterbox.fixed(height, width, self._size, centered=False)
 
     def find(
         self, images: NDArray[np.uint8], min_score: float
