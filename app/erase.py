@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.identities import Identities
-from app.run_writer import delete_unlisted, lock_run, write_atomically, write_part
+from app.run_writer import Part, delete_unlisted, lock_run, write_atomically, write_parts
 from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, PartFile, Run, crop_frame
 
 RENDERED = ("video", "export")
@@ -73,6 +73,7 @@ class _CameraErasure:
     def rewrite_parts(self) -> dict[PartFile, PartFile | None]:
         """Return the new file of each part that changed, None for one of which nothing is left."""
         new: dict[PartFile, PartFile | None] = {}
+        parts: dict[PartFile, Part] = {}
         for file in self.run.manifest.files:
             if file.camera != self.camera or file.kind == "frames":
                 continue
@@ -80,9 +81,10 @@ class _CameraErasure:
             left = self._observations(table) if file.kind == "observations" else self._tracklets(table)
             if left is None:
                 continue
-            stem = f"{Path(file.path).stem}e"
-            new[file] = write_part(self.run.folder, file.kind, self.camera, stem, left) if left.num_rows else None
-        return new
+            new[file] = None
+            if left.num_rows:
+                parts[file] = Part(file.kind, self.camera, f"{Path(file.path).stem}e", left)
+        return new | dict(zip(parts, write_parts(self.run.folder, list(parts.values())), strict=True))
 
     def _stays(self, track_ids: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.bool_]:
         return self.identities.person_of(self.camera, track_ids, times) != self.person
