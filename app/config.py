@@ -194,7 +194,7 @@ class SimulateSettings(Section):
         False, description="Every second camera has 0.8 times the pictures per second and 0.8 times the size."
     )
     uniforms: bool = Field(False, description="Everybody wears the same clothes.")
-    gap_m: float = Field(5.0, ge=1.0, le=500.0, description="Unseen way from one camera's view to the next, metres.")
+    gap_m: float = Field(4.0, ge=1.0, le=500.0, description="Unseen way from one camera's view to the next, metres.")
     mean_away_s: float = Field(8.0, ge=0.5, le=1e5, description="How long people stay away before they come back.")
     mean_stop_s: float = Field(3.0, ge=0.1, le=1e4, description="How long people stand at a place where they stop.")
     clock_offset_s: float = Field(

@@ -58,9 +58,9 @@ class Camera:
         pixels = seen @ self.K.T
         return pixels[:, :2] / np.where(np.abs(pixels[:, 2:]) < 1e-9, 1e-9, pixels[:, 2:]), seen[:, 2]
 
-    def colour_table(self, brightness: float) -> NDArray[np.uint8]:
-        """(256, 1, 3) table from scene colours to this camera's, for `cv2.LUT`; `brightness` scales the light."""
-        levels = np.linspace(0, 1, 256)[:, None] * np.asarray(self.gains) * brightness
+    def colour_table(self) -> NDArray[np.uint8]:
+        """Return the (256, 1, 3) table from the scene's colours to this camera's, for `cv2.LUT`."""
+        levels = np.linspace(0, 1, 256)[:, None] * np.asarray(self.gains)
         table = np.clip(levels, 0, 1.0) ** self.gamma * 255
         return np.round(table).astype(np.uint8)[:, None, :]
 

@@ -22,7 +22,7 @@ Float = NDArray[np.float32]
 
 MODEL_HEIGHT_M = 1.75
 HIP_M = 0.93
-SHOULDER_M = 1.425
+SHOULDER_M = 1.4
 THIGH_M = 0.43
 SHIN_M = 0.41
 UPPER_ARM_M = 0.29
@@ -39,8 +39,8 @@ BONES = 12
 class Body:
     """Points of one person at one density, sorted by bone.
 
-    points, normals: (N, 3) float32 in the frame of their bone, metres.  colours: (N, 3) float32 BGR 0 to 255.
-    starts: (BONES + 1,) int64, rows of bone b are starts[b] to starts[b + 1].
+    points, normals: (3, N) float32 in the frame of their bone, metres.  colours: (N, 3) float32 BGR 0 to 255.
+    starts: (BONES + 1,) int64, points of bone b are starts[b] to starts[b + 1].
     scale: factor from the model's height to the person's.
     """
 
@@ -102,7 +102,8 @@ class _Tailor:
         rings = max(2, int(np.ceil(length[-1] / self.spacing_m)) + 1)
         at = np.linspace(0, length[-1], rings)
         ring_z, ring_x, ring_y = np.interp(at, length, z), np.interp(at, length, rx), np.interp(at, length, ry)
-        slope_z, slope_r = np.gradient(ring_z), np.gradient((ring_x + ring_y) / 2)
+        ring_x, ring_y = _smooth(ring_x, self.spacing_m), _smooth(ring_y, self.spacing_m)
+        slope_z, slope_r = np.gradient(ring_z), _smooth(np.gradient((ring_x + ring_y) / 2), self.spacing_m)
         counts = np.maximum(3, np.ceil(2 * np.pi * np.hypot(ring_x, ring_y) / np.sqrt(2) / self.spacing_m)).astype(int)
         ring = np.repeat(np.arange(rings), counts)
         first = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -142,8 +143,8 @@ class _Tailor:
             counts[bone] += len(part.points)
         parts = [part for _, part in self.parts]
         return Body(
-            points=np.concatenate([part.points for part in parts]),
-            normals=np.concatenate([part.normals for part in parts]),
+            points=np.ascontiguousarray(np.concatenate([part.points for part in parts]).T),
+            normals=np.ascontiguousarray(np.concatenate([part.normals for part in parts]).T),
             colours=np.concatenate([part.colours for part in parts]),
             starts=np.concatenate([[0], np.cumsum(counts)]),
             scale=self.look.height_m / MODEL_HEIGHT_M,
@@ -161,6 +162,17 @@ def build_body(look: Look, spacing_m: float) -> Body:
         _add_leg(tailor, thigh, shin, foot)
     _add_bag(tailor)
     return tailor.body()
+
+
+def _smooth(values: NDArray[np.float64], spacing_m: float) -> NDArray[np.float64]:
+    """Round off the corners of a profile over about 4 cm; the two ends stay."""
+    reach = min(round(0.02 / spacing_m), (len(values) - 1) // 2)
+    if reach < 1:
+        return values
+    padded = np.pad(values, reach, mode="edge")
+    rounded = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
+    rounded[0], rounded[-1] = values[0], values[-1]
+    return rounded
 
 
 def _facing(part: _Part, width: float) -> NDArray[np.bool_]:
@@ -266,11 +278,11 @@ def _add_torso(tailor: _Tailor) -> None:
         (hem, 0.172, 0.128 if hem > 0.8 else 0.15),
         (0.95, 0.168, 0.125),
         (1.1, 0.152 * belly, 0.115 * belly),
-        (1.25, 0.17, 0.122),
-        (1.36, 0.185, 0.12),
-        (1.42, 0.168, 0.098),
-        (1.455, 0.125, 0.082),
-        (1.49, 0.07, 0.066),
+        (1.25, 0.166, 0.122),
+        (1.35, 0.172, 0.118),
+        (1.41, 0.155, 0.1),
+        (1.45, 0.115, 0.082),
+        (1.485, 0.072, 0.066),
         (1.5, 0.06, 0.06),
     ]
     profile = [(z - HIP_M, rx * wide * loose, ry * deep * loose) for z, rx, ry in shape]
@@ -278,7 +290,7 @@ def _add_torso(tailor: _Tailor) -> None:
     _colour_upper(tailor, torso, HIP_M)
     z = torso.along + HIP_M
     if look.upper in ("jacket", "coat"):
-        opening = _facing(torso, 0.2 + 0.0) & (z > 1.0) | _facing(torso, 0.34) & (z > 1.33)
+        opening = _facing(torso, 0.2) & (z > 1.0) | _facing(torso, 0.34) & (z > 1.33)
         torso.colours[opening] = np.asarray(look.shirt_colour, np.float32)
         _darken(torso, _facing(torso, 0.26) & ~_facing(torso, 0.2) & (z > 1.0) & (z < 1.33), 0.6)
         _darken(torso, _facing(torso, 0.03) & (z <= 1.0), 0.55)
@@ -306,9 +318,10 @@ def _add_arm(tailor: _Tailor, side: int, arm: int, forearm: int) -> None:
         (-UPPER_ARM_M - 0.02, 0.0, 0.0),
         (-UPPER_ARM_M, 0.04, 0.042),
         (-0.15, 0.047, 0.05),
-        (-0.03, 0.056, 0.06),
-        (0.02, 0.05, 0.055),
-        (0.045, 0.0, 0.0),
+        (-0.03, 0.053, 0.06),
+        (0.012, 0.045, 0.052),
+        (0.036, 0.026, 0.032),
+        (0.042, 0.0, 0.0),
     ]
     sleeve = tailor.lathe(arm, [(z, rx * wide, ry * wide) for z, rx, ry in top], look.upper_colour, folds=0.1)
     _colour_upper(tailor, sleeve, SHOULDER_M)
@@ -338,15 +351,16 @@ def _add_leg(tailor: _Tailor, thigh: int, shin: int, foot: int) -> None:
     bare = look.lower in ("shorts", "skirt")
     cloth: Colour = look.skin if look.lower == "skirt" else look.lower_colour
     top = [
-        (-THIGH_M - 0.03, 0.0, 0.0),
-        (-THIGH_M, 0.058, 0.06),
+        (-THIGH_M - 0.06, 0.0, 0.0),
+        (-THIGH_M - 0.02, 0.052, 0.054),
+        (-THIGH_M + 0.03, 0.059, 0.062),
         (-0.25, 0.074, 0.08),
         (-0.08, 0.088, 0.098),
         (0.02, 0.086, 0.1),
         (0.08, 0.0, 0.0),
     ]
     if look.lower == "shorts":
-        top[1], top[2] = (-THIGH_M, 0.056, 0.058), (-0.25, 0.084, 0.09)
+        top[3] = (-0.25, 0.084, 0.09)
     upper = tailor.lathe(thigh, [(z, rx * wide, ry * wide) for z, rx, ry in top], cloth, folds=0.09)
     if look.lower == "shorts":
         knee = upper.along < -0.33
@@ -358,8 +372,9 @@ def _add_leg(tailor: _Tailor, thigh: int, shin: int, foot: int) -> None:
         (-SHIN_M + 0.0, 0.04 * (1.0 if bare else 1.2), 0.044 * (1.0 if bare else 1.3)),
         (-0.3, 0.043, 0.047),
         (-0.13, 0.054, 0.062),
-        (0.0, 0.054, 0.058),
-        (0.04, 0.0, 0.0),
+        (-0.02, 0.05, 0.056),
+        (0.03, 0.03, 0.035),
+        (0.045, 0.0, 0.0),
     ]
     lower_colour = look.skin if bare else look.lower_colour
     lower = tailor.lathe(
@@ -481,7 +496,7 @@ def pose_of(look: Look, number: int) -> Pose:
         spread = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
         rotations[arm] = spread @ _rotation(shoulder + lean)
         rotations[forearm] = spread @ _rotation(shoulder + lean + elbow)
-        socket = np.array([0.195 * (0.45 + 0.55 * look.build) * side, 0, SHOULDER_M - HIP_M])
+        socket = np.array([0.168 * (0.45 + 0.55 * look.build) * side, 0, SHOULDER_M - HIP_M])
         origins[arm] = origins[TORSO] + rotations[TORSO] @ socket
         origins[forearm] = origins[arm] + rotations[arm] @ np.array([0, 0, -UPPER_ARM_M])
         rotations[thigh] = _rotation(hip)

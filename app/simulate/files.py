@@ -5,25 +5,28 @@
     OUTPUT/<camera>/gt/gt.txt        frame, person, left, top, width, height, count, 1, visibility
     OUTPUT/<camera>/det/det.txt      detections made from the truth
     OUTPUT/<camera>/calibration.yaml K, R, t and the homography from floor to picture
+    OUTPUT/cameras.yaml              camera list for `--sources`, with the start times that the cameras believe
     OUTPUT/floor.csv                 time_s, person, x_m, y_m of everybody who is in the scene, ten times a second
     OUTPUT/scene.json                cameras with their clocks, pairs that overlap, settings
 
 Person numbers are the same in every camera. Column 7 of the truth is 0 for people of whom less than
 `scene.HIDDEN_BELOW` can be seen.
 
-Clocks. A video's own times begin at 0. When it began is known only from its camera's clock, which may be wrong:
-`recorded_start_s` in `scene.json` is what the camera believes, `start_s` what is true, and
-`recorded_start_s = start_s + clock_offset_s`. A run that is to find the clocks' errors is given the recorded starts.
+Clocks. A video's own times begin at 0; when it began is known only from its camera's clock, which may be wrong.
+`recorded_start_s = start_s + clock_offset_s`: what the camera believes is what was true plus its clock's error. The
+camera list holds the believed times, so a run over `cameras.yaml` is to find `clock_offset_s` of `scene.json`. A run
+over the plain videos takes all cameras to start together; to it, a camera's clock is `start_s` behind.
 """
 
 from __future__ import annotations
 
 import json
-from fractions import Fraction
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from types import TracebackType
+from typing import Any
 
-import av
 import numpy as np
 import yaml
 
@@ -33,12 +36,15 @@ from app.simulate.cameras import Camera
 from app.simulate.detections import noisy_detections
 from app.simulate.people import People
 from app.simulate.scene import HIDDEN_BELOW, Scene, View, frame_count
+from app.video_writer import VideoWriter
 
 FLOOR_STEP_S = 0.1
+BEGIN = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
+"""Date and time of scene time 0, for the camera list."""
 
 
 class CameraWriter:
-    """Writes the files of one camera, picture by picture."""
+    """Writes the files of one camera, picture by picture; use it in a `with` block."""
 
     def __init__(self, output: Path, camera: Camera, settings: SimulateSettings) -> None:
         self.camera = camera
@@ -46,23 +52,18 @@ class CameraWriter:
         self.folder = output / camera.name
         for part in ("gt", "det"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        self._truth: TextIO = (self.folder / "gt" / "gt.txt").open("w", encoding="utf-8")
-        self._detections: TextIO = (self.folder / "det" / "det.txt").open("w", encoding="utf-8")
-        rate = Fraction(camera.fps).limit_denominator(1000)
-        self._container = av.open(str(output / f"{camera.name}.mp4"), "w")
-        self._stream = self._container.add_stream("libx264", rate=rate)
-        self._stream.width, self._stream.height = camera.width, camera.height
-        self._stream.pix_fmt = "yuv420p"
-        self._tick = 1 / rate
-        self._stream.codec_context.thread_count = 1
-        self._stream.options = {"preset": "veryfast", "crf": str(settings.video_crf)}
         self.pictures = 0
+        self._open = ExitStack()
+        video = VideoWriter(
+            output / f"{camera.name}.mp4", camera.width, camera.height, camera.fps, crf=settings.video_crf
+        )
+        self._video = self._open.enter_context(video)
+        self._truth = self._open.enter_context((self.folder / "gt" / "gt.txt").open("w", encoding="utf-8"))
+        self._detections = self._open.enter_context((self.folder / "det" / "det.txt").open("w", encoding="utf-8"))
 
     def write(self, view: View) -> None:
-        picture = av.VideoFrame.from_ndarray(view.image, format="bgr24")
-        picture.pts = view.index
-        picture.time_base = self._tick
-        self._container.mux(self._stream.encode(picture))
+        """Append one picture with its truth and made-up detections."""
+        self._video.write(view.image, view.index / self.camera.fps)
         self.pictures += 1
         number = view.index + 1
         for person, (x1, y1, x2, y2), seen in zip(view.person_ids, view.boxes, view.visibility, strict=True):
@@ -73,11 +74,17 @@ class CameraWriter:
         for (x1, y1, x2, y2), score in zip(found.boxes, found.scores, strict=True):
             self._detections.write(f"{number},-1,{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f},-1,-1,-1\n")
 
-    def close(self) -> None:
-        self._container.mux(self._stream.encode())
-        self._container.close()
-        self._truth.close()
-        self._detections.close()
+    def __enter__(self) -> CameraWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+        if error is None:
+            self._describe()
+
+    def _describe(self) -> None:
         camera = self.camera
         (self.folder / "seqinfo.ini").write_text(
             f"[Sequence]\nname={camera.name}\nimDir=img1\nframeRate={camera.fps:g}\nseqLength={self.pictures}\n"
@@ -105,19 +112,31 @@ def write_scene(output: Path, settings: SimulateSettings) -> dict[str, Any]:
     try:
         output.mkdir(parents=True, exist_ok=True)
         scene = Scene(settings)
-        writers = {camera.name: CameraWriter(output, camera, settings) for camera in scene.cameras}
-        try:
+        with ExitStack() as stack:
+            writers = {
+                camera.name: stack.enter_context(CameraWriter(output, camera, settings)) for camera in scene.cameras
+            }
             for view in scene.views(settings.seconds):
                 writers[view.camera.name].write(view)
-        finally:
-            for writer in writers.values():
-                writer.close()
         _write_floor(output / "floor.csv", scene)
+        _write_camera_list(output / "cameras.yaml", scene)
         description = _describe(scene)
         (output / "scene.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"{error.filename or output}: cannot write the scene ({error.strerror})") from error
     return description
+
+
+def _write_camera_list(path: Path, scene: Scene) -> None:
+    listed = [
+        {
+            "name": camera.name,
+            "files": f"{camera.name}.mp4",
+            "start": (BEGIN + timedelta(seconds=camera.start_s + camera.clock_offset_s)).isoformat(" ", "milliseconds"),
+        }
+        for camera in scene.cameras
+    ]
+    path.write_text(yaml.safe_dump({"cameras": listed}, sort_keys=False), encoding="utf-8")
 
 
 def _write_floor(path: Path, scene: Scene) -> None:

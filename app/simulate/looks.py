@@ -111,7 +111,8 @@ def look_of(seed: int, person: int, uniforms: bool) -> Look:
     rng = np.random.default_rng([seed, 12, person])
 
     def vary(colour: Colour, amount: float = 10.0) -> Colour:
-        blue, green, red = np.clip(np.asarray(colour) + rng.normal(0, amount, 3), 8, 235)
+        dyed = np.asarray(colour) + rng.normal(0, amount, 3)
+        blue, green, red = np.clip(0.88 * dyed + 0.12 * dyed.mean(), 8, 235)
         return float(blue), float(green), float(red)
 
     upper_index = int(upper_deck[(person - 1) % len(UPPER_COLOURS)])

@@ -107,8 +107,8 @@ class People:
         self.floor[index] = self._spot(mind.area, rng)
         self.cycle[index] = rng.random()
         self.heading[index] = rng.uniform(-np.pi, np.pi)
-        if rng.random() < 0.45:
-            self._go_away(index, mind, float(rng.uniform(0.5, 1.5 + self.mean_away_s)))
+        if rng.random() < 0.3:
+            self._go_away(index, mind, float(rng.uniform(0.5, 0.5 + 0.5 * self.mean_away_s)))
         else:
             self._decide(index, mind)
 
@@ -140,14 +140,14 @@ class People:
         mind.stuck_s = 0.0
         areas = len(self.plan.areas)
         roll = float(rng.random())
-        if roll < 0.27:
+        if roll < 0.2:
             self._leave(index, mind)
             return
-        if areas > 1 and roll < 0.74:
+        if areas > 1 and roll < 0.6:
             mind.area = (mind.area + int(rng.integers(1, areas))) % areas
-            mind.stops = rng.random() < 0.25
+            mind.stops = rng.random() < 0.4
         else:
-            mind.stops = rng.random() < 0.5
+            mind.stops = rng.random() < 0.65
         goal = self._spot(mind.area, rng)
         other = self._someone_standing(index, mind)
         if other >= 0 and rng.random() < 0.5:
@@ -181,8 +181,11 @@ class People:
         """Vanish here, and choose where to come back: not sooner than one could have walked there."""
         entries: list[list[tuple[float, float]]] = [[end] for end in self.plan.ends]
         entries += [list(reversed(_through(door))) for door in self.plan.doors]
-        mind.entry = entries[int(mind.rng.integers(len(entries)))]
-        walk_s = float(np.hypot(*(self.floor[index] - mind.entry[0]))) / mind.speed_mps
+        distances = np.array([np.hypot(*(self.floor[index] - entry[0])) for entry in entries])
+        chances = np.exp(-distances / 15.0)
+        chosen = int(mind.rng.choice(len(entries), p=chances / chances.sum()))
+        mind.entry = entries[chosen]
+        walk_s = float(distances[chosen]) / mind.speed_mps
         mind.wait_until_s = self.time_s + max(at_least_s, walk_s)
         mind.away = True
         mind.meets = -1

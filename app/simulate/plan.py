@@ -19,7 +19,7 @@ WALK_DEPTH_M = (0.6, 8.3)
 WALL_Y_M = 9.6
 SQUARE_M = (11.0, 9.0)
 """Half-lengths of the walled square that overlapping cameras look at."""
-PersonMargin_M = 0.7
+PERSON_MARGIN_M = 0.7
 
 PropKind = Literal["lamp", "planter", "pillar", "bench", "bin", "tree"]
 
@@ -89,7 +89,7 @@ def _camera(
     width, height = (2 * round(side * shrink / 2) for side in (settings.width_px, settings.height_px))
     focal_px = float(rng.uniform(0.82, 0.95)) * width
     K, R, t = aimed(position, target, focal_px, width, height)
-    cast = rng.normal(0, 0.07, 3) * settings.colour_shift
+    cast = rng.normal(0, 0.035, 3) * settings.colour_shift
     exposure = 1 + float(rng.uniform(-0.16, 0.16)) * settings.colour_shift
     gains = np.clip(exposure * (1 + cast - cast.mean()), 0.5, 1.6)
     ahead = float(rng.uniform(-1, 1)) * settings.clock_offset_s
@@ -176,13 +176,13 @@ def _sight(camera: Camera) -> tuple[float, float]:
     for column in (0.0, float(camera.width)):
         for row in np.linspace(0, camera.height, 25):
             x, y, w = floor @ np.array([column, row, 1.0])
-            if w > 0 and WALK_DEPTH_M[0] - 0.6 <= y / w <= WALL_Y_M + 1.2:
+            if w > 0 and WALK_DEPTH_M[0] - 0.6 <= y / w <= WALK_DEPTH_M[1] + 0.2:
                 xs.append(x / w)
-    far = WALL_Y_M + 1.2
+    far = WALK_DEPTH_M[1] + 0.2
     for column in (0.0, float(camera.width)):
         ray = camera.R.T @ np.linalg.inv(camera.K) @ np.array([column, camera.height / 2, 1.0])
         xs.append(camera.position[0] + ray[0] / ray[1] * (far - camera.position[1]))
-    return min(xs) - PersonMargin_M, max(xs) + PersonMargin_M
+    return min(xs) - PERSON_MARGIN_M, max(xs) + PERSON_MARGIN_M
 
 
 def _square(settings: SimulateSettings, rng: np.random.Generator) -> Plan:

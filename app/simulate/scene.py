@@ -117,6 +117,9 @@ class _Studio:
         self.scene = scene
         self.camera = camera
         self.scenery: Scenery = render_scenery(scene.plan, camera, scene.settings.seed)
+        self.colours = camera.colour_table()
+        self.background = cv2.LUT(self.scenery.image, self.colours)
+        self.person_colours = np.dstack([self.colours, np.arange(256, dtype=np.uint8)[:, None]])
         self.owner = np.zeros((camera.height, camera.width), np.int16)
         self.shadow = _shadow_picture()
         rng = np.random.default_rng([camera.seed, 31])
@@ -128,7 +131,7 @@ class _Studio:
     def view(self, index: int, time_s: float, crowd: Crowd) -> View:
         camera = self.camera
         drawn = self._draw_all(crowd)
-        image = self.scenery.image.copy()
+        image = self.background.copy()
         for person in drawn:
             if not person.inside:
                 self._drop_shadow(image, crowd.floor[person.person])
@@ -136,7 +139,7 @@ class _Studio:
         for row, person in enumerate(drawn):
             self._blend(image, row, person)
         light = 1 + 0.012 * float(np.sin(0.21 * time_s + camera.seed % 7)) + 0.004 * float(np.sin(7.3 * time_s))
-        image = cv2.LUT(image, camera.colour_table(light))
+        image = cv2.convertScaleAbs(image, alpha=light)
         down, across = (index * 37 + index // 61) % 61, (index * 23 + index // 67) % 67
         rows, columns = slice(down, down + camera.height), slice(across, across + camera.width)
         cv2.add(image, self.brighter[rows, columns], dst=image)
@@ -192,7 +195,7 @@ class _Studio:
             return
         cut = (slice(y0 - person.top, y1 - person.top), slice(x0 - person.left, x1 - person.left))
         place = (slice(y0, y1), slice(x0, x1))
-        part, solid = person.image[cut], person.solid[cut]
+        part, solid = cv2.LUT(person.image[cut], self.person_colours), person.solid[cut]
         hidden = self._hidden(x0, y0, x1, y1, person)
         if hidden is not None:
             part = (part * (1 - hidden)[:, :, None]).astype(np.uint8)
@@ -244,13 +247,14 @@ class _Studio:
         camera = self.camera
         rows: list[tuple[int, tuple[float, ...], float]] = []
         for row, person in enumerate(drawn):
-            columns = np.flatnonzero(person.solid.any(axis=0))
-            lines = np.flatnonzero(person.solid.any(axis=1))
+            left, top = max(-person.left, 0), max(-person.top, 0)
+            below, beyond = max(camera.height - person.top, 0), max(camera.width - person.left, 0)
+            inside = person.solid[top:below, left:beyond]
+            columns, lines = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
             if len(columns) == 0:
                 continue
-            x1, x2 = person.left + int(columns[0]), person.left + int(columns[-1]) + 1
-            y1, y2 = person.top + int(lines[0]), person.top + int(lines[-1]) + 1
-            x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, camera.width), min(y2, camera.height)
+            x1, x2 = person.left + left + int(columns[0]), person.left + left + int(columns[-1]) + 1
+            y1, y2 = person.top + top + int(lines[0]), person.top + top + int(lines[-1]) + 1
             if x2 - x1 < 2 or y2 - y1 < _SMALLEST_PX:
                 continue
             seen = np.count_nonzero(self.owner[y1:y2, x1:x2] == row) / np.count_nonzero(person.solid)

@@ -21,8 +21,10 @@ YAW_VIEWS = 20
 ELEVATION_STEP = np.radians(9.0)
 RESOLUTIONS_PX_PER_M = (24.0, 48.0, 96.0, 192.0)
 SUPERSAMPLING = 1.6
-_LIGHT = np.array([-0.45, 0.72, 0.53], np.float32)
-"""Direction to the main light in the sprite's axes: right, up, towards the camera."""
+_LIGHT = np.array([[-0.234, 0.374, 0.276], [0.0, 0.11, 0.16], [0.0, 0.0, 1.0]], np.float32)
+"""Rows over the sprite's axes right, up, towards the camera: strength of the main light from above left, of the sky and
+of the light from the camera's side, and the direction to the camera."""
+_FAR = np.float32(-9.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +44,38 @@ def render_sprite(body: Body, pose: Pose, yaw: float, elevation: float, px_per_m
     elevation: angle of the camera above the person's horizon, radians.
     """
     view = _view(yaw, elevation)
-    scale = np.float32(px_per_m * SUPERSAMPLING * body.scale)
+    scale = px_per_m * SUPERSAMPLING * body.scale
     points = np.empty_like(body.points)
-    normals = np.empty_like(body.normals)
+    light = np.empty_like(body.normals)
     for bone in range(BONES):
         rows = slice(int(body.starts[bone]), int(body.starts[bone + 1]))
-        to_view = (view @ pose.rotations[bone]).T
-        np.matmul(body.points[rows], to_view, out=points[rows])
-        points[rows] += view @ pose.origins[bone]
-        np.matmul(body.normals[rows], to_view, out=normals[rows])
-    facing = np.flatnonzero(normals[:, 2] > -0.05)
-    points, normals = points[facing], normals[facing]
-    left, low = points[:, :2].min(axis=0) * scale - 3
-    right, high = points[:, :2].max(axis=0) * scale + 3
-    left, high = np.floor(left), np.ceil(high)
+        to_view = view @ pose.rotations[bone]
+        points[:, rows] = to_view @ body.points[:, rows] + (view @ pose.origins[bone])[:, None]
+        light[:, rows] = (_LIGHT @ to_view) @ body.normals[:, rows]
+    facing = np.flatnonzero(light[2] > -0.05)
+    across, up, depth = (row[facing] for row in points)
+    left, right = np.floor(float(across.min()) * scale) - 3, np.ceil(float(across.max()) * scale) + 3
+    low, high = np.floor(float(up.min()) * scale) - 3, np.ceil(float(up.max()) * scale) + 3
     width, height = int(right - left) + 1, int(high - low) + 1
-    column = (points[:, 0] * scale - left).astype(np.int32)
-    row = (high - points[:, 1] * scale).astype(np.int32)
-    depth = points[:, 2]
-    order = np.argsort(((depth - depth.min()) * 16000).astype(np.uint16), kind="stable")
-    pixel = (row * width + column)[order]
-    lit = np.clip(normals @ _LIGHT, 0, None) * 0.52 + (0.5 + 0.5 * normals[:, 1]) * 0.22 + normals[:, 2] * 0.16 + 0.24
-    colours = body.colours[facing] * lit[:, None]
+    pixel = (np.float32(high) - up * np.float32(scale)).astype(np.int32) * np.int32(width)
+    pixel += (across * np.float32(scale) - np.float32(left)).astype(np.int32)
+    # of the points that fall on one pixel the last one written stays: write the nearest last
+    order = np.argsort(((depth - depth.min()) * np.float32(16000)).astype(np.uint16), kind="stable")
+    winner = np.full(height * width, -1, np.int32)
+    winner[pixel[order]] = order
+    filled = np.flatnonzero(winner >= 0)
+    chosen = winner[filled]
+    shown = facing[chosen]
+    lit = np.maximum(light[0][shown], 0) + light[1][shown] + np.float32(0.35)
     canvas = np.zeros((height * width, 3), np.float32)
-    canvas[pixel] = colours[order]
-    nearest = np.full(height * width, -9.0, np.float32)
-    nearest[pixel] = depth[order]
+    canvas[filled] = body.colours[shown] * lit[:, None]
+    nearest = np.full(height * width, _FAR, np.float32)
+    nearest[filled] = depth[chosen]
     image, mask = _solid(canvas.reshape(height, width, 3), nearest.reshape(height, width))
     size = (max(2, round(width / SUPERSAMPLING)), max(2, round(height / SUPERSAMPLING)))
-    bgra = np.dstack([image, mask * np.float32(255)])
-    small = cv2.resize(bgra, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(cv2.merge([*cv2.split(image), mask]), size, interpolation=cv2.INTER_AREA)
     foot = (-float(left) * size[0] / width, float(high) * size[1] / height)
-    return Sprite(np.clip(small, 0, 255).astype(np.uint8), foot, px_per_m)
+    return Sprite(np.asarray(small, np.uint8), foot, px_per_m)
 
 
 def _view(yaw: float, elevation: float) -> NDArray[np.float32]:
@@ -84,20 +86,23 @@ def _view(yaw: float, elevation: float) -> NDArray[np.float32]:
     return (look @ turn).astype(np.float32)
 
 
-def _solid(canvas: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Close the gaps between points, darken what lies behind something near it; return colours and a mask of 0, 1."""
-    mask = (depth > -5).astype(np.float32)
+def _solid(canvas: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Close the gaps between points, darken what lies behind something near it; return BGR and a mask of 0 and 255."""
+    there = depth > _FAR
+    mask = there.astype(np.float32)
     share = cv2.boxFilter(mask, -1, (3, 3))
-    colour = cv2.boxFilter(canvas, -1, (3, 3)) / np.maximum(share, 1e-3)[:, :, None]
-    gaps = (mask == 0) & (share > 0.5)
-    canvas[gaps] = colour[gaps]
-    mask[gaps] = 1
-    filled = np.where(depth > -5, depth, 0).astype(np.float32)
-    around = cv2.boxFilter(filled, -1, (15, 15)) / np.maximum(
-        cv2.boxFilter((depth > -5).astype(np.float32), -1, (15, 15)), 1e-3
-    )
-    shade = np.clip(1 - 2.2 * (around - filled - 0.015), 0.55, 1.04) * mask
-    return canvas * shade[:, :, None], mask
+    gaps = np.flatnonzero(~there & (share > 0.5))
+    sums = cv2.boxFilter(canvas, -1, (3, 3)).reshape(-1, 3)
+    canvas.reshape(-1, 3)[gaps] = sums[gaps] / share.reshape(-1)[gaps, None]
+    near = np.where(there, depth, 0).astype(np.float32)
+    around = cv2.boxFilter(near, -1, (15, 15)) / np.maximum(cv2.boxFilter(mask, -1, (15, 15)), 1e-3)
+    shade = np.clip(1.033 - 2.2 * (around - near), 0.55, 1.04).astype(np.float32)
+    mask.reshape(-1)[gaps] = 1
+    shade *= mask
+    lit = cv2.convertScaleAbs(cv2.multiply(canvas, cv2.merge([shade, shade, shade])))
+    # a median removes the specks where a far point shows between two near ones
+    image = cv2.bitwise_and(np.asarray(cv2.medianBlur(lit, 3)), np.asarray(cv2.merge([mask * 255] * 3), np.uint8))
+    return image, (mask * 255).astype(np.uint8)
 
 
 class SpriteStore:
