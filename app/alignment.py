@@ -17,6 +17,8 @@ from app.trajectories import Role, Trajectories, check_unique
 MATCH_IOU = 0.5
 """Boxes that overlap at least this much are the same person, as in every benchmark of the field."""
 
+_DECIMALS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -104,10 +106,12 @@ def _align_camera(
     frames = np.union1d(truth.frames, result.frames)
     truth_rows = _rows_by_frame(truth.frames, frames)
     result_rows = _rows_by_frame(result.frames, frames)
+    # Files give decimals. Rounding brings them back from float32, so that an overlap of exactly one half is one.
+    truth_boxes, result_boxes = (rows.boxes.astype(np.float64).round(_DECIMALS) for rows in (truth, result))
     steps: list[Step] = []
     matches: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
     for asked, given in zip(truth_rows, result_rows, strict=True):
-        overlap = iou(truth.boxes[asked].astype(np.float64), result.boxes[given].astype(np.float64)).astype(np.float64)
+        overlap = iou(truth_boxes[asked], result_boxes[given]).astype(np.float64)
         roles = truth.roles[asked]
         counted = roles == Role.COUNTED
         if not counted.all():
