@@ -93,6 +93,75 @@ class ReidSettings(Section):
     max_batch: int = Field(64, ge=1, le=1024, description="Crops embedded at once.")
 
 
+class TrainSettings(Section):
+    """How ReID weights are made. The defaults are the recipe for OSNet x1.0 on a GPU."""
+
+    architecture: Literal[
+        "osnet_x1_0",
+        "osnet_x0_75",
+        "osnet_x0_5",
+        "osnet_x0_25",
+        "osnet_ibn_x1_0",
+        "osnet_ain_x1_0",
+        "osnet_ain_x0_75",
+        "osnet_ain_x0_5",
+        "osnet_ain_x0_25",
+    ] = Field("osnet_x1_0", description="The network.")
+    pooling: Literal["average", "gem"] = Field("average", description="How a map becomes a number: mean or GeM.")
+    neck: Literal["relu", "bnneck"] = Field("bnneck", description="relu as in the OSNet paper, or BNNeck.")
+    start_from: str = Field("", description="Weight file or bundled name to start from; empty starts from nothing.")
+    height_px: int = Field(256, ge=32, le=1024, multiple_of=16, description="Height of the network's input.")
+    width_px: int = Field(128, ge=16, le=1024, multiple_of=8, description="Width of the network's input.")
+    start_size_share: float = Field(1.0, ge=0.25, le=1.0, description="Size of the first epochs' pictures, of the full.")
+    grow_until_share: float = Field(0.5, ge=0.0, le=1.0, description="Share of the epochs after which size is full.")
+
+    epochs: int = Field(250, ge=1, le=10_000, description="Passes over the training pictures.")
+    people_per_batch: int = Field(16, ge=2, le=512, description="People in a batch (P).")
+    pictures_per_person: int = Field(4, ge=2, le=64, description="Pictures of each of them (K).")
+    students: int = Field(1, ge=1, le=4, description="Networks that teach each other; the first one is kept.")
+    held_out_people: int = Field(50, ge=0, description="People kept apart, for choosing weights and calibration.")
+
+    mirror: bool = Field(True, description="Mirror every second picture.")
+    shift_share: float = Field(0.04, ge=0.0, le=0.5, description="Largest shift, as a share of the height.")
+    erase_probability: float = Field(0.5, ge=0.0, le=1.0, description="Pictures with a rectangle erased.")
+    colour_jitter: float = Field(0.0, ge=0.0, le=1.0, description="Brightness, contrast, saturation vary by this share.")
+    patch_probability: float = Field(0.0, ge=0.0, le=1.0, description="Pictures covered in part by another one.")
+
+    classification: Literal["cross_entropy", "am_softmax", "circle"] = Field(
+        "cross_entropy", description="Loss over people: cross-entropy, or a margin on cosines."
+    )
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="For cross_entropy.")
+    margin: float = Field(0.25, ge=0.0, le=1.0, description="For am_softmax and circle.")
+    scale: float = Field(32.0, gt=0.0, le=512.0, description="For am_softmax and circle.")
+    triplet_weight: float = Field(1.0, ge=0.0, description="Weight of the batch-hard triplet loss.")
+    triplet_margin: float = Field(0.3, ge=0.0, description="Its margin; 0 for the soft margin.")
+    center_weight: float = Field(0.0, ge=0.0, description="Weight of the centre loss.")
+
+    optimiser: Literal["adam", "amsgrad", "adamw", "sgd"] = Field("adamw", description="The optimiser.")
+    learning_rate: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate.")
+    weight_decay: float = Field(0.05, ge=0.0, le=1.0, description="Of matrices and filters.")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="For sgd.")
+    gradient_clip: float = Field(0.0, ge=0.0, description="Largest norm of the gradient; 0 does not clip.")
+    warmup_epochs: float = Field(5.0, ge=0.0, description="Epochs in which the rate rises.")
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="How the rate falls afterwards.")
+    final_rate_share: float = Field(0.001, ge=0.0, le=1.0, description="Where the cosine ends.")
+    restart_epochs: float = Field(0.0, ge=0.0, description="The cosine starts again after so many; 0 never.")
+    step_epochs: list[int] = Field(default_factory=list, description="For steps: when the rate falls.")
+    step_factor: float = Field(0.1, gt=0.0, lt=1.0, description="For steps: by how much.")
+    frozen_epochs: int = Field(0, ge=0, description="First epochs in which only the head is trained.")
+    base_rate_share: float = Field(1.0, ge=0.0, le=1.0, description="Learning rate of all but the head.")
+    ema_decay: float = Field(0.0, ge=0.0, lt=1.0, description="Moving average of the weights; 0 for none.")
+
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 takes one for each core.")
+    half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU.")
+    compile: bool = Field(False, description="Compile the network with torch.compile.")
+    memory_map: bool = Field(False, description="Keep decoded pictures in a file of the output folder, not in memory.")
+    checkpoint_minutes: float = Field(5.0, gt=0.0, description="Time between saved states.")
+    evaluate_every_epochs: int = Field(10, ge=1, description="Epochs between evaluations on held-out people.")
+    seed: int = Field(0, ge=0, description="Seed of everything random in training.")
+
+
 class TrackSettings(Section):
     """How one person is followed within one camera."""
 
@@ -222,6 +291,7 @@ class Settings(Section):
     sources: SourceSettings = Field(default_factory=SourceSettings)
     detect: DetectSettings = Field(default_factory=DetectSettings)
     reid: ReidSettings = Field(default_factory=ReidSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
     track: TrackSettings = Field(default_factory=TrackSettings)
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     link: LinkSettings = Field(default_factory=LinkSettings)

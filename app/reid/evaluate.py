@@ -20,6 +20,9 @@ from app.reid.datasets import Pictures, open_people_data
 from app.reid.embedder import NetworkEmbedder, choose_device, embedder_of, find_weights, unit_rows
 from app.reid.rerank import reranked_distances
 
+Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Person and camera of each picture, (N,) both."""
+
 CHUNK_QUERIES = 256
 """Queries compared with the whole gallery at once: bounds memory to a few times 256 × gallery × 4 bytes."""
 
@@ -47,7 +50,14 @@ def evaluate_reid(
     started = time.perf_counter()
     query = embed_pictures(embedder, people.query)
     gallery = embed_pictures(embedder, people.gallery)
-    scores = score_vectors(query, gallery, people.query, people.gallery, metric or checkpoint.metric, rerank)
+    scores = score_vectors(
+        query,
+        gallery,
+        (people.query.person_ids, people.query.camera_ids),
+        (people.gallery.person_ids, people.gallery.camera_ids),
+        metric or checkpoint.metric,
+        rerank,
+    )
     return {**scores, "seconds": round(time.perf_counter() - started, 2)}
 
 
@@ -63,8 +73,8 @@ def embed_pictures(embedder: NetworkEmbedder, pictures: Pictures) -> NDArray[np.
 def score_vectors(
     query: NDArray[np.float32],
     gallery: NDArray[np.float32],
-    query_pictures: Pictures,
-    gallery_pictures: Pictures,
+    query_labels: Labels,
+    gallery_labels: Labels,
     metric: Metric,
     rerank: bool = False,
 ) -> dict[str, float | int]:
@@ -75,8 +85,8 @@ def score_vectors(
     ranks = [
         ranks_of_matches(
             row,
-            gallery_pictures.person_ids == query_pictures.person_ids[number],
-            gallery_pictures.camera_ids == query_pictures.camera_ids[number],
+            gallery_labels[0] == query_labels[0][number],
+            gallery_labels[1] == query_labels[1][number],
         )
         for number, row in enumerate(row for block in blocks for row in block)
     ]

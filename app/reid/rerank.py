@@ -45,9 +45,9 @@ def reranked_distances(
         description = (mean @ description).tocsr()
     by_neighbour = description[len(query) :].tocsc()
     for start in range(0, len(query), BLOCK_ROWS):
-        rows = slice(start, min(start + BLOCK_ROWS, len(query)))
-        original = _squared(query[rows], gallery) / farthest[rows, None]
-        jaccard = np.stack([_jaccard(description[row], by_neighbour) for row in range(rows.start, rows.stop)])
+        stop = min(start + BLOCK_ROWS, len(query))
+        original = _squared(query[start:stop], gallery) / farthest[start:stop, None]
+        jaccard = np.stack([_jaccard(description[row], by_neighbour) for row in range(start, stop)])
         yield (jaccard * (1 - original_share) + original * original_share).astype(np.float32)
 
 

@@ -1,0 +1,81 @@
+"""What the trainer makes small. Vectors are (N, D) float, labels (N,) int64 in 0..C-1."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Classification = Literal["cross_entropy", "am_softmax", "circle"]
+
+
+class Classifier(nn.Module):
+    """One weight vector for each person in training; its loss says how badly they tell the people apart.
+
+    cross_entropy: plain logits with label smoothing. am_softmax: cosines, the right one lowered by a margin (Wang et
+    al., "Additive Margin Softmax", 2018). circle: cosines, each weighted by how far it is from where it should be (Sun
+    et al., "Circle Loss", CVPR 2020).
+    """
+
+    def __init__(
+        self, kind: Classification, dimension: int, people: int, smoothing: float, margin: float, scale: float
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.smoothing = smoothing
+        self.margin = margin
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(people, dimension))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return (N, C): plain logits, or cosines for the kinds with a margin."""
+        if self.kind == "cross_entropy":
+            return functional.linear(vectors, self.weight)
+        return functional.linear(functional.normalize(vectors), functional.normalize(self.weight))
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss of `forward`'s outputs."""
+        if self.kind == "cross_entropy":
+            return functional.cross_entropy(outputs, labels, label_smoothing=self.smoothing)
+        right = functional.one_hot(labels, outputs.shape[1]).bool()
+        if self.kind == "am_softmax":
+            logits = self.scale * torch.where(right, outputs - self.margin, outputs)
+        else:
+            pull = (1 + self.margin - outputs.detach()).clamp(min=0) * (outputs - 1 + self.margin)
+            push = (outputs.detach() + self.margin).clamp(min=0) * (outputs - self.margin)
+            logits = self.scale * torch.where(right, pull, push)
+        return functional.cross_entropy(logits, labels)
+
+
+class CenterLoss(nn.Module):
+    """Half the squared distance of each vector from its person's centre, which is learned (Wen et al., ECCV 2016)."""
+
+    def __init__(self, dimension: int, people: int) -> None:
+        super().__init__()
+        self.centers = nn.Parameter(torch.zeros(people, dimension))
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        return 0.5 * (vectors - self.centers[labels]).pow(2).sum(1).mean()
+
+
+def batch_hard_triplet(vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Compare, for each picture, its farthest match with its nearest stranger (Hermans et al., 2017).
+
+    margin: how much nearer the match must be; 0 for the soft margin log(1 + exp(·)), which never stops pulling.
+    """
+    lengths = vectors.pow(2).sum(1)
+    squared = (lengths[:, None] + lengths[None, :] - 2 * vectors @ vectors.T).clamp(min=1e-12)
+    distances = squared.sqrt()
+    same = labels[:, None] == labels[None, :]
+    farthest_match = distances.masked_fill(~same, 0).amax(1)
+    nearest_stranger = distances.masked_fill(same, torch.inf).amin(1)
+    difference = farthest_match - nearest_stranger
+    return functional.softplus(difference).mean() if margin == 0 else (difference + margin).clamp(min=0).mean()
+
+
+def mutual_learning(own: Tensor, other: Tensor) -> Tensor:
+    """How far one student's (N, C) outputs are from another's, which is taken as given (Zhang et al., CVPR 2018)."""
+    return functional.kl_div(own.log_softmax(1), other.detach().log_softmax(1), reduction="batchmean", log_target=True)

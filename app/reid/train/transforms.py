@@ -1,0 +1,97 @@
+"""Augmentation as operations on a whole batch, on whatever device it is on.
+
+Randomness comes from a generator that the caller seeds with the number of the step, so that a resumed run sees the
+pictures that an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from app.config import TrainSettings
+
+
+def augment(pictures: Tensor, settings: TrainSettings, random: torch.Generator) -> Tensor:
+    """Return changed copies of (N, H, W, 3) uint8 BGR pictures: float32, still in 0..255.
+
+    In this order: mirror and shift, colour, a patch of another picture.
+    """
+    changed = mirror_and_shift(pictures, settings.mirror, settings.shift_share, random).float()
+    if settings.colour_jitter > 0:
+        changed = jitter_colours(changed, settings.colour_jitter, random)
+    if settings.patch_probability > 0:
+        changed = paste_patches(changed, settings.patch_probability, random)
+    return changed
+
+
+def mirror_and_shift(pictures: Tensor, mirror: bool, shift_share: float, random: torch.Generator) -> Tensor:
+    """Mirror every second picture and shift all by up to `shift_share` of the height; border pixels are repeated.
+
+    Takes and returns (N, H, W, 3).
+    """
+    count, height, width = pictures.shape[:3]
+    reach = round(shift_share * height)
+    device = pictures.device
+    down = torch.randint(-reach, reach + 1, (count, 1), generator=random, device=device)
+    across = torch.randint(-reach, reach + 1, (count, 1), generator=random, device=device)
+    rows = (torch.arange(height, device=device) + down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=device) + across).clamp(0, width - 1)
+    if mirror:
+        mirrored = torch.rand((count, 1), generator=random, device=device) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    number = torch.arange(count, device=device)
+    return pictures[number[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def jitter_colours(pictures: Tensor, strength: float, random: torch.Generator) -> Tensor:
+    """Scale brightness, contrast and saturation of each picture by factors in 1 ± `strength`. (N, H, W, 3) float."""
+
+    def factor() -> Tensor:
+        drawn = torch.rand((len(pictures), 1, 1, 1), generator=random, device=pictures.device)
+        return 1 + strength * (2 * drawn - 1)
+
+    brighter = pictures * factor()
+    mean = brighter.mean((1, 2, 3), keepdim=True)
+    contrasted = torch.lerp(mean, brighter, factor())
+    grey = contrasted.mean(3, keepdim=True)
+    return torch.lerp(grey, contrasted, factor()).clamp(0, 255)
+
+
+def paste_patches(pictures: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Cover a rectangle of a picture by the same rectangle of another one of the batch (Zhou et al., TPAMI 2021)."""
+    covered = rectangles(pictures, probability, random)
+    return torch.where(covered[..., None], pictures.roll(len(pictures) // 2, 0), pictures)
+
+
+def erase(normalised: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Set a rectangle of a picture to the mean colour, which is 0 after normalising (Zhong et al., AAAI 2020).
+
+    Takes and returns (N, 3, H, W).
+    """
+    erased = rectangles(normalised.permute(0, 2, 3, 1), probability, random)
+    return normalised.masked_fill(erased[:, None], 0)
+
+
+def rectangles(pictures: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Draw a rectangle in each of (N, H, W, 3) pictures with a probability; return (N, H, W) bool, True inside.
+
+    It covers 2 to 40 % of the picture, with sides in a ratio between 0.3 and 3.3.
+    """
+    count, height, width = pictures.shape[:3]
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=random, device=pictures.device)
+
+    area = uniform(0.02, 0.4) * height * width
+    ratio = torch.exp(uniform(-1.2, 1.2))
+    tall = (area * ratio).sqrt().clamp(max=height)
+    wide = (area / ratio).sqrt().clamp(max=width)
+    top = uniform(0, 1) * (height - tall)
+    left = uniform(0, 1) * (width - wide)
+    drawn = uniform(0, 1) < probability
+    y = torch.arange(height, device=pictures.device)[None, :]
+    x = torch.arange(width, device=pictures.device)[None, :]
+    rows = (y >= top[:, None]) & (y < (top + tall)[:, None]) & drawn[:, None]
+    columns = (x >= left[:, None]) & (x < (left + wide)[:, None])
+    return rows[:, :, None] & columns[:, None, :]
