@@ -142,7 +142,10 @@ def _entry_of(item: Any, path: Path, place: str, name_pattern: str) -> CameraEnt
     elif camera.start is not None:
         start = StartTime(_seconds(camera.start, place), "list")
     pattern = camera.name_pattern or name_pattern
-    pattern_regex(pattern)
+    try:
+        pattern_regex(pattern)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
     return CameraEntry(
         sources=tuple(_beside(path, file) for file in files),
         name=camera.name,

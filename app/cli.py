@@ -162,7 +162,8 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
     )
     if options.resume and options.output is None:
         raise InputError("--resume needs --output RUN: the folder of the run to go on with")
-    from app.job import Job, track
+    from app.engines import Job
+    from app.job import track
 
     job = Job(tuple(options.sources), tuple(options.names), settings, options.resume)
     return track(job, options.output, engine=options.engine, quiet=options.json)
@@ -210,7 +211,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _erase(options: argparse.Namespace) -> dict[str, Any]:
-    from app.runs import erase_person
+    from app.erase import erase_person
 
     summary = erase_person(options.folder, options.person)
     if not options.json:

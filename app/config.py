@@ -65,16 +65,33 @@ class DetectSettings(Section):
 
     weights: str = Field(
         "auto",
-        description="auto, a weight file (.pt, .onnx, .engine, an OpenVINO folder), the name of an Ultralytics model, "
-        "or file:PATH for detections made elsewhere.",
+        description="auto, a weight file (.pt, .safetensors, .onnx, .engine, an OpenVINO folder), the name of an official "
+        "Ultralytics network such as yolo26n.pt, or file:PATH for detections made elsewhere.",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     backend: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="What runs the network; auto is torch on a GPU and OpenVINO on a CPU."
+        "auto",
+        description="What runs a .pt or .safetensors network; auto is torch on a GPU and OpenVINO on a CPU.",
     )
-    image_size_px: int = Field(640, ge=64, le=4096, multiple_of=32, description="Longer side of the network's input.")
-    min_score: float = Field(0.1, ge=0.0, le=1.0, description="Boxes below this confidence are dropped.")
-    max_overlap_iou: float = Field(0.7, gt=0.0, le=1.0, description="Of two boxes that overlap more, one is dropped.")
+    image_size_px: int = Field(
+        640,
+        ge=64,
+        le=4096,
+        multiple_of=32,
+        description="Longer side of the network's input; no effect on a network that was exported for a fixed size.",
+    )
+    min_score: float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="Boxes below this confidence are dropped. Weak boxes keep known people tracked, but start no track.",
+    )
+    max_overlap_iou: float = Field(
+        0.7,
+        gt=0.0,
+        le=1.0,
+        description="Of two boxes that overlap more, one is dropped; no effect on a network that sees to it itself.",
+    )
     half: bool = Field(True, description="Compute in half precision on a GPU.")
     trust_weights: bool = Field(
         False, description="Load a .pt file of unknown origin. Such a file can run any program on this machine."
@@ -112,7 +129,9 @@ class TrainSettings(Section):
     start_from: str = Field("", description="Weight file or bundled name to start from; empty starts from nothing.")
     height_px: int = Field(256, ge=32, le=1024, multiple_of=16, description="Height of the network's input.")
     width_px: int = Field(128, ge=16, le=1024, multiple_of=8, description="Width of the network's input.")
-    start_size_share: float = Field(1.0, ge=0.25, le=1.0, description="Size of the first epochs' pictures, of the full.")
+    start_size_share: float = Field(
+        1.0, ge=0.25, le=1.0, description="Size of the first epochs' pictures, of the full."
+    )
     grow_until_share: float = Field(0.5, ge=0.0, le=1.0, description="Share of the epochs after which size is full.")
 
     epochs: int = Field(250, ge=1, le=10_000, description="Passes over the training pictures.")
@@ -124,7 +143,9 @@ class TrainSettings(Section):
     mirror: bool = Field(True, description="Mirror every second picture.")
     shift_share: float = Field(0.04, ge=0.0, le=0.5, description="Largest shift, as a share of the height.")
     erase_probability: float = Field(0.5, ge=0.0, le=1.0, description="Pictures with a rectangle erased.")
-    colour_jitter: float = Field(0.0, ge=0.0, le=1.0, description="Brightness, contrast, saturation vary by this share.")
+    colour_jitter: float = Field(
+        0.0, ge=0.0, le=1.0, description="Brightness, contrast, saturation vary by this share."
+    )
     patch_probability: float = Field(0.0, ge=0.0, le=1.0, description="Pictures covered in part by another one.")
 
     classification: Literal["cross_entropy", "am_softmax", "circle"] = Field(

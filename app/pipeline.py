@@ -12,7 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -159,7 +159,7 @@ Detected = tuple[list[Frame], list[Detections]]
 
 def detect_ahead(
     ticks: Iterable[list[Frame]], detector: Detector, stopwatch: Stopwatch, ahead: int = 2
-) -> Iterator[Detected]:
+) -> Generator[Detected, None, None]:
     """Yield (frames, detections) of each tick, detecting up to `ahead` ticks before they are asked for.
 
     Detection needs no result of tracking, and its heavy part releases Python's lock; a thread of its own hides the

@@ -269,7 +269,8 @@ def common_size(images: Sequence[Path]) -> tuple[int, int]:
         try:
             with Image.open(path) as header:
                 width, height = header.size
-                if header.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS:
+                # Asking a PNG without EXIF for it would decode the whole picture.
+                if "exif" in header.info and header.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS:
                     width, height = height, width
         except OSError:
             raise InputError(f"{path}: not a picture that can be read; remove it or copy it again") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.frames import Frame
@@ -26,7 +26,7 @@ _LIVE_JOIN_S = 15.0
 
 def ticks(
     sources: Sequence[Source], first_indices: Mapping[str, int] | None = None, queue_frames: int = _QUEUE_FRAMES
-) -> Iterator[list[Frame]]:
+) -> Generator[list[Frame], None, None]:
     """Yield lists of frames of the same instant, at most one for each camera, in the order of the sources.
 
     Every frame of a recorded camera appears once and in order; no frame is older than one of an earlier tick. Frames

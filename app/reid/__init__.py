@@ -20,6 +20,9 @@ class Embedder(Protocol):
     name: str
     """What the embedder is, for the closing table and `run.json`: for example `osnet_x0_25 (openvino, cpu)`."""
 
+    weights_sha256: str
+    """sha256 of the weight file: a run must not mix two of them."""
+
     dimension: int
     """Length D of a vector."""
 

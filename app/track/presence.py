@@ -80,3 +80,27 @@ def least_people(presences: Sequence[Presence]) -> int:
         present = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, side="left")
         most = max(most, int(present.max()))
     return most
+
+
+def co_present_pairs(presences: Sequence[Presence], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return up to about `most` pairs (rows, columns) that conflict, rows in rising order, spread over the whole.
+
+    Each presence is compared with the few that begin next in its camera, which is where conflicts are.
+    """
+    begin: dict[str, list[tuple[float, float, int]]] = {}
+    for index, presence in enumerate(presences):
+        for camera, (starts, ends) in presence.spans.items():
+            begin.setdefault(camera, []).append((float(starts[0]), float(ends[-1]), index))
+    pairs = set()
+    for entries in begin.values():
+        entries.sort()
+        for position, (_, end, index) in enumerate(entries):
+            for start, _, other in entries[position + 1 : position + 9]:
+                if start > end:
+                    break
+                pairs.add((min(index, other), max(index, other)))
+    candidates = sorted(pairs)
+    sampled = candidates[:: max(1, len(candidates) // most)]
+    kept = [(a, b) for a, b in sampled if presences[a].conflicts(presences[b])]
+    table = np.array(kept, np.int64).reshape(len(kept), 2)
+    return table[:, 0], table[:, 1]
