@@ -81,13 +81,6 @@ def load_training_data(
     )
 
 
-def queries_and_gallery(held_out: LabelledPictures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide held-out pictures for evaluation: the first picture of each person and camera asks, the others answer."""
-    both = np.stack([held_out.person_ids, held_out.camera_ids], axis=1)
-    _, query = np.unique(both, axis=0, return_index=True)
-    return query, np.setdiff1d(np.arange(len(held_out)), query)
-
-
 def _check(data: PeopleData) -> None:
     if not len(data.train):
         raise InputError(f"{data.train.files.path}: there are no pictures to train on")

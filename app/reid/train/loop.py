@@ -1,0 +1,420 @@
+"""Training, as one visible loop.
+
+An output folder holds `state.pt` (everything needed to go on), `log.csv` (a line for each epoch), `best.safetensors`
+(the best weights so far by mAP on held-out people) and at the end NAME.safetensors with its model card NAME.md.
+
+All randomness is drawn from generators seeded by the number of the epoch or step, never from a global state, so that a
+run that was interrupted and resumed takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+import os
+import pickle
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+from app.config import TrainSettings
+from app.errors import InputError, RunError
+from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from app.reid.embedder import choose_device, find_weights
+from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
+from app.reid.preprocess import Preprocessing
+from app.reid.train.data import load_training_data
+from app.reid.train.finish import finish, recipe_sha256
+from app.reid.train.held_out import score_held_out
+from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, mutual_learning
+from app.reid.train.sampler import people_batches
+from app.reid.train.schedule import build_optimiser, learning_rate, picture_height, set_learning_rate
+from app.reid.train.transforms import augment, erase
+
+log = logging.getLogger(__name__)
+
+
+class Student(nn.Module):
+    """A network with what only training needs: a classifier over the people, and their centres."""
+
+    def __init__(self, settings: TrainSettings, people: int) -> None:
+        super().__init__()
+        self.network: OSNet = OSNETS[settings.architecture](pooling=settings.pooling, neck=settings.neck)
+        self.classifier = Classifier(
+            settings.classification,
+            FEATURE_DIMENSION,
+            people,
+            settings.label_smoothing,
+            settings.margin,
+            settings.scale,
+        )
+        self.center_loss = CenterLoss(FEATURE_DIMENSION, people)
+
+    def head(self) -> list[nn.Parameter]:
+        """The parameters after the last convolution: all that is trained in frozen epochs."""
+        return [*self.network.fc.parameters(), *self.classifier.parameters(), *self.center_loss.parameters()]
+
+    def base(self) -> list[nn.Parameter]:
+        head = {id(parameter) for parameter in self.head()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in head]
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (N, 512) vectors for metric losses and the classifier's (N, C) outputs."""
+        before, after = self.network.before_and_after_neck(pictures)
+        return before.float(), self.classifier(after.float())
+
+
+@dataclass
+class State:
+    """How far training has come, apart from the tensors."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_mean_average_precision: float = -1.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    settings: TrainSettings, data: Sequence[Path], output: Path, resume: bool, stop_after_steps: int | None = None
+) -> dict[str, Any]:
+    """Train and write `output`/NAME.safetensors with its model card; see the module's docstring for the other files.
+
+    data: one or several data sets (folders or zip files, see `app.reid.datasets`).
+    resume: go on from `output`/state.pt.
+    stop_after_steps: save the state and return after so many steps in all, as Ctrl-C does.
+    Under `torchrun` every process takes a part of each batch. Returns what the model card says, as JSON values; with
+    `finished` False if it was stopped.
+    Raises InputError for unusable data or settings, RunError if the loss stops being a number.
+    """
+    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.set_flush_denormal(True)
+    device = choose_device(settings.device)
+    rank, processes = _join_processes(device)
+    if settings.people_per_batch % processes:
+        raise InputError(f"train.people_per_batch: must be a multiple of the {processes} processes")
+    output.mkdir(parents=True, exist_ok=True)
+    state_file = output / "state.pt"
+    if not resume and state_file.exists():
+        raise InputError(f"{output}: holds a training already; use --resume to go on with it, or another --output")
+
+    cache = output / f"pictures_{settings.height_px}x{settings.width_px}.bin" if settings.memory_map else None
+    people = load_training_data(
+        data, settings.height_px, settings.width_px, settings.held_out_people, settings.seed, cache
+    )
+    labels = torch.from_numpy(people.train.person_ids).to(device)
+    preprocessing = Preprocessing(settings.height_px, settings.width_px)
+
+    students = []
+    for number in range(settings.students):
+        torch.manual_seed(settings.seed + number)
+        students.append(Student(settings, people.people))
+        if settings.start_from:
+            _start_from(students[-1].network, settings)
+        students[-1].to(device).to(memory_format=torch.channels_last)
+    run = [torch.compile(student) if settings.compile else student for student in students]
+    average = _clone(students[0].network) if settings.ema_decay else None
+    base = [parameter for student in students for parameter in student.base()]
+    head = [parameter for student in students for parameter in student.head()]
+    optimiser = build_optimiser(base, head, settings)
+
+    recipe = recipe_sha256(settings, people.name)
+    state = State()
+    if resume and state_file.exists():
+        state = _load_state(state_file, recipe, students, optimiser, average)
+    kept_network = average or students[0].network
+    if state.step == 0:  # before hours of training: does evaluation work?
+        score_held_out(kept_network, people.held_out, preprocessing, device)
+
+    saved_at = time.monotonic()
+    with _interruptions() as interrupted, _progress_bar(settings, state, rank) as show:
+        while state.epoch < settings.epochs:
+            epoch_started, epoch_pictures = time.monotonic(), 0
+            frozen = state.epoch < settings.frozen_epochs
+            _set_training(students, frozen)
+            height = picture_height(state.epoch, settings)
+            width = round(height * settings.width_px / settings.height_px)
+            batches = people_batches(
+                people.train.person_ids,
+                settings.people_per_batch,
+                settings.pictures_per_person,
+                settings.seed,
+                state.epoch,
+            )
+            while state.batch < len(batches):
+                rows = _own_part(batches[state.batch], settings.pictures_per_person, rank, processes)
+                progress = state.epoch + state.batch / len(batches)
+                set_learning_rate(optimiser, learning_rate(progress, settings))
+
+                random = torch.Generator(device).manual_seed(
+                    (settings.seed * 1_000_003 + state.step) * processes + rank
+                )
+                pictures = torch.from_numpy(people.train.pictures[rows]).to(device, non_blocking=True)
+                normalised = preprocessing.normalise(augment(pictures, settings, random))
+                if (height, width) != normalised.shape[2:]:
+                    normalised = functional.interpolate(normalised, (height, width), mode="bilinear", antialias=True)
+                normalised = erase(normalised, settings.erase_probability, random)
+                normalised = normalised.contiguous(memory_format=torch.channels_last)
+
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.half and device.type == "cuda"):
+                    answers = [student(normalised) for student in run]
+                loss = _loss(students, answers, labels[torch.from_numpy(rows).to(device)], settings)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                if processes > 1:
+                    _average_gradients(base + head, processes)
+                if settings.gradient_clip:
+                    nn.utils.clip_grad_norm_(base + head, settings.gradient_clip)
+                optimiser.step()
+                if average is not None:
+                    _move_average(average, students[0].network, settings.ema_decay, state.step)
+
+                value = loss.item()
+                if not np.isfinite(value):
+                    raise RunError(
+                        f"the loss became {value} in epoch {state.epoch + 1}: lower train.learning_rate, or raise "
+                        "train.warmup_epochs or train.gradient_clip; --resume goes back to the last saved state"
+                    )
+                state.loss_sum += value
+                state.batch += 1
+                state.step += 1
+                epoch_pictures += len(rows) * processes
+                show(state, len(batches), epoch_pictures / (time.monotonic() - epoch_started))
+
+                stop = bool(interrupted) or state.step == stop_after_steps
+                if rank == 0 and (stop or time.monotonic() - saved_at > 60 * settings.checkpoint_minutes):
+                    _save_state(state_file, state, recipe, students, optimiser, average)
+                    saved_at = time.monotonic()
+                if interrupted:
+                    raise KeyboardInterrupt
+                if stop:
+                    return {"finished": False, "epoch": state.epoch, "step": state.step}
+
+            row = {
+                "epoch": state.epoch + 1,
+                "loss": state.loss_sum / len(batches),
+                "learning_rate": learning_rate(state.epoch + 1, settings),
+                "height_px": height,
+            }
+            state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
+            due = state.epoch % settings.evaluate_every_epochs == 0 or state.epoch == settings.epochs
+            if rank == 0 and due and len(people.held_out):
+                row |= score_held_out(kept_network, people.held_out, preprocessing, device)
+                if row["mAP"] >= state.best_mean_average_precision:
+                    state.best_mean_average_precision = row["mAP"]
+                    save_checkpoint(output / "best.safetensors", _checkpoint(kept_network, settings, preprocessing))
+            state.rows.append(row)
+            if rank == 0:
+                _write_log(output / "log.csv", state.rows)
+                speed = epoch_pictures / (time.monotonic() - epoch_started)
+                log.info("%s, %.0f pictures/s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()), speed)
+        if rank == 0:
+            _save_state(state_file, state, recipe, students, optimiser, average)
+
+    summary: dict[str, Any] = {"finished": True, "epoch": state.epoch, "step": state.step}
+    if rank == 0:
+        best = output / "best.safetensors"
+        chosen = load_checkpoint(best) if best.exists() else _checkpoint(kept_network, settings, preprocessing)
+        summary |= finish(chosen, settings, people, data, output)
+    if processes > 1:
+        distributed.destroy_process_group()
+    return summary
+
+
+def _loss(
+    students: Sequence[Student], answers: Sequence[tuple[Tensor, Tensor]], labels: Tensor, settings: TrainSettings
+) -> Tensor:
+    """Return the weighted sum of all losses of all students."""
+    total = torch.zeros((), device=labels.device)
+    for number, (student, (vectors, outputs)) in enumerate(zip(students, answers, strict=True)):
+        total = total + student.classifier.loss(outputs, labels)
+        if settings.triplet_weight:
+            total = total + settings.triplet_weight * batch_hard_triplet(vectors, labels, settings.triplet_margin)
+        if settings.center_weight:
+            total = total + settings.center_weight * student.center_loss(vectors, labels)
+        for other, (_, other_outputs) in enumerate(answers):
+            if other != number:
+                total = total + mutual_learning(outputs, other_outputs) / (len(answers) - 1)
+    return total
+
+
+def _checkpoint(network: OSNet, settings: TrainSettings, preprocessing: Preprocessing) -> Checkpoint:
+    return Checkpoint(
+        settings.architecture,
+        {name: value.detach().cpu() for name, value in network.state_dict().items()},
+        preprocessing,
+        pooling=settings.pooling,
+        neck=settings.neck,
+        metric="cosine",
+    )
+
+
+def _start_from(network: OSNet, settings: TrainSettings) -> None:
+    path = find_weights(settings.start_from, torch.device("cpu"))
+    if path is None:
+        raise InputError("train.start_from: no ReID weights are bundled with this installation; name a file")
+    checkpoint = load_checkpoint(path)
+    if checkpoint.architecture != settings.architecture:
+        raise InputError(
+            f"train.start_from: {path} holds {checkpoint.architecture}, but train.architecture is "
+            f"{settings.architecture}"
+        )
+    network.load_state_dict(dict(checkpoint.state), strict=False)  # GeM's exponent may be new
+
+
+def _clone(network: OSNet) -> OSNet:
+    return copy.deepcopy(network).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _move_average(average: OSNet, network: OSNet, decay: float, step: int) -> None:
+    """Move the average towards the network; slowly once there is a past worth keeping."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def _set_training(students: Sequence[Student], frozen: bool) -> None:
+    """Put students into training mode; `frozen` keeps all but their heads as they are, statistics included."""
+    for student in students:
+        student.train()
+        for parameter in student.base():
+            parameter.requires_grad_(not frozen)
+        if frozen:
+            student.network.eval()
+            student.network.fc.train()
+
+
+def _own_part(rows: NDArray[np.int64], pictures_per_person: int, rank: int, processes: int) -> NDArray[np.int64]:
+    """Return the pictures of those people of a batch that fall to this process."""
+    return rows.reshape(-1, pictures_per_person)[rank::processes].ravel()
+
+
+def _join_processes(device: torch.device) -> tuple[int, int]:
+    """Return (rank, number of processes); more than one when started by `torchrun`."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes == 1:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return distributed.get_rank(), processes
+
+
+def _average_gradients(parameters: Sequence[nn.Parameter], processes: int) -> None:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    together = torch.cat([gradient.ravel() for gradient in gradients])
+    distributed.all_reduce(together)
+    together /= processes
+    for gradient, averaged in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(averaged.view_as(gradient))
+
+
+def _save_state(
+    path: Path,
+    state: State,
+    recipe: str,
+    students: Sequence[Student],
+    optimiser: torch.optim.Optimizer,
+    average: OSNet | None,
+) -> None:
+    content = {
+        "recipe": recipe,
+        "state": {name: getattr(state, name) for name in State.__dataclass_fields__},
+        "students": [student.state_dict() for student in students],
+        "optimiser": optimiser.state_dict(),
+        "average": average.state_dict() if average is not None else {},
+    }
+    unfinished = path.with_name(f".{path.name}.part")
+    torch.save(content, unfinished)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _load_state(
+    path: Path, recipe: str, students: Sequence[Student], optimiser: torch.optim.Optimizer, average: OSNet | None
+) -> State:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --output") from error
+    if content["recipe"] != recipe:
+        raise InputError(f"{path}: was made with other settings or data; give those, or start in another --output")
+    for student, tensors in zip(students, content["students"], strict=True):
+        student.load_state_dict(tensors)
+    optimiser.load_state_dict(content["optimiser"])
+    if average is not None:
+        average.load_state_dict(content["average"])
+    return State(**content["state"])
+
+
+def _write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write all epochs anew, so that a resumed run never leaves a line twice."""
+    names = ["epoch", "loss", "learning_rate", "height_px", "rank1", "mAP"]
+    unfinished = path.with_name(f".{path.name}.part")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    unfinished.replace(path)
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Collect Ctrl-C and termination requests instead of dying in the middle of a step; a second one does end it."""
+    received: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, _frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        before.clear()
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress_bar(settings: TrainSettings, state: State, rank: int) -> Iterator[Any]:
+    """Yield a function that shows (state, batches in the epoch, pictures per second) on a terminal."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>4.1f}%"),
+        TimeRemainingColumn(),
+        disable=rank > 0 or not os.isatty(2),
+        transient=True,
+    )
+    task = bar.add_task("training", total=settings.epochs, completed=state.epoch)
+
+    def show(now: State, batches: int, speed: float) -> None:
+        text = f"epoch {now.epoch + 1}/{settings.epochs}  loss {now.loss_sum / now.batch:.3f}  {speed:.0f} pictures/s"
+        bar.update(task, completed=now.epoch + now.batch / batches, description=text)
+
+    with bar:
+        yield show
