@@ -195,16 +195,28 @@ class TrackSettings(Section):
     birth_score: float = Field(0.7, ge=0.0, le=1.0, description="A new person starts with a box of this confidence.")
     confirm_hits: int = Field(2, ge=1, le=100, description="Boxes, frame after frame, before a new person gets an id.")
     max_lost_s: float = Field(
-        1.0, ge=0.0, le=60.0, description="An unseen person is looked for where motion predicts, for so long, seconds."
+        2.0, ge=0.0, le=60.0, description="An unseen person is looked for where motion predicts, for so long, seconds."
     )
     max_recovery_s: float = Field(
         5.0, ge=0.0, le=600.0, description="An unseen person is recognised by appearance for so long, seconds."
     )
     recovery_probability: float = Field(
-        0.8, ge=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
+        0.8, gt=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
     )
     max_speed_heights_per_s: float = Field(
         2.0, gt=0.0, le=20.0, description="Fastest plausible way of an unseen person, in own heights per second."
+    )
+    min_similarity: float = Field(
+        0.1, ge=0.0, le=1.0, description="Least overlap times confidence of a confident box with the expected one."
+    )
+    min_weak_similarity: float = Field(
+        0.5, ge=0.0, le=1.0, description="Least overlap of a weak box with the expected one."
+    )
+    height_power: float = Field(
+        0.5, ge=0.0, le=4.0, description="Weight of the agreement in height and standing point, as a power; 0 is off."
+    )
+    appearance_weight: float = Field(
+        0.5, ge=0.0, le=4.0, description="Similarity added where P(same person) is 1, taken away where it is 0."
     )
     refresh_s: float = Field(
         2.0, gt=0.0, le=600.0, description="A visible person's appearance is renewed after so long, seconds."
@@ -246,7 +258,10 @@ class LinkSettings(Section):
         0.5, gt=0.0, lt=1.0, description="Tracklets are joined into one person from this probability on."
     )
     neighbours: int = Field(
-        32, ge=1, le=1024, description="How many similar tracklets are compared in detail with each tracklet."
+        64, ge=1, le=1024, description="How many similar tracklets are compared in detail with each tracklet."
+    )
+    num_people: int | None = Field(
+        None, ge=1, description="How many people there are, if known; empty to let the evidence decide."
     )
 
 
@@ -319,7 +334,6 @@ class Settings(Section):
     run: RunSettings = Field(default_factory=RunSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     simulate: SimulateSettings = Field(default_factory=SimulateSettings)
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
 
 
 Path_ = tuple[str, ...]

@@ -1,16 +1,15 @@
-"""Joining tracklets into people over a finished recording.
+"""Joining tracklets into people over a finished recording. `link_tracklets` is the page to read.
 
-Constrained clustering: tracklets that look alike are joined, best first, by average linkage on a sparse graph of
-neighbours. Nobody is twice in one camera at one instant (`presence`), and what a human confirmed or rejected holds.
-A join needs a probability and a lead over the next best choice; else the fragment stays alone, because a fragment is
-cheaper than a wrong merge.
+All tracklets of all cameras are clustered at once: hand-over to another camera and re-entry into the same one are the
+same problem. Nobody is twice in one camera at one instant (`presence`), what a human confirmed or rejected holds, and
+everything else is weighed (`evidence`, `clustering`). Every link keeps its reasons.
 """
 
 from __future__ import annotations
 
-import heapq
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +18,25 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.track.evidence import PairEvidence, pair_evidence
-from app.track.presence import Presence
+from app.track.clustering import Graph, agglomerate, refine
+from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence, probability
+from app.track.presence import Presence, least_people
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """A tracklet's name: (camera, track_id)."""
-
-ABSENT_LOG_ODDS = -3.0
-"""What a pair counts that is not among the most similar ones: P(same) of about 0.05."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkEvidence:
     """Why two tracklets are one person.
 
-    a, b: the most similar pair across the join.
-    p_same: probability of the join, from all pairs across it.
-    runner_up: probability of the best other join that either side could have made; 0 when there was none.
-    gates: what the join passed, for example "not co-present".
+    a, b: a tracklet (b) and the one among the earlier linked tracklets of its person that it resembles most (a).
+    p_same: P(same) of this pair; 1 where a human confirmed it.
+    runner_up: P(same) of the most similar tracklet of another person; 0 when there is none.
+    gates: what the link passed: "not co-present" always, "confirmed", "alike" (the pair alone is convincing) or
+        "company" (the person's other tracklets carried it).
     """
 
     a: Key
@@ -51,20 +51,11 @@ class LinkResult:
     """Who is who.
 
     person_ids: (n,) int64 aligned with the tracklets, numbered from 1 in order of first appearance.
-    links: one for each join, so that a person of m tracklets has m - 1 of them.
+    links: a person of m tracklets has m - 1 of them, which connect them all.
     """
 
     person_ids: NDArray[np.int64]
     links: list[LinkEvidence]
-
-
-@dataclass(slots=True)
-class _Cluster:
-    members: list[int]
-    presence: Presence
-    edges: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """Other cluster → sum of log-odds and number of known pairs."""
-    foes: set[int] = field(default_factory=set)
 
 
 def link_tracklets(
@@ -76,8 +67,10 @@ def link_tracklets(
 ) -> LinkResult:
     """Join the tracklets of all cameras into people.
 
+    calibration: that of the network which made the vectors; None where there are none.
     confirmed, rejected: pairs of tracklet keys that a human said are one person, or are not; keys that are not among
     the tracklets are ignored. Tracklets without vectors are joined only by confirmed pairs.
+    The result depends on the tracklets, not on their order.
     Raises InputError when confirmed pairs contradict rejected ones or co-presence, ValueError on a key given twice.
     """
     order = sorted(range(len(tracklets)), key=lambda index: (tracklets[index].start_time, tracklets[index].key))
@@ -85,90 +78,142 @@ def link_tracklets(
     position = {tracklet.key: index for index, tracklet in enumerate(ordered)}
     if len(position) != len(ordered):
         raise ValueError("two tracklets have the same camera and track id")
+    presences = [Presence.of(tracklet) for tracklet in ordered]
     dimension = max((tracklet.vectors.shape[1] for tracklet in ordered), default=0)
-    evidence = pair_evidence(ordered, calibration or Calibration.default(dimension), settings.neighbours)
-    clusters = {i: _Cluster([i], Presence.of(tracklet)) for i, tracklet in enumerate(ordered)}
-    links: list[LinkEvidence] = []
-    _connect(clusters, evidence)
-    for a, b in rejected:
-        if a in position and b in position:
-            clusters[position[a]].foes.add(position[b])
-            clusters[position[b]].foes.add(position[a])
-    owner = list(range(len(ordered)))
-    for a, b in confirmed:
-        if a not in position or b not in position:
-            continue
-        i, j = owner[position[a]], owner[position[b]]
-        if i == j:
-            continue
-        if j in clusters[i].foes or clusters[i].presence.conflicts(clusters[j].presence):
-            raise InputError(f"tracklets {a} and {b} are confirmed as one person, but cannot be: see rejected pairs")
-        _join(clusters, i, j)
-        for member in clusters[i].members:
-            owner[member] = i
-        links.append(LinkEvidence(a, b, 1.0, 0.0, ("confirmed",)))
-    links.extend(_agglomerate(clusters, ordered, settings))
+    evidence = pair_evidence(ordered, presences, calibration or Calibration.default(dimension), settings.neighbours)
+    held = [(position[a], position[b]) for a, b in confirmed if a in position and b in position]
+    apart = [(position[a], position[b]) for a, b in rejected if a in position and b in position]
+    node_of = _confirmed_groups(len(ordered), held)
+    graph = _graph(ordered, presences, node_of, apart, evidence, settings.min_probability)
+    labels = _cluster(graph, settings.num_people)
+    people = _number([labels[node] for node in node_of])
     person_ids = np.zeros(len(ordered), np.int64)
-    for number, cluster in enumerate(sorted(clusters.values(), key=lambda cluster: min(cluster.members)), 1):
-        person_ids[[order[member] for member in cluster.members]] = number
-    return LinkResult(person_ids, links)
+    person_ids[order] = people
+    if settings.num_people is not None and len(set(labels)) != settings.num_people:
+        logger.warning(
+            "link.num_people is %d, but the tracklets make %d people; up to %d were in view of one camera at once",
+            settings.num_people,
+            len(set(labels)),
+            least_people(presences),
+        )
+    return LinkResult(person_ids, _explain(ordered, people, evidence, held, settings.min_probability))
 
 
-def _connect(clusters: dict[int, _Cluster], evidence: PairEvidence) -> None:
-    for i, j, value in zip(evidence.rows.tolist(), evidence.columns.tolist(), evidence.log_odds.tolist(), strict=True):
-        clusters[i].edges[j] = (value, 1)
-        clusters[j].edges[i] = (value, 1)
+def _cluster(graph: Graph, num_people: int | None) -> list[int]:
+    """Return a label for each node: join, improve, and join again what the improvement has made possible."""
+    labels = refine(graph, agglomerate(graph, target=num_people), keep_count=num_people is not None)
+    if num_people is None:
+        labels = refine(graph, agglomerate(graph, labels))
+    return labels
 
 
-def _linkage(clusters: dict[int, _Cluster], i: int, j: int) -> float:
-    total, known = clusters[i].edges[j]
-    pairs = len(clusters[i].members) * len(clusters[j].members)
-    return (total + (pairs - known) * ABSENT_LOG_ODDS) / pairs
+def _confirmed_groups(count: int, confirmed: Sequence[tuple[int, int]]) -> list[int]:
+    """Return for each tracklet the number of its group of tracklets that are confirmed to be one person."""
+    root = list(range(count))
+
+    def find(index: int) -> int:
+        while root[index] != index:
+            root[index] = root[root[index]]
+            index = root[index]
+        return index
+
+    for a, b in confirmed:
+        low, high = sorted((find(a), find(b)))
+        root[high] = low
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(find(index), len(numbers)) for index in range(count)]
 
 
-def _join(clusters: dict[int, _Cluster], i: int, j: int) -> None:
-    """Move cluster j into cluster i."""
-    kept, gone = clusters[i], clusters.pop(j)
-    kept.members.extend(gone.members)
-    kept.presence = kept.presence.joined(gone.presence)
-    kept.edges.pop(j, None)
-    for other, (total, known) in gone.edges.items():
-        if other == i:
-            continue
-        own_total, own_known = kept.edges.get(other, (0.0, 0))
-        kept.edges[other] = (total + own_total, known + own_known)
-        clusters[other].edges.pop(j)
-        clusters[other].edges[i] = kept.edges[other]
-    for other in gone.foes:
-        kept.foes.add(other)
-        clusters[other].foes.discard(j)
-        clusters[other].foes.add(i)
+def _graph(
+    tracklets: Sequence[Tracklet],
+    presences: Sequence[Presence],
+    node_of: Sequence[int],
+    rejected: Sequence[tuple[int, int]],
+    evidence: PairEvidence,
+    min_probability: float,
+) -> Graph:
+    """Return the graph over confirmed groups. Raises InputError when a group contradicts itself."""
+    count = max(node_of, default=-1) + 1
+    graph = Graph(
+        presences=[Presence({})] * count,
+        sizes=[0] * count,
+        edges=[{} for _ in range(count)],
+        foes=[set() for _ in range(count)],
+        threshold=float(np.log(min_probability / (1 - min_probability))),
+    )
+    for index, node in enumerate(node_of):
+        if graph.presences[node].conflicts(presences[index]):
+            raise InputError(
+                f"tracklet {tracklets[index].key} was confirmed as somebody who was in view at the same time, in the "
+                "same camera; withdraw that confirmation"
+            )
+        graph.presences[node] = graph.presences[node].joined(presences[index])
+        graph.sizes[node] += 1
+    for a, b in rejected:
+        if node_of[a] == node_of[b]:
+            raise InputError(
+                f"tracklets {tracklets[a].key} and {tracklets[b].key} are confirmed as one person and rejected as one; "
+                "withdraw one of the two"
+            )
+        graph.foes[node_of[a]].add(node_of[b])
+        graph.foes[node_of[b]].add(node_of[a])
+    for a, b, value in zip(*_lists(evidence), strict=True):
+        i, j = node_of[a], node_of[b]
+        if i != j:
+            total, known = graph.edges[i].get(j, (0.0, 0))
+            graph.edges[i][j] = graph.edges[j][i] = (total + value, known + 1)
+    return graph
 
 
-def _agglomerate(
-    clusters: dict[int, _Cluster], tracklets: Sequence[Tracklet], settings: LinkSettings
+def _number(labels: Sequence[int]) -> NDArray[np.int64]:
+    """Return labels as numbers from 1 in order of first appearance."""
+    numbers: dict[int, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers) + 1) for label in labels], np.int64)
+
+
+def _explain(
+    tracklets: Sequence[Tracklet],
+    people: NDArray[np.int64],
+    evidence: PairEvidence,
+    confirmed: Sequence[tuple[int, int]],
+    min_probability: float,
 ) -> list[LinkEvidence]:
-    least = float(np.log(settings.min_probability / (1 - settings.min_probability)))
-    versions = dict.fromkeys(clusters, 0)
-    heap = [(-_linkage(clusters, i, j), i, j, 0, 0) for i, cluster in clusters.items() for j in cluster.edges if i < j]
-    heapq.heapify(heap)
+    """Return for each person a tree of links, grown along the most similar pairs; confirmed pairs come first."""
+    within: dict[int, dict[int, float]] = {}
+    runner_up = dict.fromkeys(range(len(tracklets)), 0.0)
+    for a, b, value in zip(*_lists(evidence), strict=True):
+        p_same = probability(value)
+        if people[a] == people[b]:
+            within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = p_same
+        else:
+            runner_up[a], runner_up[b] = max(runner_up[a], p_same), max(runner_up[b], p_same)
+    for a, b in confirmed:
+        within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = 1.0
+    said = {pair for a, b in confirmed for pair in ((a, b), (b, a))}
+    members: dict[int, list[int]] = {}
+    for index, person in enumerate(people.tolist()):
+        members.setdefault(person, []).append(index)
     links = []
-    while heap:
-        cost, i, j, version_i, version_j = heapq.heappop(heap)
-        if -cost < least:
-            break
-        if i not in clusters or j not in clusters or (versions[i], versions[j]) != (version_i, version_j):
-            continue
-        if j in clusters[i].foes or clusters[i].presence.conflicts(clusters[j].presence):
-            continue
-        others = [_linkage(clusters, i, k) for k in clusters[i].edges if k != j]
-        others += [_linkage(clusters, j, k) for k in clusters[j].edges if k != i]
-        runner_up = 1 / (1 + np.exp(-max(others))) if others else 0.0
-        a, b = tracklets[clusters[i].members[0]].key, tracklets[clusters[j].members[0]].key
-        links.append(LinkEvidence(a, b, float(1 / (1 + np.exp(cost))), float(runner_up), ("not co-present",)))
-        _join(clusters, i, j)
-        versions[i] += 1
-        for k in clusters[i].edges:
-            low, high = min(i, k), max(i, k)
-            heapq.heappush(heap, (-_linkage(clusters, i, k), low, high, versions[low], versions[high]))
+    for group in members.values():
+        linked = [group[0]]
+        # For everybody not linked yet: the best link so far, as (P(same), linked tracklet).
+        best = {index: _link(within, group[0], index) for index in group[1:]}
+        while best:
+            new = max(best, key=lambda index: (best[index][0], -index))
+            p_same, old = best.pop(new)
+            gate = "confirmed" if (old, new) in said else "alike" if p_same >= min_probability else "company"
+            links.append(
+                LinkEvidence(tracklets[old].key, tracklets[new].key, p_same, runner_up[new], ("not co-present", gate))
+            )
+            linked.append(new)
+            for index in best:
+                best[index] = max(best[index], _link(within, new, index))
     return links
+
+
+def _link(within: dict[int, dict[int, float]], linked: int, index: int) -> tuple[float, int]:
+    return within.get(linked, {}).get(index, probability(ABSENT_LOG_ODDS)), linked
+
+
+def _lists(evidence: PairEvidence) -> tuple[list[int], list[int], list[float]]:
+    return evidence.rows.tolist(), evidence.columns.tolist(), evidence.log_odds.tolist()
