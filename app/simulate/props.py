@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ PX_PER_M = 110
 Picture = NDArray[np.uint8]
 
 
+@lru_cache(maxsize=64)
 def draw_prop(prop: Prop) -> Picture:
     """Return (H, W, 4) uint8 BGR times alpha, and alpha; the bottom row is the ground, H is the prop's height."""
     rng = np.random.default_rng(prop.seed)
@@ -29,7 +32,9 @@ def draw_prop(prop: Prop) -> Picture:
     lit = (
         np.clip(cv2.GaussianBlur(colour * grain[:, :, None], (0, 0), 0.6), 0, 255) * np.minimum(soft, mask)[:, :, None]
     )
-    return np.dstack([lit, np.minimum(soft, mask) * 255]).astype(np.uint8)
+    picture: Picture = np.dstack([lit, np.minimum(soft, mask) * 255]).astype(np.uint8)
+    picture.setflags(write=False)
+    return picture
 
 
 def _round_shade(width: int) -> NDArray[np.float32]:

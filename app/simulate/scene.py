@@ -237,7 +237,7 @@ class _Studio:
         if depths.min() < 0.5 or x1 - x0 < 2 or y1 - y0 < 2:
             return
         height, width = self.shadow.shape
-        source = np.array([[0, 0], [0, height], [width, height], [width, 0]], np.float32)
+        source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         matrix = cv2.getPerspectiveTransform(source, (pixels - (x0, y0)).astype(np.float32))
         light = cv2.warpPerspective(self.shadow, matrix, (x1 - x0, y1 - y0), borderValue=255.0)
         region = image[y0:y1, x0:x1]

@@ -88,9 +88,10 @@ def _rays(camera: Camera) -> NDArray[np.float64]:
 def _noise_table(seed: int, cells: int) -> Float:
     """A (512, 512) table of smooth noise around 0 that can be repeated side by side."""
     coarse = np.random.default_rng([seed, 22, cells]).normal(0, 1, (cells, cells)).astype(np.float32)
-    tiled = np.tile(coarse, (3, 3))
-    large = cv2.resize(tiled, (1536, 1536), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(large[512:1024, 512:1024])
+    wrapped = np.pad(coarse, 2, mode="wrap")
+    cell = 512 // cells
+    large = cv2.resize(wrapped, (512 + 4 * cell, 512 + 4 * cell), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(large[2 * cell : 2 * cell + 512, 2 * cell : 2 * cell + 512])
 
 
 def _noise(x: Float, y: Float, seed: int) -> Float:
@@ -124,9 +125,7 @@ def _ground_colour(x: Float, y: Float, plan: Plan, seed: int) -> Float:
     column, row = np.floor(x / slab), np.floor(y / slab)
     tone = np.sin(column * 12.9898 + row * 78.233 + seed % 97) * 43758.547
     tone = (tone - np.floor(tone) - 0.5) * 0.12
-    joint = np.minimum(np.abs(np.mod(x, slab) - slab / 2), np.abs(np.mod(y, slab) - slab / 2))
     edge = np.maximum(np.abs(np.mod(x / slab, 1) - 0.5), np.abs(np.mod(y / slab, 1) - 0.5)) > 0.485
-    del joint
     colour = stone * (1 + tone + 0.045 * _noise(x, y, seed))[:, None]
     colour[edge] *= 0.8
     if plan.overlap:
