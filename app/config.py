@@ -65,8 +65,8 @@ class DetectSettings(Section):
 
     weights: str = Field(
         "auto",
-        description="auto, a weight file (.pt, .safetensors, .onnx, .engine, an OpenVINO folder), the name of an official "
-        "Ultralytics network such as yolo26n.pt, or file:PATH for detections made elsewhere.",
+        description="auto, a weight file (.pt, .safetensors, .onnx, .engine, an OpenVINO folder), the name of an "
+        "official Ultralytics network such as yolo26n.pt, or file:PATH for detections made elsewhere.",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     backend: Literal["auto", "torch", "openvino"] = Field(
@@ -84,7 +84,7 @@ class DetectSettings(Section):
         0.1,
         ge=0.0,
         le=1.0,
-        description="Boxes below this confidence are dropped. Weak boxes keep known people tracked, but start no track.",
+        description="Boxes below this confidence are dropped. Weak boxes carry tracks on, but start none.",
     )
     max_overlap_iou: float = Field(
         0.7,
