@@ -81,8 +81,8 @@ def model_card(name: str, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> s
         f"# {name}",
         "",
         f"{checkpoint.architecture}, input {size.height} × {size.width} RGB, 512 numbers a person, compared by cosine.",
-        f"Made by `main.py train` on {facts['training_data']}: {facts['pictures']} pictures of {facts['people']} people, "
-        + (f"starting from {facts['started_from']}." if facts["started_from"] else "starting from random weights."),
+        f"Made by `main.py train` on {facts['training_data']}: {facts['pictures']} pictures of {facts['people']} "
+        f"people, starting from {facts['started_from'] or 'random weights'}.",
         "",
         "| tested on | rank-1 | rank-5 | rank-10 | mAP | mINP |",
         "|---|---|---|---|---|---|",
@@ -96,7 +96,8 @@ def model_card(name: str, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> s
             "",
             f"Weights were chosen and calibrated on {held_out['pictures']} pictures of people kept apart from training "
             f"(rank-1 {held_out['rank1']:.1f}, mAP {held_out['mAP']:.1f}); expected calibration error "
-            f"{100 * held_out['expected_calibration_error']:.1f} %, fitted on one half of them and measured on the other.",
+            f"{100 * held_out['expected_calibration_error']:.1f} % when fitted on one half of them and measured on the "
+            "other.",
         ]
     lines += [
         "",

@@ -173,7 +173,7 @@ def train(
                     answers = [student(normalised) for student in run]
                 loss = _loss(students, answers, labels[torch.from_numpy(rows).to(device)], settings)
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 if processes > 1:
                     _average_gradients(base + head, processes)
                 if settings.gradient_clip:
@@ -323,7 +323,9 @@ def _average_gradients(parameters: Sequence[nn.Parameter], processes: int) -> No
     together = torch.cat([gradient.ravel() for gradient in gradients])
     distributed.all_reduce(together)
     together /= processes
-    for gradient, averaged in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+    for gradient, averaged in zip(
+        gradients, torch.split(together, [gradient.numel() for gradient in gradients]), strict=True
+    ):
         gradient.copy_(averaged.view_as(gradient))
 
 
@@ -388,7 +390,7 @@ def _interruptions() -> Iterator[list[int]]:
         signal.signal(number, before[number])
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
             before[number] = signal.signal(number, note)
     except ValueError:  # not in the main thread: signals are somebody else's business
         before.clear()

@@ -13,15 +13,15 @@ from app.config import TrainSettings
 
 
 def _adam(groups: Any, settings: TrainSettings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, settings.learning_rate)
+    return torch.optim.Adam(groups, settings.learning_rate, fused=True)
 
 
 def _amsgrad(groups: Any, settings: TrainSettings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, settings.learning_rate, amsgrad=True)
+    return torch.optim.Adam(groups, settings.learning_rate, amsgrad=True, fused=True)
 
 
 def _adamw(groups: Any, settings: TrainSettings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, settings.learning_rate)
+    return torch.optim.AdamW(groups, settings.learning_rate, fused=True)
 
 
 def _sgd(groups: Any, settings: TrainSettings) -> torch.optim.Optimizer:
