@@ -2,7 +2,9 @@
 
 ======================  ==================================================================================
 `looks`                 what each person looks like
-`figure`, `sprites`     bodies in poses, and pictures of them from any side
+`figure`                skeleton and poses of a walk
+`tailor`, `clothes`     surfaces of points, and people dressed with them
+`sprites`               pictures of people from any side, made once and kept
 `plan`, `cameras`       the floor plan and the calibrated cameras
 `scenery`, `props`      streets, house fronts and things that stand about
 `people`                who walks where, when

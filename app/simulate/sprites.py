@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.simulate.figure import BONES, MODEL_HEIGHT_M, Body, Pose, build_body, pose_of
+from app.simulate.clothes import build_body
+from app.simulate.figure import BONES, MODEL_HEIGHT_M, Pose, pose_of
 from app.simulate.looks import Look
+from app.simulate.tailor import Body
 
 YAW_VIEWS = 20
 ELEVATION_STEP = np.radians(9.0)

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from app.simulate.figure import GAIT_PHASES, build_body, pose_of
+from app.simulate.clothes import build_body
+from app.simulate.figure import GAIT_PHASES, pose_of
 from app.simulate.looks import look_of
 from app.simulate.sprites import SpriteStore, render_sprite
 
