@@ -59,43 +59,48 @@ def is_stream_url(source: str) -> bool:
 
 def open_url(url: str, entry: CameraEntry, settings: SourceSettings) -> Footage:
     """Open a stream, or a recording behind an http address. Raises InputError, never with the password."""
-    name = _name_of_url(url)
-    if url.lower().startswith(("http://", "https://")):
-        file = probe_video(url)
-        if file.duration_s is not None:
-            return VideoFootage([file], entry, order_is_given=True, name=name, folder=None)
 
-    def connect() -> _Connection:
+    def connect() -> _Stream:
         return _Stream(url, settings.stream_timeout_s)
 
-    return LiveFootage(connect, name, redact(url), settings.reconnect_s)
+    name = _name_of_url(url)
+    stream = connect()
+    stream.close()
+    if stream.is_recording and url.lower().startswith(("http://", "https://")):
+        return VideoFootage([probe_video(url)], entry, order_is_given=True, name=name, folder=None)
+    return LiveFootage(connect, stream, name, redact(url), settings.reconnect_s)
 
 
 def open_camera_number(number: int, settings: SourceSettings) -> Footage:
     """Open an attached camera. Raises InputError that says what to do."""
 
-    def connect() -> _Connection:
+    def connect() -> _AttachedCamera:
         return _AttachedCamera(number)
 
-    return LiveFootage(connect, f"camera{number}", f"camera {number}", settings.reconnect_s)
+    camera = connect()
+    camera.close()
+    return LiveFootage(connect, camera, f"camera{number}", f"camera {number}", settings.reconnect_s)
 
 
 class LiveFootage:
-    """Pictures as they arrive, over lost and restored connections."""
+    """Pictures as they arrive, over lost and restored connections.
 
-    def __init__(self, connect: Callable[[], _Connection], name: str, origin: str, reconnect_s: float) -> None:
+    seen: a connection that was made to look and is closed again: between looking and reading, models are loaded, and
+    the pictures that wait meanwhile would be stale.
+    """
+
+    def __init__(
+        self, connect: Callable[[], _Connection], seen: _Connection, name: str, origin: str, reconnect_s: float
+    ) -> None:
         self.problem = ""
         self._connect = connect
         self._reconnect_s = reconnect_s
         self._stopped = threading.Event()
-        # Connected only to look: between now and the first reading, models are loaded and pictures would grow stale.
-        connection = connect()
-        connection.close()
         self.info = FootageInfo(
             name=name,
-            width=connection.width,
-            height=connection.height,
-            fps=connection.fps,
+            width=seen.width,
+            height=seen.height,
+            fps=seen.fps,
             frame_count=None,
             duration_s=None,
             start=StartTime(arrival_time(), "metadata"),
@@ -176,6 +181,7 @@ class _Stream:
         sideways = first.rotation % 180 == 90
         self.width, self.height = (first.height, first.width) if sideways else (first.width, first.height)
         self._converter = PictureConverter(self.width, self.height)
+        self.is_recording = self._container.duration is not None and self._container.duration > 0
         self._first: Any = first
 
     def _decode(self, stream: Any) -> Generator[Any]:

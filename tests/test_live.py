@@ -1,0 +1,188 @@
+"""Streams over a local server: reading, reconnecting, giving up, and keeping the password to ourselves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from app.config import SourceSettings
+from app.errors import InputError
+from app.frames import Frame
+from app.live import LiveFootage, arrival_time
+from app.sources import open_sources, ticks
+
+SETTINGS = SourceSettings(stream_timeout_s=2.0, reconnect_s=1.0)
+
+
+class CameraServer:
+    """A network camera that sends MJPEG over HTTP and closes each connection after `pictures` pictures."""
+
+    def __init__(self, videos: ModuleType, pictures: int) -> None:
+        self.connections = 0
+        self.paths: list[str] = []
+        self.refuses_after: int | None = None
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera.connections += 1
+                camera.paths.append(self.path)
+                if camera.refuses_after is not None and camera.connections > camera.refuses_after:
+                    self.send_error(503)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                for number in range(pictures):
+                    encoded = cv2.imencode(".jpg", videos.numbered_picture(number))[1].tobytes()
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
+                    try:
+                        self.wfile.write(head.encode() + encoded + b"\r\n")
+                    except OSError:
+                        return
+                    time.sleep(0.01)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def camera(small_videos: ModuleType) -> Iterator[CameraServer]:
+    server = CameraServer(small_videos, pictures=20)
+    yield server
+    server.close()
+
+
+def test_stream_is_read_reconnected_and_numbered(camera: CameraServer, small_videos: ModuleType) -> None:
+    before = arrival_time()
+    [source] = open_sources([f"http://{camera.address}/live/main"], [], SETTINGS)
+    assert source.info.live
+    assert (source.info.width, source.info.height, source.info.frame_count) == (64, 48, None)
+    assert source.info.camera == "127.0.0.1_live_main"
+    assert source.info.start_time >= before
+    frames: list[Frame] = []
+    for frame in source:
+        frames.append(frame)
+        if len(frames) == 30:  # more than one connection gives
+            break
+    assert camera.connections >= 3, "one to look, two to read"
+    assert [frame.index for frame in frames] == list(range(30))
+    assert [small_videos.picture_number(frame.image) for frame in frames[:5]] == [0, 1, 2, 3, 4]
+    assert all(a.time <= b.time for a, b in pairwise(frames))
+    assert frames[0].time >= before
+    assert frames[-1].time <= arrival_time()
+
+
+def test_a_stream_that_stays_away_is_given_up(camera: CameraServer, caplog: pytest.LogCaptureFixture) -> None:
+    secret = "hunter2"
+    url = f"http://admin:{secret}@{camera.address}/live?token={secret}"
+    camera.refuses_after = 2
+    with caplog.at_level(logging.DEBUG):
+        [source] = open_sources([url], [], SETTINGS)
+        seen = [frame for tick in ticks([source], {source.info.camera: 100}) for frame in tick]
+    assert seen[0].index >= 100, "a resumed live source counts on"
+    assert 1 <= len(seen) <= 20
+    assert source.dropped <= 20 - len(seen)
+    assert "not back within 1 s" in source.problem
+    assert "no pictures" in caplog.text
+    assert secret not in caplog.text + source.problem + repr(source.info)
+
+
+def test_closing_ticks_ends_a_stream_that_is_lost(camera: CameraServer) -> None:
+    camera.refuses_after = 2
+    [source] = open_sources([f"http://{camera.address}/live"], [], SourceSettings(reconnect_s=1000.0))
+    running = ticks([source])
+    next(running)
+    time.sleep(0.4)  # the connection is lost by now
+    began = time.monotonic()
+    running.close()
+    assert time.monotonic() - began < 2.0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode ")]
+
+
+def test_a_stream_that_cannot_be_opened_is_an_error_without_the_password() -> None:
+    with pytest.raises(InputError, match="cannot be opened") as error:
+        open_sources(["rtsp://admin:hunter2@127.0.0.1:9/stream1"], [], SETTINGS)
+    assert "hunter2" not in str(error.value)
+    assert error.value.__cause__ is None
+    assert "rtsp://***@127.0.0.1:9/stream1" in str(error.value)
+
+
+def test_recordings_and_live_cameras_do_not_mix(camera: CameraServer, small_videos: ModuleType, tmp_path) -> None:
+    video = small_videos.write(tmp_path / "a.mp4", 2)
+    with pytest.raises(InputError, match="cannot run together"):
+        open_sources([str(video), f"http://{camera.address}/live"], [], SETTINGS)
+
+
+def test_a_recording_behind_http_is_a_recording(small_videos: ModuleType, tmp_path) -> None:
+    content = small_videos.write(tmp_path / "clip.mp4", 12, index_first=True).read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        [source] = open_sources([f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"], [], SETTINGS)
+        assert not source.info.live
+        assert [frame.time for frame in source] == pytest.approx(np.arange(12) / 10)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_camera_number_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(InputError, match="camera 97: cannot be opened"):
+        open_sources(["97"], [], SETTINGS)
+
+
+def test_a_camera_that_changes_its_picture_size_is_scaled_back() -> None:
+    sizes = iter([(64, 48), (64, 48), (32, 24)])
+
+    class Connection:
+        def __init__(self) -> None:
+            self.width, self.height = next(sizes, (64, 48))
+            self.fps = 10.0
+            self._left = 2
+
+        def read(self) -> np.ndarray | None:
+            self._left -= 1
+            return np.zeros((self.height, self.width, 3), np.uint8) if self._left >= 0 else None
+
+        def close(self) -> None:
+            pass
+
+    footage = LiveFootage(Connection, Connection(), "cam", "camera", reconnect_s=10.0)
+    pictures = footage.pictures(0)
+    assert {next(pictures).image.shape for _ in range(4)} == {(48, 64, 3)}
+    footage.stop()
+    assert list(pictures) == []
