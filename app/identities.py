@@ -237,10 +237,10 @@ class Identities:
         found = known.track_ids[rows] == track_ids
         answer[found] = known.persons[rows[found]]
         if known.several:
-            several = np.fromiter(known.several, np.int64)
-            for track_id in np.intersect1d(several, track_ids).tolist():
+            split = np.flatnonzero(np.isin(track_ids, np.fromiter(known.several, np.int64)))
+            for track_id in np.unique(track_ids[split]).tolist():
                 starts, persons = known.several[track_id]
-                own = np.flatnonzero(track_ids == track_id)
+                own = split[track_ids[split] == track_id]
                 answer[own] = persons[np.searchsorted(starts, times[own], side="right") - 1]
         return answer
 
@@ -275,7 +275,7 @@ class Identities:
                 )
         return sorted(segments, key=lambda segment: (segment.camera, segment.track_id, segment.start_s))
 
-    def keys(self) -> list[Key]:
+    def known_tracklets(self) -> list[Key]:
         """Return the keys of all tracklets that any event in force names, sorted."""
         return [(name, track_id) for name, camera in self._cameras.items() for track_id in camera.track_ids.tolist()]
 

@@ -28,6 +28,7 @@ from app.identities import (
     Event,
     Identities,
     Key,
+    People,
     TrackState,
     fold_people,
     fold_tracklet,
@@ -79,6 +80,7 @@ class Ledger:
         self._about_people: list[Event] = []
         self._next_person_id = 1
         self._cached: Identities | None = None
+        self._cached_people: People | None = None
         self._person_ids: dict[int, int] = {}
         self._first_new_person_id = self.replay().next_person_id
 
@@ -101,8 +103,7 @@ class Ledger:
         with self._mutex:
             self._refresh()
             if self._cached is None:
-                people = fold_people(event for event in self._about_people if event.id not in self._undone)
-                self._cached = Identities(self._simple, self._states, people, self._next_person_id)
+                self._cached = Identities(self._simple, self._states, self._people(), self._next_person_id)
             return self._cached
 
     def events(
@@ -300,10 +301,9 @@ class Ledger:
         for event in events:
             problem = _problem(event)
             if not problem and event.kind in ("merge", "name"):
-                identities = self.replay()
+                people = self._people()
                 if any(
-                    person != NO_ID and identities.resolve(person) == NO_ID
-                    for person in (event.person, event.other_person)
+                    person != NO_ID and people.resolve(person) == NO_ID for person in (event.person, event.other_person)
                 ):
                     problem = "that person was erased"
             if not problem and event.kind == "undo":
@@ -331,9 +331,16 @@ class Ledger:
                 self._person_ids[gallery_id] = gallery_id
         return self._person_ids[gallery_id]
 
+    def _people(self) -> People:
+        """Return what the events say that are not about a single tracklet, as of the last refresh."""
+        if self._cached_people is None:
+            self._cached_people = fold_people(event for event in self._about_people if event.id not in self._undone)
+        return self._cached_people
+
     def _forget(self) -> None:
         """Drop everything that was read, so that the next refresh starts anew."""
-        self._last_id, self._next_person_id, self._cached = 0, 1, None
+        self._last_id, self._next_person_id = 0, 1
+        self._cached = self._cached_people = None
         for store in (self._undos, self._undone, self._simple, self._states, self._about_people):
             store.clear()
 
@@ -358,7 +365,6 @@ class Ledger:
             row = query("SELECT kind, camera, track_id FROM events WHERE id = ? AND id <= ?", (number, last)).fetchone()
             if row is not None and row[0] in ("assign", "split"):
                 dirty.add((row[1], row[2]))
-        self._undone = undone
         machine = f"substr(actor, 1, {len(MACHINE)}) = '{MACHINE}'"
         dirty.update(
             query(
@@ -375,16 +381,17 @@ class Ledger:
             if number not in undone:
                 self._simple.setdefault(camera, {})[track_id] = who
         dirty.update(key for key in self._states if key[1] in self._simple.get(key[0], {}))
+        about_people = query(
+            f"{_SELECT} WHERE id > ? AND id <= ? "
+            "AND kind IN ('merge', 'name', 'confirm', 'reject', 'erase') ORDER BY id",
+            bounds,
+        ).fetchall()
+        self._about_people += map(_event, about_people)
+        if about_people or undone != self._undone:
+            self._cached_people = None
+        self._undone = undone
         for key in dirty:
             self._replay_tracklet(key)
-        self._about_people += map(
-            _event,
-            query(
-                f"{_SELECT} WHERE id > ? AND id <= ? AND kind IN ('merge', 'name', 'confirm', 'reject', 'erase') "
-                "ORDER BY id",
-                bounds,
-            ),
-        )
         self._last_id = newest
         self._next_person_id = max(self._next_person_id, person + 1, other + 1)
         self._cached = None
@@ -392,9 +399,15 @@ class Ledger:
     def _replay_tracklet(self, key: Key) -> None:
         """Replay the events of one tracklet and file the outcome where it belongs."""
         rows = self._connection.execute(
-            f"{_SELECT} WHERE camera = ? AND track_id = ? AND kind IN ('assign', 'split') ORDER BY id", key
-        ).fetchall()
-        events = [event for event in map(_event, rows) if event.id not in self._undone]
+            "SELECT id, kind, actor, person, at_s FROM events "
+            "WHERE camera = ? AND track_id = ? AND kind IN ('assign', 'split') ORDER BY id",
+            key,
+        )
+        events = [
+            Event(kind, actor, person=person, at_s=at_s)
+            for number, kind, actor, person, at_s in rows.fetchall()
+            if number not in self._undone
+        ]
         state = fold_tracklet(events)
         self._states.pop(key, None)
         of_camera = self._simple.setdefault(key[0], {})

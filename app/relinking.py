@@ -25,7 +25,7 @@ def plan_reassignment(identities: Identities, groups: Mapping[Key, int]) -> dict
     groups: for each tracklet the number of its group; `NO_ID` for a tracklet that could not be placed.
     """
     pinned = identities.pinned()
-    now = {key: [person for _, person in identities.segments(*key)] for key in {*groups, *identities.keys()}}
+    now = {key: [person for _, person in identities.segments(*key)] for key in {*groups, *identities.known_tracklets()}}
     members: dict[int, list[Key]] = {}
     for key in sorted(groups):
         if groups[key] != NO_ID:
