@@ -1,0 +1,149 @@
+"""Erasing a person: nothing of them is left in any file, and nothing of the others is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from app import erase as erase_module
+from app.config import load_settings
+from app.erase import erase_person
+from app.errors import InputError, RunError
+from app.frames import NO_ID
+from app.run_writer import RunWriter
+from app.runs import Run
+
+GALLERY = "machine:gallery"
+
+
+@pytest.fixture
+def folder(make_run: Callable[..., Path]) -> Path:
+    """Person 1 is track 1 on both cameras and track 2 on `left` from 1 s on; person 2 is what is before."""
+    folder = make_run(part_frames=3)
+    with Run.open(folder).ledger() as ledger:
+        ledger.assign("left", 1, 1, GALLERY, {"note": "limps"})
+        ledger.assign("right", 1, 1, GALLERY)
+        ledger.assign("left", 2, 2, GALLERY)
+        _, part = ledger.split("left", 2, 1.0, "anna")
+        ledger.merge(part, 1, "anna")
+        ledger.name(1, "Zebediah", "anna")
+    for name in ("video/left.mp4", "export/mot/left.txt"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"frames with Zebediah")
+    return folder
+
+
+def rows_by_person(run: Run) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for camera in run.cameras:
+        rows = run.observations(camera.name)
+        for person in run.identities().person_of(camera.name, rows.track_ids, rows.times).tolist():
+            counts[person] = counts.get(person, 0) + 1
+    return counts
+
+
+def stored_vectors(folder: Path) -> set[bytes]:
+    """Every vector in any Parquet file of the run, listed in the manifest or not."""
+    found = set()
+    for path in (folder / "tracklets").rglob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            vectors = np.array(row["vectors"], np.float32).reshape(len(row["crops"]), row["dimension"])
+            found.update(vector.tobytes() for vector in vectors)
+    return found
+
+
+def test_nothing_is_left_and_nothing_else_is_lost(folder: Path) -> None:
+    before = Run.open(folder)
+    counts = rows_by_person(before)
+    theirs = {v.tobytes() for s in before.tracklet_summaries() if s.track_id == 1 for v in s.vectors}
+    others = {v.tobytes() for s in before.tracklet_summaries() if s.track_id == 3 for v in s.vectors}
+    assert theirs <= stored_vectors(folder)
+    report = erase_person(folder, 1)
+    run = Run.open(folder)
+    assert report == {
+        "person": 1,
+        "rows": counts[1],
+        "tracklets": 3,
+        "crops": 5,
+        "removed_files": ["video/left.mp4", "export/mot/left.txt"],
+    }
+    assert rows_by_person(run) == {who: count for who, count in counts.items() if who != 1}
+    assert [summary.key for summary in run.tracklet_summaries()] == [
+        ("left", 2),
+        ("left", 3),
+        ("right", 2),
+        ("right", 3),
+    ]
+    assert not theirs & stored_vectors(folder)
+    assert others <= stored_vectors(folder)
+    for camera in ("left", "right"):
+        assert run.frames(camera)[0].tolist() == before.frames(camera)[0].tolist()
+    everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"Zebediah" not in everything
+    assert b"limps" not in everything
+    crops = sorted(path.name for path in (folder / "crops" / "left").iterdir())
+    assert crops == ["2_5.jpg", "3_10.jpg", "3_19.jpg"]
+    assert run.identities().people() == [2]
+    assert len(run.manifest.files) == sum(1 for _ in folder.rglob("*.parquet"))
+    with run.ledger() as ledger:
+        (tombstone,) = [event for event in ledger.events() if event.kind == "erase"]
+    assert tombstone.evidence.keys() == {"people", "segments"}
+
+
+def test_a_split_tracklet_keeps_the_part_of_the_other(folder: Path) -> None:
+    erase_person(folder, 1)
+    run = Run.open(folder)
+    (tracklet,) = [tracklet for tracklet in run.tracklets() if tracklet.key == ("left", 2)]
+    (summary,) = [summary for summary in run.tracklet_summaries() if summary.key == ("left", 2)]
+    assert tracklet.end_time < 1.0
+    assert (summary.start_time, summary.end_time, summary.rows) == (
+        tracklet.start_time,
+        tracklet.end_time,
+        len(tracklet.times),
+    )
+    assert tracklet.crops == ("crops/left/2_5.jpg",)
+    assert tracklet.vectors.shape == (1, 8)
+
+
+def test_a_kill_in_between_is_completed_by_erasing_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("write_atomically", "delete_unlisted", "_delete_rendered"):
+
+        def die(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(erase_module, name, die)
+            with pytest.raises(KeyboardInterrupt):
+                erase_person(folder, 1)
+        assert Run.open(folder).tracklets()  # readable
+    erase_person(folder, 1)
+    assert 1 not in rows_by_person(Run.open(folder))
+    assert NO_ID in rows_by_person(Run.open(folder))
+    assert len(Run.open(folder).manifest.files) == sum(1 for _ in folder.rglob("*.parquet"))
+
+
+def test_two_people_one_after_the_other(folder: Path) -> None:
+    erase_person(folder, 1)
+    erase_person(folder, 2)
+    assert set(rows_by_person(Run.open(folder))) == {NO_ID}
+
+
+def test_refusals(folder: Path, tmp_path: Path, small_run: ModuleType) -> None:
+    with pytest.raises(InputError, match="no person 99"):
+        erase_person(folder, 99)
+    with pytest.raises(InputError, match="not a run folder"):
+        erase_person(tmp_path / "nothing", 1)
+    erase_person(folder, 1)
+    with pytest.raises(InputError, match="no person 1"):
+        erase_person(folder, 1)
+    with (
+        RunWriter.create(tmp_path / "live", load_settings(), small_run.sources(), {}),
+        pytest.raises(RunError, match="another process"),
+    ):
+        erase_person(tmp_path / "live", 1)
