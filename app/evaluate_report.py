@@ -30,11 +30,16 @@ _PICTURES = 6
 
 @dataclass(frozen=True, slots=True)
 class TrackPart:
-    """The boxes of one track that show one person.  frames: (K,) int64 sorted, from 1, one for each box."""
+    """The boxes of one track that show one person.
+
+    frames: (K,) int64 sorted, from 1, one for each box.
+    other_boxes: boxes of the same track that show somebody else; linking whole tracks cannot mend that.
+    """
 
     camera: str
     track_id: int
     frames: NDArray[np.int64]
+    other_boxes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ def identity_mistakes(
         found = []
         for key in range(keys.shape[1]):
             own = np.sort(frames[rows[which.reshape(-1) == key]])
-            found.append(TrackPart(aligned.cameras[keys[0, key]], int(keys[1, key]), own))
+            of_track = int(((cameras == keys[0, key]) & (tracks == keys[1, key])).sum())
+            found.append(TrackPart(aligned.cameras[keys[0, key]], int(keys[1, key]), own, of_track - len(own)))
         return tuple(sorted(found, key=lambda part: -len(part.frames)))
 
     raw_id_of = raw_ids[np.unique(id_of, return_index=True)[1]]
@@ -189,9 +195,7 @@ def _section(number: int, mistake: IdentityMistake, crops: Mapping[tuple[str, in
 
 
 def _side(title: str, parts: Sequence[TrackPart], crops: Mapping[tuple[str, int], Sequence[Path]]) -> str:
-    tracks = ", ".join(
-        f"{escape(part.camera)}/{part.track_id} (frames {part.frames[0]}–{part.frames[-1]})" for part in parts[:8]
-    )
+    tracks = ", ".join(_track(part) for part in parts[:8])
     more = f" and {len(parts) - 8} more" if len(parts) > 8 else ""
     images = "".join(
         f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}">'
@@ -199,6 +203,11 @@ def _side(title: str, parts: Sequence[TrackPart], crops: Mapping[tuple[str, int]
     )
     return f"""<div class="side"><p>{title}</p><div class="crops">{images}</div>
 <small>tracks {tracks or "–"}{more}</small></div>"""
+
+
+def _track(part: TrackPart) -> str:
+    mixed = f", other people in {part.other_boxes} boxes" if part.other_boxes else ""
+    return f"{escape(part.camera)}/{part.track_id} (frames {part.frames[0]}–{part.frames[-1]}{mixed})"
 
 
 def _pictures(parts: Sequence[TrackPart], crops: Mapping[tuple[str, int], Sequence[Path]]) -> list[Path]:

@@ -50,6 +50,15 @@ def test_splits_and_merges_are_told_apart() -> None:
     assert [mistake.boxes for mistake in identity_mistakes(truth, result, limit=2)] == [8, 4]
 
 
+def test_tracks_that_change_person_are_marked() -> None:
+    truth = {"a": rows((1, 10, range(1, 11)), (2, 20, range(1, 11)))}
+    boxes = place_of(np.array([1] * 7 + [2] * 3))
+    jumping = Trajectories.of_result(np.arange(1, 11), np.full(10, 5), boxes, np.full(10, 30))
+    (mistake,) = identity_mistakes(truth, {"a": jumping})
+    assert (mistake.kind, mistake.person, mistake.own_id) == ("merge", 2, None)
+    assert [(part.frames.tolist(), part.other_boxes) for part in mistake.parts] == [([8, 9, 10], 7)]
+
+
 def test_points_are_what_fixing_the_mistake_gains() -> None:
     truth = {"a": rows((1, 10, range(1, 41))), "b": rows((1, 10, range(1, 11)))}
     result = {"a": rows((5, 10, range(1, 31))), "b": rows((8, 10, range(1, 11)))}
