@@ -16,7 +16,7 @@ from app.errors import RunError
 
 CODEC = "libx264"
 TICKS_PER_SECOND = 90_000
-_PRESET = "superfast"  # draws level with decoding on one core; twice the size of "veryfast" at 1.5 times its speed
+_PRESET = "superfast"  # measured against "veryfast": 1.4 times its speed, 1.8 times its size
 
 
 class VideoWriter:
