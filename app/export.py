@@ -1,7 +1,6 @@
-"""Writing a run in the formats of other tools.
+"""Writing a run in the formats of other tools; `app.export_formats` says what each of them holds.
 
-`FORMATS` says of each format what is written and in which frame and time base; `main.py export --help` and the
-README.txt beside every export show the same words. Exports follow the ledger: after a merge, a split or an undo the
+Exports follow the ledger: after a merge, a split or an undo the
 next export differs accordingly, and equal identities give equal bytes.
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -18,35 +17,10 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.export_formats import FORMATS, IDS, Ids
 from app.frames import NO_ID
 from app.motchallenge import write_rows
 from app.runs import Observations, Run
-
-Ids = Literal["person", "track"]
-
-FORMATS = {
-    "mot": "MOTChallenge text, CAMERA.txt for each camera: frame, id, left, top, width, height, score, -1, -1, -1. "
-    "Frames count from 1: picture index + 1.",
-    "aicity": "AI City Challenge text, track1.txt for all cameras: camera_id obj_id frame_id xmin ymin width height "
-    "xworld yworld. Frames count from 1: picture index + 1; pixels are whole numbers from 0; the world is not known "
-    "(-1 -1). cameras.csv says which camera has which number.",
-    "csv": "One table of all cameras, observations.csv. The column frame is the picture index from 0, time_s is "
-    "seconds on the clock that all cameras share; person_id is -1 while nobody is decided, id is what --ids asks for.",
-    "coco": "COCO JSON, coco.json: images, annotations with track_id and person_id, videos (one for each camera). "
-    "frame_index is the picture index from 0, time_s is seconds on the clock that all cameras share; every processed "
-    "picture is listed, also without people. The pictures themselves are not written.",
-    "cvat": "CVAT for video 1.1, CAMERA.xml for each camera: one track for each tracklet, whose attributes are the "
-    "id and the name. Frames are the picture index from 0, as CVAT counts them.",
-    "market1501": "Market-1501 crops, bounding_box_train/ID_cCAMERAs1_FRAME_NUMBER.jpg; FRAME is the picture index "
-    "from 0. identities.csv says of each crop whose it is, cameras.csv which camera has which number, pairs.csv lists "
-    "the pairs of tracklets that a human confirmed (same = 1) or rejected (0).",
-}
-
-IDS = {
-    "person": "Ids are person ids, the same on every camera. A row whose person is not decided gets the id of its "
-    "track: one for each track, above all person ids, so that it counts as somebody else than everybody.",
-    "track": "Ids are track ids, unique within a camera.",
-}
 
 _TRACKS_ACROSS = "Ids are tracks, numbered over all cameras, so that no id is on two cameras."
 _UNDECIDED_CROPS = (

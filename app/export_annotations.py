@@ -1,4 +1,4 @@
-"""Exports for annotation tools: COCO JSON and CVAT for video. `app.export.FORMATS` says what is in them."""
+"""Exports for annotation tools: COCO JSON and CVAT for video. `app.export_formats` says what is in them."""
 
 from __future__ import annotations
 

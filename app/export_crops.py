@@ -1,4 +1,4 @@
-"""Export of the kept crops as a training set in the layout of Market-1501. `app.export.FORMATS` says what is in it."""
+"""Export of the kept crops as a training set in the layout of Market-1501. `app.export_formats` says what is in it."""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ _LONGEST_TEXT = 200
 _COLUMNS = ("id", "time", *(f.name for f in fields(Event) if f.name not in ("id", "time")))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"
 _INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_SCHEMA = """
+_RARE = f"(kind <> 'assign' OR substr(actor, 1, {len(MACHINE)}) <> '{MACHINE}')"
+"""Everything but assignments by machines, which are nearly all of a long ledger. A partial index finds them."""
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, actor TEXT NOT NULL, camera TEXT NOT NULL,
     track_id INTEGER NOT NULL, person INTEGER NOT NULL, other_camera TEXT NOT NULL, other_track_id INTEGER NOT NULL,
@@ -54,6 +56,7 @@ CREATE TABLE IF NOT EXISTS events (
     evidence TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_of_tracklet ON events (camera, track_id);
+CREATE INDEX IF NOT EXISTS rare_events ON events (id) WHERE {_RARE};
 CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_do_not_change BEFORE UPDATE OF
@@ -352,48 +355,45 @@ class Ledger:
         """
         last = self._last_id
         query = self._connection.execute
-        newest, person, other = query(
-            "SELECT max(id), max(person), max(other_person) FROM events WHERE id > ?", (last,)
-        ).fetchone()
-        if newest is None:
+        newest = query("SELECT max(id) FROM events").fetchone()[0] or 0
+        if newest == last:
             return
         bounds = (last, newest)
-        dirty: set[Key] = set()
-        self._undos += query("SELECT id, target FROM events WHERE id > ? AND id <= ? AND kind = 'undo'", bounds)
+        rare = [
+            _event(row)
+            for row in query(
+                f"{_SELECT} INDEXED BY rare_events WHERE {_RARE} AND id > ? AND id <= ? ORDER BY id", bounds
+            ).fetchall()
+        ]
+        self._undos += [(event.id, event.target) for event in rare if event.kind == "undo"]
         undone = _undone(self._undos)
+        dirty = {(event.camera, event.track_id) for event in rare if event.kind in ("assign", "split")}
         for number in sorted(undone ^ self._undone):
             row = query("SELECT kind, camera, track_id FROM events WHERE id = ? AND id <= ?", (number, last)).fetchone()
             if row is not None and row[0] in ("assign", "split"):
                 dirty.add((row[1], row[2]))
-        machine = f"substr(actor, 1, {len(MACHINE)}) = '{MACHINE}'"
-        dirty.update(
-            query(
-                "SELECT camera, track_id FROM events WHERE id > ? AND id <= ? AND "
-                f"(kind = 'split' OR (kind = 'assign' AND NOT {machine}))",
-                bounds,
-            )
-        )
-        for number, camera, track_id, who in query(
-            "SELECT id, camera, track_id, person FROM events WHERE id > ? AND id <= ? AND "
-            f"kind = 'assign' AND {machine} ORDER BY id",
+        highest = max((max(event.person, event.other_person) for event in rare), default=0)
+        simple = self._simple
+        for number, camera, track_id, person in query(
+            f"SELECT id, camera, track_id, person FROM events WHERE NOT {_RARE} AND id > ? AND id <= ? ORDER BY id",
             bounds,
         ):
+            if person > highest:
+                highest = person
             if number not in undone:
-                self._simple.setdefault(camera, {})[track_id] = who
-        dirty.update(key for key in self._states if key[1] in self._simple.get(key[0], {}))
-        about_people = query(
-            f"{_SELECT} WHERE id > ? AND id <= ? "
-            "AND kind IN ('merge', 'name', 'confirm', 'reject', 'erase') ORDER BY id",
-            bounds,
-        ).fetchall()
-        self._about_people += map(_event, about_people)
+                if camera not in simple:
+                    simple[camera] = {}
+                simple[camera][track_id] = person
+        dirty.update(key for key in self._states if key[1] in simple.get(key[0], {}))
+        about_people = [e for e in rare if e.kind in ("merge", "name", "confirm", "reject", "erase")]
         if about_people or undone != self._undone:
             self._cached_people = None
+        self._about_people += about_people
         self._undone = undone
         for key in dirty:
             self._replay_tracklet(key)
         self._last_id = newest
-        self._next_person_id = max(self._next_person_id, person + 1, other + 1)
+        self._next_person_id = max(self._next_person_id, highest + 1)
         self._cached = None
 
     def _replay_tracklet(self, key: Key) -> None:

@@ -18,7 +18,8 @@ import pytest
 
 from app.config import load_settings
 from app.errors import InputError
-from app.export import FORMATS, ObjectIds, export_run
+from app.export import ObjectIds, export_run
+from app.export_formats import FORMATS
 from app.frames import NO_ID
 from app.motchallenge import read_rows
 from app.run_writer import RunWriter
