@@ -25,6 +25,7 @@ from app.video import Picture, PictureConverter, open_container, probe_video
 
 logger = logging.getLogger(__name__)
 
+_LIVE_SCHEMES = ("rtsp", "rtmp", "rtp", "udp", "srt")  # live even if they announce a duration
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
 _FALLBACK_FPS = 25.0
@@ -58,7 +59,7 @@ def is_stream_url(source: str) -> bool:
 
 
 def open_url(url: str, entry: CameraEntry, settings: SourceSettings) -> Footage:
-    """Open a stream, or a recording behind an http address. Raises InputError, never with the password."""
+    """Open a stream, or a recording behind an address. Raises InputError, never with the password."""
 
     def connect() -> _Stream:
         return _Stream(url, settings.stream_timeout_s)
@@ -66,7 +67,7 @@ def open_url(url: str, entry: CameraEntry, settings: SourceSettings) -> Footage:
     name = _name_of_url(url)
     stream = connect()
     stream.close()
-    if stream.is_recording and url.lower().startswith(("http://", "https://")):
+    if stream.is_recording and not url.lower().startswith(_LIVE_SCHEMES):
         return VideoFootage([probe_video(url)], entry, order_is_given=True, name=name, folder=None)
     return LiveFootage(connect, stream, name, redact(url), settings.reconnect_s)
 

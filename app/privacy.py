@@ -11,7 +11,10 @@ import re
 HIDDEN = "***"
 
 # Up to the last @ of the word: a password may itself contain : / ? # or @. Hiding too much is the safe mistake.
-_LOGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)\S*@", re.IGNORECASE)
+_LOGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]+:/+)\S*@", re.IGNORECASE)
+
+# The same without a scheme, as in admin:1234@10.0.0.7/stream1.
+_BARE_LOGIN = re.compile(r"(?<![^\s'\"(\[=/])[^\s/:@'\"]+:[^\s/@]+@")
 
 # A value behind a telling key, as in ?user=admin&pwd=1234 (many cameras are asked that way).
 _QUERY = re.compile(
@@ -22,4 +25,6 @@ _QUERY = re.compile(
 
 def redact(text: str) -> str:
     """Return `text` with the logins of all URLs in it hidden, and the values of query fields that may be secret."""
-    return _QUERY.sub(rf"\g<key>{HIDDEN}", _LOGIN.sub(rf"\g<scheme>{HIDDEN}@", text))
+    text = _LOGIN.sub(rf"\g<scheme>{HIDDEN}@", text)
+    text = _BARE_LOGIN.sub(f"{HIDDEN}@", text)
+    return _QUERY.sub(rf"\g<key>{HIDDEN}", text)

@@ -23,6 +23,7 @@ from app.camera_list import CameraEntry, StartTime, place_segments, start_from_n
 from app.errors import InputError
 from app.frames import blank_image
 from app.motchallenge import read_sequence_info
+from app.privacy import redact
 from app.video import VIDEO_SUFFIXES, Picture, VideoFile, VideoReader, probe_video
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ def open_recording(entry: CameraEntry, image_fps: float) -> Footage:
     paths = [Path(source) for source in entry.sources]
     for path in paths:
         if not path.exists():
-            raise InputError(f"{path}: there is no such file or folder; check the path")
+            # Redacted, because it may be a URL that was mistyped.
+            raise InputError(f"{redact(str(path))}: there is no such file or folder; check the path")
     if len(paths) == 1 and paths[0].is_dir():
         return _open_folder(paths[0], entry, image_fps)
     for path in paths:

@@ -156,9 +156,13 @@ def _expand(sources: Sequence[str], settings: SourceSettings, problems: list[str
 
 def _open(entry: CameraEntry, settings: SourceSettings) -> Footage:
     source = entry.sources[0]
-    if len(entry.sources) == 1 and source.isdecimal() and not Path(source).exists():
+    if len(entry.sources) > 1 and any(is_stream_url(one) for one in entry.sources):
+        raise InputError(
+            f"{entry.place}: a stream cannot be one of several files of a camera; give it an entry of its own"
+        )
+    if source.isdecimal() and not Path(source).exists():
         return open_camera_number(int(source), settings)
-    if len(entry.sources) == 1 and is_stream_url(source):
+    if is_stream_url(source):
         return open_url(source, entry, settings)
     return open_recording(entry, settings.image_fps)
 

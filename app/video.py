@@ -35,6 +35,7 @@ VIDEO_SUFFIXES = frozenset([
 _NOT_VIDEO_FORMATS = ("tty", "image2", "srt", "ass", "webvtt")
 _ROTATIONS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _FALLBACK_FPS = 25.0
+_LATE_REPORT_S = 1.0
 _FIRST_PLAUSIBLE_YEAR = 1990  # cameras whose clock was never set write 1904 or 1970
 
 
@@ -142,7 +143,7 @@ class VideoReader:
         """Number that the next picture will get; afterwards the number of pictures in the file."""
         self.damaged = 0
         self._damaged_at_end = 0
-        self._gap_is_expected = False
+        self._gaps_until_s = -1.0
         self._clock = _PresentationClock(file.fps)
 
     @property
@@ -160,7 +161,7 @@ class VideoReader:
                 for decoded in self._decode(container, stream):
                     shown_until_s = self._clock.end_s
                     time_s = self._clock.time_of(decoded)
-                    index = self.next_index + self._lost_before(time_s - shown_until_s)
+                    index = self.next_index + self._lost_between(shown_until_s, time_s)
                     self.next_index = index + 1
                     if index >= first_index:
                         yield Picture(index, time_s, converter.convert(decoded))
@@ -197,18 +198,18 @@ class VideoReader:
     def _skip_damaged(self) -> None:
         self.damaged += 1
         self._damaged_at_end += 1
-        self._gap_is_expected = True
+        self._gaps_until_s = self._clock.end_s + _LATE_REPORT_S
 
-    def _lost_before(self, gap_s: float) -> int:
-        """Return how many pictures were lost to damage in a gap before a picture, so that numbers skip them.
+    def _lost_between(self, start_s: float, end_s: float) -> int:
+        """Return how many pictures were lost in a gap that damage may have made, so that numbers skip them.
 
         The gap tells more than the count of damaged packets: some are lost before they reach the decoder, and the
-        decoder reports others late.
+        decoder, which works on several pictures at once, reports damage a few pictures too soon or too late.
         """
-        lost = round(gap_s * self.file.fps)
-        if not self._gap_is_expected or lost < 1:
+        lost = round((end_s - start_s) * self.file.fps)
+        if lost < 1 or start_s > self._gaps_until_s:
             return 0
-        self._gap_is_expected = False
+        self._gaps_until_s = end_s + _LATE_REPORT_S
         return lost
 
     def _missing_end(self) -> str:

@@ -163,6 +163,15 @@ def test_all_bad_sources_are_named_at_once(tmp_path: Path, small_videos: ModuleT
     assert "good.mp4" not in message
 
 
+def test_passwords_of_mistyped_and_misplaced_urls_are_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "cams.yaml"
+    path.write_text("cameras:\n  - files: ['rtsp://admin:hunter2@cam/1', b.mp4]\n")
+    with pytest.raises(InputError) as error:
+        opened(path, "rtsp:/admin:hunter2@cam/1", "admin:hunter2@cam/1", "rtsp//admin:hunter2@cam/1")
+    assert "4 problems" in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
 def test_no_source_at_all_is_an_error() -> None:
     with pytest.raises(InputError, match="no source is given"):
         opened()
