@@ -240,7 +240,7 @@ def _simulate(options: argparse.Namespace) -> dict[str, Any]:
             "simulate.cameras": ("--cameras", options.cameras),
             "simulate.people": ("--people", options.people),
             "simulate.seconds": ("--seconds", options.seconds),
-            "seed": ("--seed", options.seed),
+            "simulate.seed": ("--seed", options.seed),
         },
     )
     from app.simulate import simulate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.engines import ENGINES, Job, Outcome, Progress, Report
+from app.errors import RunError
 
 if TYPE_CHECKING:
     from app.runs import Run
@@ -45,10 +45,8 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         from rich.console import Console
 
         Console(stderr=True).print(summary_table(summary))
-        if outcome.stopped:
-            sys.stderr.write(
-                f"stopped early; go on with: main.py track --resume --output {folder} and the same options\n"
-            )
+    if outcome.stopped:
+        raise RunError(f"stopped early; to go on, give the same options with --resume --output {folder}")
     return summary
 
 
