@@ -1,7 +1,7 @@
-"""What it costs to say that a track and a detection are the same person: one named function for each cue.
+"""What speaks for and against a track and a detection being the same person: one named function for each cue.
 
-Every function takes T tracks and N detections and returns a new (T, N) float64 array. A cost of 0 is a perfect fit;
-+inf forbids the pair.
+T tracks and N detections give a new (T, N) float64 array. Boxes are x1 y1 x2 y2 in pixels. In a cost, 0 is a perfect
+fit and +inf forbids the pair.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.boxes import iou
+from app.boxes import coverage, iou
 
 Array = NDArray[np.float64]
 Boxes = NDArray[np.floating[Any]]
 
 
-def iou_cost(tracks: Boxes, detections: Boxes) -> Array:
-    """Return 1 - IoU of (T, 4) and (N, 4) boxes x1 y1 x2 y2."""
-    return np.asarray(1.0 - iou(tracks, detections), np.float64)
+def box_similarity(tracks: Boxes, detections: Boxes, height_power: float) -> Array:
+    """Return IoU times the `height_power`-th power of the vertical overlap, in [0, 1]."""
+    overlap = np.asarray(iou(tracks, detections), np.float64)
+    if height_power == 0:
+        return overlap
+    return np.asarray(overlap * height_overlap(tracks, detections) ** height_power, np.float64)
 
 
 def height_overlap(tracks: Boxes, detections: Boxes) -> Array:
     """Return the overlap of the vertical extents over their union, in [0, 1].
 
-    People at different distances from the camera differ in where they stand and how tall they look, also when their
+    People at different distances from the camera differ in where they stand and in how tall they look, also when their
     boxes overlap. The height cue of Hybrid-SORT (Yang et al. 2024).
     """
     shared = np.minimum(tracks[:, None, 3], detections[None, :, 3]) - np.maximum(
@@ -37,16 +40,28 @@ def height_overlap(tracks: Boxes, detections: Boxes) -> Array:
     return np.asarray(np.clip(shared, 0, None) / np.maximum(extent, 1e-9), np.float64)
 
 
-def expanded(boxes: Boxes, margins: NDArray[np.floating[Any]]) -> Boxes:
-    """Return (N, 4) boxes with `margins` (N,) times their width and height added on every side.
+def association_cost(similarity: Array, scores: NDArray[np.floating[Any]], appearance: Array) -> Array:
+    """Return 1 - similarity × confidence - appearance; +inf where the boxes do not touch (similarity 0).
 
-    Comparing expanded boxes is the buffered IoU of C-BIoU (Yang et al. 2023): it lets a fast or long unseen person
-    match boxes that no longer touch.
+    similarity: (T, N) in [0, 1].  scores: (N,) confidence: among boxes of equal fit the surer one goes first
+    (ByteTrack).  appearance: (T, N), above 0 where looks speak for the pair, below where against, 0 where unknown.
     """
-    sides = (boxes[:, 2:] - boxes[:, :2]) * margins[:, None]
-    return np.concatenate([boxes[:, :2] - sides, boxes[:, 2:] + sides], axis=1)
+    return np.where(similarity > 0, 1.0 - similarity * scores - appearance, np.inf)
 
 
-def gated(costs: Array, forbidden: NDArray[np.bool_]) -> Array:
-    """Return the costs with +inf where `forbidden` (T, N)."""
-    return np.where(forbidden, np.inf, costs)
+def reach_heights(centers: Array, heights: Array, detections: Boxes) -> Array:
+    """Return distances from (T, 2) centres to the detections' centres, in (T,) own heights."""
+    found = (detections[:, :2].astype(np.float64) + detections[:, 2:]) / 2
+    offsets = found[None] - centers[:, None]
+    return np.asarray(np.hypot(offsets[..., 0], offsets[..., 1]) / np.maximum(heights, 1.0)[:, None], np.float64)
+
+
+def crop_qualities(boxes: Boxes, scores: NDArray[np.floating[Any]]) -> Array:
+    """Return (N,) qualities in [0, 1]: confidence times the squared share of the box that no nearer person may hide.
+
+    On level ground the person whose feet are lower in the picture stands nearer.
+    """
+    if len(boxes) == 0:
+        return np.zeros(0)
+    hidden = np.where(boxes[None, :, 3] > boxes[:, None, 3], coverage(boxes, boxes), 0.0)
+    return np.asarray(scores * (1.0 - hidden.max(axis=1)) ** 2, np.float64)

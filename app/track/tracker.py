@@ -2,8 +2,8 @@
 
 The life of a track
 -------------------
-A confident box that no track explains starts a **tentative** track, without an id. If further boxes continue it in the
-very next frames it is **confirmed** and gets the next number of its tracker's counter; otherwise it is dropped, as most
+A confident box that no track explains starts a **tentative** track, without an id. If boxes continue it in the very
+next frames it is **confirmed** and gets the next number of its tracker's counter; otherwise it is dropped, as most
 false alarms are. A confirmed track is **visible** in the frames in which a box continues it and **lost** in the others.
 While lost it glides on along its last velocity, and for `max_lost_s` a box that lies where it is expected makes it
 visible again under its old id. After that motion says nothing any more, and until `max_recovery_s` only its appearance
@@ -11,9 +11,14 @@ can bring it back: a box that nobody else claims, probably the same person, no f
 gone. Then the track **dies**; its id is never given to another.
 
 Association goes from the safest evidence to the weakest, and what one step has matched the next does not see:
-confirmed tracks with confident boxes, by overlap with the predicted box and by appearance where it is known; tracks
-that were visible a moment ago with weak boxes, by overlap alone, because a weak box is mostly a half hidden person
-(ByteTrack, Zhang et al. 2022); tentative tracks with the remaining confident boxes; lost tracks by appearance.
+
+1. confirmed tracks with confident boxes, by overlap with the expected box and, where it is known, by appearance;
+2. tracks that were visible a moment ago with weak boxes, by overlap alone, because a weak box is mostly a half hidden
+   person whose looks would mislead (ByteTrack, Zhang et al. 2022);
+3. tentative tracks with the confident boxes that are left, by overlap;
+4. lost tracks with the boxes that no confirmed track has, by appearance within reach.
+
+Appearance is computed for few boxes: `CameraTracker.wants` says for which.
 """
 
 from __future__ import annotations
@@ -21,19 +26,37 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.boxes import coverage, iou
+from app.boxes import iou
 from app.config import TrackSettings
 from app.frames import NO_ID, Detections, Embeddings, TrackAppearances
 from app.reid.calibrate import Calibration
 from app.track.assignment import assign
-from app.track.costs import height_overlap
+from app.track.costs import association_cost, box_similarity, crop_qualities, reach_heights
 from app.track.kalman import BoxKalman, MotionNoise, move_with_camera
 from app.track.tracks import Tracks
 
 Rows = NDArray[np.int64]
 
-NOISE = MotionNoise(measurement=(0.05, 0.05), jitter=(0.25, 0.25), acceleration=(1.0, 1.0), initial_velocity=(2.0, 2.0))
+NOISE = MotionNoise(measurement=(0.08, 0.08), jitter=(0.3, 0.3), acceleration=(1.0, 0.3), initial_velocity=(2.0, 2.0))
+"""Found by ablation on footage of 7 to 30 frames a second; the results hardly change within half or double of each."""
+
 BANK_SIZE = 5
+"""Crops remembered of a track: enough to outvote a bad one."""
+
+EXPECTED_OVERLAP = 0.3
+"""A box that overlaps no expected box by so much (IoU) is probably somebody new."""
+
+CLEAR_QUALITY = 0.35
+"""A crop of less quality (its confidence times the square of its visible share) shows too much of somebody else."""
+
+RIVAL_SHARE = 0.5
+"""A second expected box that overlaps a box by this share of the best overlap makes the match ambiguous."""
+
+REACH_HEIGHTS = 0.5
+"""Distance, in own heights, at which a person may reappear at once: the jitter of boxes around an occlusion."""
+
+TOLERANCE_S = 1e-6
+"""Times are sums of floating-point numbers; a lifetime that is over by less than this is not over."""
 
 
 class CameraTracker:
@@ -47,102 +70,192 @@ class CameraTracker:
         dimension: int,
         first_track_id: int = 1,
     ) -> None:
-        """`dimension` is the length of an appearance vector, 0 for motion only; then `calibration` is not needed."""
+        """`dimension` is the length of an appearance vector, 0 for motion only; `calibration` is needed above 0."""
         if dimension > 0 and calibration is None:
             raise ValueError("CameraTracker needs a calibration to compare appearance vectors")
         self.camera = camera
         self._settings = settings
-        self._calibration = calibration
+        self._calibration = calibration if dimension > 0 else None
         self._kalman = BoxKalman(NOISE)
         self._tracks = Tracks(self._kalman.start(np.zeros((0, 4))), dimension, BANK_SIZE)
         self._next_id = first_track_id
-        self._first_id = first_track_id
-        self._time: float | None = None
-        self._last_update: float | None = None
+        self._time = -np.inf
+        self._updated_at = -np.inf
 
     def update(
         self, detections: Detections, embeddings: Embeddings, time: float, motion: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Advance to `time`, associate, and return (N,) int64 track ids aligned with the rows of `detections`."""
+        """Advance to `time`, associate, and return (N,) int64 track ids aligned with the rows of `detections`.
+
+        Rows that belong to no confirmed track get `NO_ID`. `embeddings` may cover any subset of the rows.
+        """
         self._advance(time, motion)
-        tracks, settings = self._tracks, self._settings
-        boxes = detections.boxes
-        row_of_track = np.full(len(tracks), -1, np.int64)
-        confident = np.flatnonzero(detections.scores >= settings.confident_score)
-        weak = np.flatnonzero(
-            (detections.scores >= settings.weak_score) & (detections.scores < settings.confident_score)
-        )
-        predicted = tracks.motion.boxes()
-        within_motion = time - tracks.seen_times <= settings.max_lost_s + 1e-6
-        confirmed = np.flatnonzero(tracks.confirmed & within_motion)
-        tentative = np.flatnonzero(~tracks.confirmed)
+        tracks, settings, scores = self._tracks, self._settings, detections.scores
+        confident = np.flatnonzero(scores >= settings.confident_score)
+        weak = np.flatnonzero((scores >= settings.weak_score) & (scores < settings.confident_score))
+        expected = time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S
+        visible = tracks.seen_times == self._updated_at
+        similarity = box_similarity(tracks.motion.boxes(), detections.boxes, settings.height_power)
+        p_same = self._probabilities(embeddings)
+        costs = association_cost(similarity, scores, settings.appearance_weight * (2 * p_same - 1))
 
-        def associate(candidates: Rows, rows: Rows, max_cost: float, fuse: bool) -> tuple[Rows, Rows]:
-            overlap = iou(predicted[candidates], boxes[rows])
-            similarity = overlap * height_overlap(predicted[candidates], boxes[rows])
-            if fuse:
-                similarity = similarity * detections.scores[rows]
-            costs = np.where(overlap > 0, 1 - similarity, np.inf)
-            matched, columns = assign(costs, max_cost)
-            row_of_track[candidates[matched]] = rows[columns]
-            return np.delete(candidates, matched), np.delete(rows, columns)
+        box_of = np.full(len(tracks), NO_ID, np.int64)  # (T,) row of the box that continues the track
+        confident = _match(box_of, tracks.confirmed & expected, confident, costs, 1 - settings.min_similarity)
+        _match(box_of, tracks.confirmed & visible, weak, 1 - similarity, 1 - settings.min_weak_similarity)
+        confident = _match(box_of, ~tracks.confirmed, confident, costs, 1 - settings.min_similarity)
+        recovered, confident = self._recover(box_of, confident, detections.boxes, p_same, time)
 
-        unmatched, confident = associate(confirmed, confident, 0.9, True)
-        visible = tracks.seen_times[unmatched] == self._last_update
-        associate(unmatched[visible], weak, 0.5, False)
-        _, confident = associate(tentative, confident, 0.7, True)
-
-        ids = np.full(len(boxes), NO_ID, np.int64)
-        matched = np.flatnonzero(row_of_track >= 0)
-        rows = row_of_track[matched]
-        tracks.motion.put(matched, self._kalman.correct(tracks.motion[matched], boxes[rows]))
-        tracks.hits[matched] += 1
-        tracks.seen_times[matched] = time
-        tracks.scores[matched] = detections.scores[rows]
-        tracks.motion.velocity[row_of_track < 0, 2:] = 0.0
-        ready = matched[(tracks.hits[matched] >= settings.confirm_hits) & (tracks.ids[matched] == NO_ID)]
-        tracks.ids[ready] = np.arange(self._next_id, self._next_id + len(ready))
-        self._next_id += len(ready)
-        ids[rows] = tracks.ids[matched]
-        alive = (row_of_track >= 0) | (tracks.confirmed & (time - tracks.seen_times <= settings.max_lost_s + 1e-6))
-        if not alive.all():
-            tracks.keep(alive)
-        born = confident[detections.scores[confident] >= settings.birth_score]
-        if len(born):
-            tracks.append(self._kalman.start(boxes[born]), detections.scores[born], time)
-            if self._last_update is None or settings.confirm_hits == 1:
-                tracks.ids[-len(born) :] = ids[born] = np.arange(self._next_id, self._next_id + len(born))
-                self._next_id += len(born)
-        self._last_update = time
+        self._continue(box_of, recovered, detections, time)
+        self._remember(box_of, detections, embeddings, time)
+        ids = np.full(len(detections), NO_ID, np.int64)
+        matched = box_of != NO_ID
+        ids[box_of[matched]] = tracks.ids[matched]
+        self._bury(matched, time)
+        self._bear(confident, detections, embeddings, time)
+        self._updated_at = time
         return ids
 
     def wants(self, detections: Detections, time: float, motion: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return (N,) bool: which boxes are worth embedding in this frame. Nothing without a ReID model."""
+        """Return (N,) bool: which boxes are worth embedding in this frame, because the answer may change something.
+
+        Of the confident boxes these are the ones of a person who is new, or whose track was lost or has a rival for
+        this box, or whose appearance is unknown, thin or old. A box that is hidden behind another one would give the
+        looks of two people; it is embedded only if it is new.
+        """
         self._advance(time, motion)
-        if self._calibration is None or len(detections) == 0:
-            return np.zeros(len(detections), np.bool_)
-        hidden = coverage(detections.boxes, detections.boxes)
-        np.fill_diagonal(hidden, 0)
-        return np.asarray((detections.scores >= self._settings.confident_score) & (hidden.max(axis=1) < 0.5))
+        tracks, settings = self._tracks, self._settings
+        wanted = np.zeros(len(detections), np.bool_)
+        rows = np.flatnonzero(detections.scores >= settings.confident_score)
+        if self._calibration is None or len(rows) == 0:
+            return wanted
+        clear = crop_qualities(detections.boxes, detections.scores)[rows] >= CLEAR_QUALITY
+        near = np.flatnonzero(time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S)
+        if len(near) == 0:
+            wanted[rows] = True
+            return wanted
+        overlap = iou(tracks.motion.boxes()[near], detections.boxes[rows])
+        best = overlap.argmax(axis=0)
+        best_overlap = overlap.max(axis=0)
+        track = near[best]
+        new = best_overlap < EXPECTED_OVERLAP
+        lost = tracks.seen_times[track] < self._updated_at
+        rivals = (overlap >= RIVAL_SHARE * best_overlap).sum(axis=0) > 1
+        looks = tracks.looks
+        age_s = time - looks.added_at[track]
+        stale = age_s >= np.where(looks.counts[track] < BANK_SIZE, settings.refresh_s / BANK_SIZE, settings.refresh_s)
+        wanted[rows] = new | (clear & (lost | rivals | stale))
+        return wanted
 
     def appearances(self) -> TrackAppearances:
         """Return the confirmed tracks matched by the last update, for the online gallery."""
         tracks = self._tracks
-        rows = np.flatnonzero(tracks.confirmed & (tracks.seen_times == self._last_update))
+        rows = np.flatnonzero(tracks.confirmed & (tracks.seen_times == self._updated_at))
+        looks = tracks.looks
         return TrackAppearances(
-            self.camera,
-            tracks.ids[rows],
-            tracks.start_times[rows],
-            tracks.looks.typical[rows],
-            tracks.looks.counts[rows],
+            self.camera, tracks.ids[rows], tracks.start_times[rows], looks.typical[rows], looks.counts[rows]
         )
 
     def _advance(self, time: float, motion: NDArray[np.float64]) -> None:
-        """Move every track to where it is expected at `time`; the second call for one time does nothing."""
-        if self._time is not None:
-            if time < self._time:
-                raise ValueError(f"{self.camera}: time runs backwards, from {self._time:.3f} s to {time:.3f} s")
-            if time == self._time:
-                return
-            self._tracks.motion = move_with_camera(self._kalman.predict(self._tracks.motion, time - self._time), motion)
+        """Move every track to where it is expected at `time`; a second call for the same time does nothing."""
+        if time < self._time:
+            raise ValueError(f"{self.camera}: time runs backwards, from {self._time:.3f} s to {time:.3f} s")
+        if time > self._time and len(self._tracks) > 0:
+            predicted = self._kalman.predict(self._tracks.motion, time - self._time)
+            self._tracks.motion = move_with_camera(predicted, motion)
         self._time = time
+
+    def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float64]:
+        """Return (T, N) P(same person) of tracks and boxes by their looks; 0.5 where either is not known."""
+        looks = self._tracks.looks
+        p_same = np.full((len(looks), len(embeddings)), 0.5)
+        tracks, rows = np.flatnonzero(looks.counts > 0), np.flatnonzero(embeddings.valid)
+        if self._calibration is not None and len(tracks) and len(rows):
+            distances = 1.0 - looks.typical[tracks] @ embeddings.vectors[rows].T
+            p_same[np.ix_(tracks, rows)] = self._calibration.probability(distances)
+        return p_same
+
+    def _recover(
+        self,
+        box_of: Rows,
+        free: Rows,
+        boxes: NDArray[np.float32],
+        p_same: NDArray[np.float64],
+        time: float,
+    ) -> tuple[Rows, Rows]:
+        """Give lost tracks a box by appearance: one of the `free` rows, or one that only a tentative track claims,
+        which then ends. Write `box_of`; return the recovered tracks and the rows that are still free."""
+        tracks, settings = self._tracks, self._settings
+        lost_s = time - tracks.seen_times
+        lost = np.flatnonzero(tracks.confirmed & (box_of == NO_ID) & (lost_s <= settings.max_recovery_s + TOLERANCE_S))
+        claimed = ~tracks.confirmed & (box_of != NO_ID)
+        rows = np.concatenate([free, box_of[claimed]])
+        if self._calibration is None or len(lost) == 0 or len(rows) == 0:
+            return np.zeros(0, np.int64), free
+        centers, heights = tracks.motion.position[lost, :2], tracks.motion.position[lost, 3]
+        distances = reach_heights(centers, heights, boxes[rows])
+        reach = REACH_HEIGHTS + settings.max_speed_heights_per_s * lost_s[lost, None]
+        costs = np.where(distances <= reach, 1.0 - p_same[np.ix_(lost, rows)], np.inf)
+        matched, columns = assign(costs, 1.0 - settings.recovery_probability)
+        taken = rows[columns]
+        box_of[claimed & np.isin(box_of, taken)] = NO_ID
+        box_of[lost[matched]] = taken
+        return lost[matched], np.setdiff1d(free, taken, assume_unique=True)
+
+    def _continue(self, box_of: Rows, recovered: Rows, detections: Detections, time: float) -> None:
+        """Correct the motion of the matched tracks, and confirm those that are due."""
+        tracks = self._tracks
+        matched = np.flatnonzero(box_of != NO_ID)
+        rows = box_of[matched]
+        boxes = detections.boxes[rows]
+        tracks.motion.put(matched, self._kalman.correct(tracks.motion[matched], boxes))
+        # Where appearance brought somebody back the prediction was wrong, and with it the velocity.
+        tracks.motion.put(recovered, self._kalman.start(detections.boxes[box_of[recovered]]))
+        tracks.motion.velocity[box_of == NO_ID, 2:] = 0.0  # nobody grows or shrinks for long; a glide would exaggerate
+        tracks.hits[matched] += 1
+        tracks.seen_times[matched] = time
+        due = matched[~tracks.confirmed[matched] & (tracks.hits[matched] >= self._settings.confirm_hits)]
+        tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
+        self._next_id += len(due)
+
+    def _remember(self, box_of: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
+        """Add the new appearance vectors of matched tracks to what is known of their looks."""
+        matched = np.flatnonzero(box_of != NO_ID)
+        matched = matched[embeddings.valid[box_of[matched]]]
+        if len(matched):
+            rows = box_of[matched]
+            qualities = crop_qualities(detections.boxes, detections.scores)[rows]
+            self._tracks.looks.add(matched, embeddings.vectors[rows], qualities, time)
+
+    def _bury(self, matched: NDArray[np.bool_], time: float) -> None:
+        """Drop tentative tracks that missed a frame, and confirmed ones that were lost for too long."""
+        tracks, settings = self._tracks, self._settings
+        memory_s = np.where(
+            tracks.looks.counts > 0, max(settings.max_lost_s, settings.max_recovery_s), settings.max_lost_s
+        )
+        alive = matched | (tracks.confirmed & (time - tracks.seen_times <= memory_s + TOLERANCE_S))
+        if not alive.all():
+            tracks.keep(alive)
+
+    def _bear(self, free: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
+        """Start a tentative track from each of the `free` rows that is confident enough."""
+        born = free[detections.scores[free] >= self._settings.birth_score]
+        if len(born) == 0:
+            return
+        tracks = self._tracks
+        tracks.append(self._kalman.start(detections.boxes[born]), time)
+        box_of = np.full(len(tracks), NO_ID, np.int64)
+        box_of[-len(born) :] = born
+        self._remember(box_of, detections, embeddings, time)
+
+
+def _match(
+    box_of: Rows, candidates: NDArray[np.bool_], rows: Rows, costs: NDArray[np.float64], max_cost: float
+) -> Rows:
+    """Assign `rows` of boxes to those `candidates` (T,) bool that have none yet; write `box_of` (T,), return the rows
+    that are left over. `costs`: (T, N)."""
+    tracks = np.flatnonzero(candidates & (box_of == NO_ID))
+    if len(tracks) == 0 or len(rows) == 0:
+        return rows
+    matched, columns = assign(costs[np.ix_(tracks, rows)], max_cost)
+    box_of[tracks[matched]] = rows[columns]
+    return np.delete(rows, columns)

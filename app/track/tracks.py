@@ -11,7 +11,7 @@ from app.frames import NO_ID
 from app.track.appearance import AppearanceBank
 from app.track.kalman import BoxMotion, concatenate
 
-_COLUMNS = ("ids", "hits", "start_times", "seen_times", "scores")
+_COLUMNS = ("ids", "hits", "start_times", "seen_times")
 
 
 class Tracks:
@@ -20,7 +20,6 @@ class Tracks:
     ids: (T,) int64, `NO_ID` until confirmed.
     hits: (T,) int64, boxes matched so far.
     start_times, seen_times: (T,) float64, seconds, of the first and the last matched box.
-    scores: (T,) float64, confidence of the last matched box.
     motion: their Kalman states, as of the last prediction or correction.
     looks: their appearance.
     """
@@ -31,7 +30,6 @@ class Tracks:
         self.hits = np.zeros(0, np.int64)
         self.start_times = np.zeros(0)
         self.seen_times = np.zeros(0)
-        self.scores = np.zeros(0)
         self.motion = motion
         self.looks = AppearanceBank(dimension, bank_size)
 
@@ -49,13 +47,12 @@ class Tracks:
         self.motion = self.motion[rows]
         self.looks.keep(rows)
 
-    def append(self, motion: BoxMotion, scores: NDArray[np.floating[Any]], time: float) -> None:
+    def append(self, motion: BoxMotion, time: float) -> None:
         """Add unconfirmed tracks first seen at `time`."""
         count = len(motion)
         self.ids = np.concatenate([self.ids, np.full(count, NO_ID, np.int64)])
         self.hits = np.concatenate([self.hits, np.ones(count, np.int64)])
         self.start_times = np.concatenate([self.start_times, np.full(count, time)])
         self.seen_times = np.concatenate([self.seen_times, np.full(count, time)])
-        self.scores = np.concatenate([self.scores, scores])
         self.motion = concatenate([self.motion, motion])
         self.looks.extend(count)
