@@ -7,6 +7,7 @@ event is its free text and evidence, when the person whom it is about is erased.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -390,32 +391,31 @@ class Ledger:
             self._cached_people = None
         self._about_people += about_people
         self._undone = undone
-        for key in dirty:
-            self._replay_tracklet(key)
+        self._replay_tracklets(dirty)
         self._last_id = newest
         self._next_person_id = max(self._next_person_id, highest + 1)
         self._cached = None
 
-    def _replay_tracklet(self, key: Key) -> None:
-        """Replay the events of one tracklet and file the outcome where it belongs."""
+    def _replay_tracklets(self, keys: set[Key]) -> None:
+        """Replay all events of some tracklets and file the outcomes where they belong."""
+        if not keys:
+            return
+        for camera, track_id in keys:
+            self._states.pop((camera, track_id), None)
+            self._simple.setdefault(camera, {}).pop(track_id, None)
+        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS replayed (camera TEXT, track_id INTEGER)")
+        self._connection.executemany("INSERT INTO replayed VALUES (?, ?)", keys)
         rows = self._connection.execute(
-            "SELECT id, kind, actor, person, at_s FROM events "
-            "WHERE camera = ? AND track_id = ? AND kind IN ('assign', 'split') ORDER BY id",
-            key,
-        )
-        events = [
-            Event(kind, actor, person=person, at_s=at_s)
-            for number, kind, actor, person, at_s in rows.fetchall()
-            if number not in self._undone
-        ]
-        state = fold_tracklet(events)
-        self._states.pop(key, None)
-        of_camera = self._simple.setdefault(key[0], {})
-        of_camera.pop(key[1], None)
-        if state.touched or len(state.starts) > 1:
-            self._states[key] = state
-        elif events:
-            of_camera[key[1]] = state.persons[0]
+            "SELECT camera, track_id, id, kind, actor, person, at_s FROM replayed CROSS JOIN events "
+            "USING (camera, track_id) WHERE kind IN ('assign', 'split') ORDER BY camera, track_id, id"
+        ).fetchall()
+        self._connection.execute("DELETE FROM replayed")
+        for key, own in itertools.groupby((row for row in rows if row[2] not in self._undone), lambda row: row[:2]):
+            state = fold_tracklet(Event(row[3], row[4], person=row[5], at_s=row[6]) for row in own)
+            if state.touched or len(state.starts) > 1:
+                self._states[key] = state
+            else:
+                self._simple[key[0]][key[1]] = state.persons[0]
 
 
 def _undone(undos: Sequence[tuple[int, int]]) -> set[int]:
