@@ -87,6 +87,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     track.add_argument("--reid", metavar="auto|NAME|WEIGHTS|none", help="what tells people apart (default: auto)")
     track.add_argument("--device", metavar="auto|cpu|cuda:0", help="where networks run (default: auto)")
     track.add_argument("--save-video", action="store_true", help="write annotated video of each camera and of all")
+    track.add_argument("--blur", action="store_true", help="make everybody in the saved video unrecognisable")
     track.add_argument("--no-link", action="store_true", help="keep the identities that were decided online")
     track.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
     track.add_argument("--engine", choices=["local", "ray"], default="local",
@@ -100,7 +101,10 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     evaluate = command("evaluate", _evaluate, "score a run against truth, beside the same boxes without linking")
     evaluate.add_argument("folder", type=Path, metavar="RUN")
     evaluate.add_argument("--truth", type=Path, required=True, metavar="DIR",
-                          help="holds CAMERA/gt/gt.txt or CAMERA.txt, ids shared across cameras")  # fmt: skip
+                          help="holds CAMERA/gt/gt.txt or CAMERA.txt, ids shared across cameras; "
+                               "for one camera also the file itself")  # fmt: skip
+    evaluate.add_argument("--mistakes", type=Path, metavar="F.html",
+                          help="also write a page that shows the costliest mistakes with pictures")  # fmt: skip
 
     export = command("export", _export, "write a run in the format of another tool")
     export.add_argument("folder", type=Path, metavar="RUN")
@@ -157,6 +161,7 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
             "reid.weights": ("--reid", options.reid),
             "reid.device": ("--device", options.device),
             "run.save_video": ("--save-video", options.save_video or None),
+            "render.blur": ("--blur", options.blur or None),
             "link.enabled": ("--no-link", False if options.no_link else None),
         },
     )
@@ -183,6 +188,10 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from app.evaluate import evaluate_run, scores_table
 
     scores = evaluate_run(options.folder, options.truth)
+    if options.mistakes is not None:
+        from app.evaluate_report import report_run
+
+        report_run(options.folder, options.truth, options.mistakes)
     if not options.json:
         _show(scores_table(scores))
     return scores

@@ -55,8 +55,8 @@ class SourceSettings(Section):
     )
     camera_motion: Literal["auto", "always", "none"] = Field(
         "auto",
-        description="Compensation of camera motion: auto is gmc.txt where there is one, else optical flow that switches "
-        "itself off for static cameras; always keeps the flow on; none is for cameras that are known to stand still.",
+        description="Compensation of camera motion: auto is gmc.txt where there is one, else optical flow that "
+        "switches itself off for static cameras; always keeps the flow on; none is for cameras that stand still.",
     )
 
 

@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -24,7 +24,7 @@ from app.sources import Source, SourceInfo, open_sources, ticks
 
 if TYPE_CHECKING:
     from app.detect import Detector
-    from app.pipeline import Pipeline, Stopwatch
+    from app.pipeline import Pipeline, Sink, Stopwatch
     from app.reid import Embedder
     from app.run_writer import RunWriter
     from app.track.gallery import PersonGallery
@@ -46,7 +46,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How stage 1 went. `seconds` is time by stage, `problems` why a camera ended early, by camera."""
+    """How stage 1 went. `seconds` is time by stage, `problems` what went wrong with a camera's pictures, by camera,
+    `stopped` that Ctrl-C ended it before the footage did, `live` that the cameras were."""
 
     detector: str
     reid: str
@@ -55,6 +56,7 @@ class Outcome:
     seconds: Mapping[str, float]
     problems: Mapping[str, str] = field(default_factory=dict)
     stopped: bool = False
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +99,30 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.detect import build_detector
     from app.pipeline import Stopwatch, detect_ahead
     from app.reid.embedder import build_embedder
+    from app.render import open_videos
     from app.run_writer import RunWriter
 
     detector = build_detector(job.settings.detect, infos)
     embedder = build_embedder(job.settings.reid) if any(info.has_pixels for info in infos) else None
     begin = RunWriter.resume if job.resume else RunWriter.create
+    live = all(info.live for info in infos)
     stopwatch = Stopwatch()
     lengths = [info.frame_count for info in infos]
     total = None if None in lengths else sum(length or 0 for length in lengths)
     frames = 0
     state: Literal["finished", "failed", "cancelled"] = "failed"
-    with begin(folder, job.settings, infos, describe_models(detector, embedder)) as writer:
+    with begin(folder, job.settings, infos, describe_models(detector, embedder)) as writer, ExitStack() as stack:
         first_indices = dict(writer.next_frame_index)
         before = sum(first_indices.values())
-        pipeline = _build_pipeline(job.settings, infos, embedder, writer, stopwatch)
+        sinks: list[Sink] = [writer]
+        if live and job.settings.run.save_video:  # a stream cannot be read again, so it is drawn as it comes
+            height_px = job.settings.run.video_height_px
+            sinks.append(stack.enter_context(open_videos(infos, folder, job.settings.render, height_px)))
+        pipeline = _build_pipeline(job.settings, infos, embedder, writer, sinks, stopwatch)
+        all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         try:
-            with closing(detect_ahead(ticks(sources, first_indices), detector, stopwatch)) as detected:
+            with closing(detect_ahead(all_ticks, detector, stopwatch)) as detected:
                 for tick, detections in detected:
                     pipeline.step(tick, detections)
                     frames += len(tick)
@@ -122,7 +131,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                     report(Progress(before + frames, total, time.perf_counter() - start, pipeline.people))
             state = "finished"
         except KeyboardInterrupt:
-            state = "cancelled"
+            state = "finished" if live else "cancelled"  # this is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
             writer.add_tracklets(pipeline.close())
@@ -133,8 +142,9 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                 frames=frames,
                 wall_s=time.perf_counter() - start,
                 seconds=stopwatch.seconds,
-                problems={source.info.camera: source.problem for source in sources if source.problem},
+                problems=_problems(sources),
                 stopped=state == "cancelled",
+                live=live,
             )
             writer.finish(state, asdict(outcome))
     return outcome
@@ -217,6 +227,17 @@ def _follow_one_camera(job: Job, folder: Path) -> Outcome:
     return follow(job, folder, lambda progress: None)
 
 
+def _problems(sources: Sequence[Source]) -> dict[str, str]:
+    """Return by camera what the user should know of how its pictures were read."""
+    problems = {}
+    for source in sources:
+        dropped = f"{source.dropped} frames came too fast and were left out" if source.dropped else ""
+        text = "; ".join(part for part in (source.problem, dropped) if part)
+        if text:
+            problems[source.info.camera] = text
+    return problems
+
+
 def refuse_used_folder(folder: Path, resume: bool) -> None:
     """Raise InputError if `folder` holds a run and should not, or should and does not."""
     holds_run = (folder / "run.json").exists()
@@ -246,7 +267,12 @@ def describe_models(detector: Detector, embedder: Embedder | None) -> dict[str, 
 
 
 def _build_pipeline(
-    settings: Settings, infos: Sequence[SourceInfo], embedder: Embedder | None, writer: RunWriter, stopwatch: Stopwatch
+    settings: Settings,
+    infos: Sequence[SourceInfo],
+    embedder: Embedder | None,
+    writer: RunWriter,
+    sinks: Sequence[Sink],
+    stopwatch: Stopwatch,
 ) -> Pipeline:
     from app.camera_motion import build_camera_motion
     from app.pipeline import Lane, Pipeline
@@ -269,7 +295,7 @@ def _build_pipeline(
     }
     if any(writer.next_frame_index.values()):
         _seed_gallery(gallery, writer.folder)
-    return Pipeline(lanes, embedder, gallery, [writer], stopwatch)
+    return Pipeline(lanes, embedder, gallery, sinks, stopwatch)
 
 
 def _seed_gallery(gallery: PersonGallery, folder: Path) -> None:

@@ -27,7 +27,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     with progress_bar(quiet) as report:
         outcome = ENGINES[engine](job, folder, report)
     from app.linking import link_run
-    from app.render import render_run
+    from app.render import VIDEO_FOLDER, render_run
     from app.runs import Run
 
     seconds = dict(outcome.seconds)
@@ -35,12 +35,13 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         start = time.perf_counter()
         link_run(folder, job.settings.link)
         seconds["link"] = seconds.get("link", 0.0) + time.perf_counter() - start
-    videos: list[Path] = []
-    if job.settings.run.save_video and not outcome.stopped:
+    if job.settings.run.save_video and not outcome.stopped and not outcome.live:
         start = time.perf_counter()
-        videos = render_run(Run.open(folder), job)
+        with progress_bar(quiet, "drawing") as report:
+            render_run(Run.open(folder), job, report)
         seconds["video"] = time.perf_counter() - start
-    summary = summarize(Run.open(folder), outcome) | {"seconds": seconds, "videos": [str(video) for video in videos]}
+    videos = [str(video) for video in sorted((folder / VIDEO_FOLDER).glob("*.mp4"))]
+    summary = summarize(Run.open(folder), outcome) | {"seconds": seconds, "videos": videos}
     if not quiet:
         from rich.console import Console
 
@@ -97,8 +98,8 @@ def summary_table(summary: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Report]:
-    """Yield a function that shows how far stage 1 is, on stderr."""
+def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
+    """Yield a function that shows how far the frames are, on stderr."""
     if quiet:
         yield lambda progress: None
         return
@@ -114,7 +115,7 @@ def progress_bar(quiet: bool) -> Iterator[Report]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        line = bar.add_task("frames", total=None, speed=0.0, people=0)
+        line = bar.add_task(label, total=None, speed=0.0, people=0)
         began_with: list[int] = []
 
         def report(progress: Progress) -> None:

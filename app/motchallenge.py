@@ -24,8 +24,8 @@ class MotRows:
 
     frames: (R,) int64 from 1.  ids: (R,) int64.  boxes: (R, 4) float32 x1 y1 x2 y2 in pixels.
     scores: (R,) float32, seventh column: detection confidence, or in truth 0 for "do not count"; 1 where absent.
-    classes: (R,) int64, eighth column; 1 (pedestrian) where absent or -1. MOT15 writes world coordinates in metres there:
-        a file with a fraction in that column has no classes and is all 1, with visibility 1.
+    classes: (R,) int64, eighth column; 1 (pedestrian) where absent or -1. MOT15 writes world coordinates in metres
+        there: a file with a fraction in that column has no classes and is all 1, with visibility 1.
     visibility: (R,) float32, ninth column; 1 where absent or -1.
     """
 

@@ -5,7 +5,6 @@ Recordings are drawn after linking, by decoding them again, so that video, expor
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
@@ -24,11 +23,9 @@ from app.engines import Job, Progress, Report, open_job
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
 from app.runs import Observations, Run
-from app.sources import ticks
+from app.sources import SourceInfo, ticks
 from app.video_writer import VideoWriter
 from app.wall import Wall, WallCamera
-
-logger = logging.getLogger(__name__)
 
 VIDEO_FOLDER = "video"
 
@@ -42,27 +39,23 @@ def render_run(run: Run, job: Job, report: Report | None = None) -> list[Path]:
     """Write `video/<camera>.mp4` for every camera of a run, and `video/wall.mp4` if there are several.
 
     job: names the recordings that the run was made from.  report: called after each tick with the frames so far.
-    Returns the files. Live cameras cannot be read again: nothing is written and the log says so. Raises InputError if
-    a source cannot be opened any more, RunError if a file cannot be written; unfinished files are removed.
+    Returns the files. Live cameras cannot be read again: they are drawn during the run (`open_videos`). Raises
+    InputError if a source cannot be opened any more, RunError if a file cannot be written; unfinished files are
+    removed.
     """
     sources = open_job(job)
-    if any(source.info.live for source in sources):
-        logger.warning("no video: live cameras cannot be read again after the run")
-        return []
     identities = run.identities()
     settings = job.settings.render
     if settings.blur_except_person != NO_ID:
         settings = settings.model_copy(update={"blur_except_person": identities.resolve(settings.blur_except_person)})
-    cameras = [WallCamera(s.info.camera, s.info.width, s.info.height, s.info.fps) for s in sources]
-    rows = {camera.name: _CameraRows(run, identities, camera.name) for camera in cameras}
+    infos = [source.info for source in sources]
+    rows = {info.camera: _CameraRows(run, identities, info.camera) for info in infos}
     total = sum(reader.frame_count for reader in rows.values())
     people = len(identities.people())
     start = time.perf_counter()
     drawn = 0
     with (
-        AnnotatedVideos(
-            run.folder / VIDEO_FOLDER, cameras, settings, job.settings.run.video_height_px, identities.names
-        ) as videos,
+        open_videos(infos, run.folder, settings, job.settings.run.video_height_px, identities.names) as videos,
         closing(ticks(sources)) as all_ticks,
     ):
         for tick in all_ticks:
@@ -74,6 +67,18 @@ def render_run(run: Run, job: Job, report: Report | None = None) -> list[Path]:
             if report is not None:
                 report(Progress(drawn, total, time.perf_counter() - start, people))
     return videos.files
+
+
+def open_videos(
+    infos: Sequence[SourceInfo],
+    folder: Path,
+    settings: RenderSettings,
+    wall_height_px: int,
+    names: Mapping[int, str] | None = None,
+) -> AnnotatedVideos:
+    """Return the sink that writes the annotated videos of some cameras into the run `folder`."""
+    cameras = [WallCamera(info.camera, info.width, info.height, info.fps) for info in infos]
+    return AnnotatedVideos(folder / VIDEO_FOLDER, cameras, settings, wall_height_px, names)
 
 
 class AnnotatedVideos:
