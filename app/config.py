@@ -226,7 +226,7 @@ class TrackSettings(Section):
 class GallerySettings(Section):
     """How people are recognised across cameras and absences while frames arrive."""
 
-    min_age_s: float = Field(1.0, ge=0.0, le=60.0, description="A track gets no person before it is this old, seconds.")
+    min_age_s: float = Field(2.0, ge=0.0, le=60.0, description="A track gets no person before it is this old, seconds.")
     max_wait_s: float = Field(
         4.0, ge=0.0, le=600.0, description="After so long, undecided tracks are new people, seconds."
     )

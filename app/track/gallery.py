@@ -3,8 +3,8 @@
 The gallery knows people by a small bank of appearance vectors for each camera. A track without a person is compared
 with them once enough of it was seen; Hungarian assignment keeps two tracks of one camera from becoming one person.
 Decisions come late rather than wrong, a small margin means waiting, and a person once given to a track stays with it.
-The one exception: a lost track that comes back while its person is in view through another track of that camera has
-to be decided anew, because nobody is twice in one camera at one instant.
+The one exception: a lost track that comes back while its person is in view through another track of that camera
+becomes a person of its own, because nobody is twice in one camera at one instant.
 """
 
 from __future__ import annotations
@@ -19,16 +19,27 @@ from app.config import GallerySettings
 from app.frames import NO_ID, TrackAppearances, Tracklet
 from app.reid.calibrate import Calibration
 from app.track.assignment import assign
-from app.track.evidence import log_odds, typical_vector
+from app.track.evidence import CENTER_SHRINKAGE, FEW_PEOPLE, log_odds, typical_vector, unit_rows
 
 Key = tuple[str, int]
+
+MIDDLE = 0.35
+STEEPNESS = 9.0
+"""Similarity of typical vectors, less their cameras' centres, at which one person and two are equally likely, and how
+fast the log-odds rise with it. Found alike on all data tried (see `evidence`, which has sets of crops to go by)."""
+
+RETRY_S = 0.2
+"""Seconds between two attempts to decide about one track: little changes from frame to frame."""
+
+FORGET_EVERY_S = 1.0
+"""Seconds between two looks for what can be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDecision:
     """A track was given a person, and why.
 
-    time: seconds. p_same: probability of the chosen person; 0 for a new one that nobody was compared with.
+    time: seconds. p_same: probability of the chosen person; for a new one, that it is none of the known people.
     runner_up: probability of the next best person. gates: which rules the decision passed.
     """
 
@@ -43,29 +54,59 @@ class LinkDecision:
 
 @dataclass(slots=True)
 class _Track:
-    """What the gallery remembers of a track: its person, and with whom it was seen at one time."""
+    """What the gallery remembers of a track.
+
+    companions: tracks of its camera that were in view together with it while it had no person.
+    count: embeddings that its vector was made of when the gallery last looked.
+    next_try: time before which it is not worth deciding again, seconds.
+    """
 
     person_id: int = NO_ID
     last_time: float = 0.0
     companions: set[int] = field(default_factory=set)
+    count: int = 0
+    next_try: float = -np.inf
 
 
 @dataclass(slots=True)
 class _Person:
-    """Vectors by camera and track, the latest last; who was seen last when."""
+    """Typical vectors of the person's tracks, the latest last, and when the person was last seen."""
 
     bank: dict[Key, NDArray[np.float32]] = field(default_factory=dict)
     last_time: float = 0.0
 
-    def learn(self, key: Key, vector: NDArray[np.float32], time: float, max_vectors: int) -> None:
-        self.last_time = max(self.last_time, time)
-        if not vector.any():
-            return
+    def learn(self, key: Key, vector: NDArray[np.float32], max_vectors: int) -> None:
+        """Remember what this track looks like; of each camera only the latest `max_vectors` tracks are kept."""
         self.bank.pop(key, None)
         self.bank[key] = vector
         same_camera = [other for other in self.bank if other[0] == key[0]]
         for other in same_camera[: len(same_camera) - max_vectors]:
             del self.bank[other]
+
+
+class _Centers:
+    """The mean looks of each camera's tracks so far: light and viewpoint, which all its vectors share."""
+
+    def __init__(self, dimension: int) -> None:
+        self._sums: dict[str, NDArray[np.float64]] = {}
+        self._counts: dict[str, int] = {}
+        self._total = np.zeros(dimension)
+
+    def add(self, camera: str, vector: NDArray[np.float32]) -> None:
+        """Count the typical vector of one more track."""
+        self._sums[camera] = self._sums.get(camera, np.zeros(len(vector))) + vector
+        self._counts[camera] = self._counts.get(camera, 0) + 1
+        self._total += vector
+
+    def of(self, cameras: Sequence[str]) -> NDArray[np.float32]:
+        """Return the (n, D) centres of the cameras, drawn towards the mean of all while a camera has shown little."""
+        overall = self._total / max(1, sum(self._counts.values()))
+        table = {
+            camera: (self._sums.get(camera, 0.0) + CENTER_SHRINKAGE * overall)
+            / (self._counts.get(camera, 0) + CENTER_SHRINKAGE)
+            for camera in set(cameras)
+        }
+        return np.array([table[camera] for camera in cameras], np.float32).reshape(len(cameras), len(overall))
 
 
 class PersonGallery:
@@ -80,7 +121,9 @@ class PersonGallery:
         self._calibration = calibration
         self._tracks: dict[Key, _Track] = {}
         self._people: dict[int, _Person] = {}
+        self._centers: _Centers | None = None
         self._next_person = 1
+        self._next_forgetting = -np.inf
         self._decisions: list[LinkDecision] = []
 
     def seed_people(self, person_ids: Sequence[int], tracklets: Sequence[Tracklet]) -> None:
@@ -89,8 +132,9 @@ class PersonGallery:
             if person_id == NO_ID:
                 continue
             person = self._people.setdefault(int(person_id), _Person())
-            vector = typical_vector(tracklet) if tracklet.vectors.size else np.zeros(0, np.float32)
-            person.learn(tracklet.key, vector, tracklet.end_time, self._settings.vectors_per_camera)
+            person.last_time = max(person.last_time, tracklet.end_time)
+            if tracklet.vectors.size:
+                self._learn(person, tracklet.key, typical_vector(tracklet), first=True)
             self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time)
             self._next_person = max(self._next_person, int(person_id) + 1)
 
@@ -113,25 +157,42 @@ class PersonGallery:
             if undecided:
                 self._decide(seen, keys, np.array(undecided), time)
             for row, key in enumerate(keys):
-                person_id = self._tracks[key].person_id
-                if person_id != NO_ID:
-                    self._people[person_id].learn(key, seen.vectors[row], time, self._settings.vectors_per_camera)
+                self._keep_up(key, seen.vectors[row], int(seen.counts[row]), time)
             results.append(np.array([self._tracks[key].person_id for key in keys], np.int64))
         return results
 
+    def _keep_up(self, key: Key, vector: NDArray[np.float32], count: int, time: float) -> None:
+        """Note that a track's person is in view, and what the track looks like now."""
+        track = self._tracks[key]
+        if track.person_id == NO_ID:
+            return
+        person = self._people[track.person_id]
+        person.last_time = time
+        if count > track.count:
+            self._learn(person, key, vector, first=track.count == 0)
+            track.count = count
+
+    def _learn(self, person: _Person, key: Key, vector: NDArray[np.float32], first: bool) -> None:
+        if first:
+            self._centers = self._centers or _Centers(len(vector))
+            self._centers.add(key[0], vector)
+        person.learn(key, vector, self._settings.vectors_per_camera)
+
     def _note_presence(self, keys: Sequence[Key], time: float) -> None:
-        """Record who is visible together, and take a person from a track that came back too late."""
+        """Record who is in view together, and part two tracks that turn out to hold one person."""
         track_ids = {track_id for _, track_id in keys}
-        holders: dict[int, Key] = {}
-        # Whoever was seen most recently holds the person; a track that comes back after it was away does not.
-        for key in sorted(keys, key=lambda key: (-self._tracks[key].last_time if key in self._tracks else 0.0, key)):
+        holders: set[int] = set()
+        # Whoever was seen most recently keeps the person; the one that was away does not.
+        for key in sorted(keys, key=lambda key: (-self._tracks[key].last_time if key in self._tracks else np.inf, key)):
             track = self._tracks.setdefault(key, _Track())
-            if track.person_id != NO_ID and holders.setdefault(track.person_id, key) != key:
-                track.person_id = NO_ID
-            if track.person_id not in self._people:
-                track.person_id = NO_ID
             if track.person_id == NO_ID:
                 track.companions |= track_ids - {key[1]}
+            else:
+                if track.person_id in holders:
+                    self._people[track.person_id].bank.pop(key, None)
+                    self._give(key, self._new_person(), time, 1.0, 0.0, ("came back while its person was in view",))
+                self._people.setdefault(track.person_id, _Person())  # a track outlives a person forgotten meanwhile
+                holders.add(track.person_id)
             track.last_time = time
 
     def _decide(self, seen: TrackAppearances, keys: Sequence[Key], rows: NDArray[np.int64], time: float) -> None:
@@ -139,14 +200,17 @@ class PersonGallery:
         ages = time - seen.start_times[rows]
         without_looks = seen.vectors.shape[1] == 0 or self._calibration is None
         overdue = (ages >= settings.max_wait_s) | without_looks
-        ready = ((seen.counts[rows] >= settings.min_embeddings) & (ages >= settings.min_age_s)) | overdue
+        due = np.array([self._tracks[keys[row]].next_try <= time for row in rows])
+        ready = ((seen.counts[rows] >= settings.min_embeddings) & (ages >= settings.min_age_s) & due) | overdue
         rows, overdue = rows[ready], overdue[ready]
         if not len(rows):
             return
+        for row in rows:
+            self._tracks[keys[row]].next_try = time + RETRY_S
         people = sorted(self._people)
         probabilities = np.zeros((len(rows), len(people)), np.float32)
         if not without_looks and people:
-            probabilities = self._probabilities(seen.vectors[rows], people)
+            probabilities = self._probabilities(seen.camera, seen.vectors[rows], people)
         taken = {self._tracks[key].person_id for key in keys}
         allowed = np.ones(probabilities.shape, np.bool_)
         for index, row in enumerate(rows):
@@ -166,20 +230,37 @@ class PersonGallery:
                 if chosen - runner_up >= settings.min_margin:
                     self._give(keys[row], people[column], time, chosen, runner_up, ("not co-present", "margin"))
                     continue
-            if overdue[index] or best < settings.new_below:
-                gate = "unlike all known" if best < settings.new_below else "waited long enough"
-                self._people[self._next_person] = _Person()
-                self._give(keys[row], self._next_person, time, 1 - best, best, (gate,))
-                self._next_person += 1
+            if best < settings.new_below or overdue[index]:
+                gate = "waited long enough" if overdue[index] else "unlike all known"
+                self._give(keys[row], self._new_person(), time, 1 - best, best, (gate,))
 
-    def _probabilities(self, vectors: NDArray[np.float32], people: Sequence[int]) -> NDArray[np.float32]:
-        """Return (R, P) P(same) between tracks and people: the best of each person's bank."""
-        assert self._calibration is not None
+    def _new_person(self) -> int:
+        person_id = self._next_person
+        self._next_person += 1
+        self._people[person_id] = _Person()
+        return person_id
+
+    def _probabilities(self, camera: str, vectors: NDArray[np.float32], people: Sequence[int]) -> NDArray[np.float32]:
+        """Return (R, P) P(same) between tracks of a camera, (R, D) vectors, and people: the mean log-odds over each
+        person's bank. Rows without a vector and people without a bank get 0."""
         result = np.zeros((len(vectors), len(people)), np.float32)
-        for column, person in enumerate(people):
-            bank = list(self._people[person].bank.values())
+        banks = [self._people[person].bank for person in people]
+        if self._centers is None or not any(banks):
+            return result
+        assert self._calibration is not None
+        known = np.stack([vector for bank in banks for vector in bank.values()])
+        raw = log_odds(self._calibration.probability(1 - vectors @ known.T))
+        here = unit_rows(vectors - self._centers.of([camera]))
+        there = unit_rows(known - self._centers.of([key[0] for bank in banks for key in bank]))
+        own = STEEPNESS * (here @ there.T - MIDDLE)
+        share = len(people) / (len(people) + FEW_PEOPLE)
+        evidence = np.clip(share * own + (1 - share) * raw, -6, 6)
+        start = 0
+        for column, bank in enumerate(banks):
             if bank:
-                result[:, column] = self._calibration.probability(1 - (vectors @ np.stack(bank).T).max(axis=1))
+                mean = evidence[:, start : start + len(bank)].mean(axis=1)
+                result[:, column] = 1 / (1 + np.exp(-mean))
+                start += len(bank)
         return np.where(np.any(vectors, axis=1)[:, None], result, np.float32(0))
 
     def _give(
@@ -190,11 +271,17 @@ class PersonGallery:
         self._decisions.append(LinkDecision(*key, person_id, time, p_same, runner_up, gates))
 
     def _forget(self, time: float) -> None:
-        """Drop tracks and people that were not seen for longer than the memory, and the oldest beyond the limit."""
+        """Drop whoever was not seen for longer than the memory, and of too many people those unseen for longest.
+
+        Nobody is dropped who was in view a moment ago, so that many people at once may exceed the limit for a while.
+        """
+        if time < self._next_forgetting:
+            return
+        self._next_forgetting = time + FORGET_EVERY_S
         oldest = time - self._settings.memory_s
-        self._tracks = {key: track for key, track in self._tracks.items() if track.last_time >= oldest}
         self._people = {person: known for person, known in self._people.items() if known.last_time >= oldest}
-        excess = len(self._people) - self._settings.max_people
-        if excess > 0:
-            for person in sorted(self._people, key=lambda person: self._people[person].last_time)[:excess]:
+        unseen = sorted((known.last_time, person) for person, known in self._people.items())
+        for last_time, person in unseen[: max(0, len(self._people) - self._settings.max_people)]:
+            if last_time < time - FORGET_EVERY_S:
                 del self._people[person]
+        self._tracks = {key: track for key, track in self._tracks.items() if track.last_time >= oldest}
