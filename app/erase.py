@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.identities import Identities
-from app.run_writer import Part, delete_unlisted, lock_run, write_atomically, write_parts
+from app.run_parts import Part, lock_run, write_atomically, write_parts
+from app.run_writer import delete_unlisted
 from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, PartFile, Run, crop_frame
 
 RENDERED = ("video", "export")

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from app import run_writer
+from app import run_parts
 from app.checksum import file_sha256
 from app.config import load_settings
 from app.errors import InputError, RunError
@@ -280,8 +280,8 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
         folder = tmp_path / str(number)
         with monkeypatch.context() as patch:
             for owner, name in (
-                (run_writer, "_sync"),
-                (run_writer.pq, "write_table"),
+                (run_parts, "sync"),
+                (run_parts.pq, "write_table"),
                 (os, "fsync"),
                 (Path, "replace"),
                 (Path, "write_bytes"),

@@ -1,0 +1,160 @@
+"""Writing the files of a run durably: Parquet parts, the small JSON files, and the lock that keeps writers apart.
+
+A file gets its final name only after its content is on the disk, and the names are synced as well. So whatever the
+manifest lists is whole, even after a loss of power.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.errors import RunError
+from app.runs import FRAME_SCHEMA, LOCK_FILE, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, Kind, PartFile
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from app.track.tracklets import TrackletDraft
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table on its way into the Parquet file `<kind>/<camera>/<stem>.parquet`."""
+
+    kind: Kind
+    camera: str
+    stem: str
+    table: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRows:
+    """The tracked rows of one frame: track_ids (N,) int64, boxes (N, 4) float32, scores (N,) float32."""
+
+    index: int
+    time: float
+    track_ids: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+def frame_table(rows: Sequence[FrameRows]) -> pa.Table:
+    return pa.table(
+        [[row.index for row in rows], np.array([row.time for row in rows], np.float64)], schema=FRAME_SCHEMA
+    )
+
+
+def observation_table(camera: str, rows: Sequence[FrameRows]) -> pa.Table:
+    counts = [len(row.track_ids) for row in rows]
+    boxes = np.concatenate([row.boxes for row in rows])
+    return pa.table(
+        [
+            _constant(camera, sum(counts)),
+            np.repeat(np.array([row.index for row in rows], np.int64), counts),
+            np.repeat(np.array([row.time for row in rows], np.float64), counts),
+            np.concatenate([row.track_ids for row in rows]),
+            *(np.ascontiguousarray(boxes[:, side]) for side in range(4)),
+            np.concatenate([row.scores for row in rows]),
+        ],
+        schema=OBSERVATION_SCHEMA,
+    )
+
+
+def tracklet_table(camera: str, drafts: Sequence[tuple[TrackletDraft, bool]]) -> pa.Table:
+    """One row for each (draft, whether it still goes on)."""
+    tracklets = [draft.tracklet for draft, _ in drafts]
+    columns = {
+        "camera": _constant(camera, len(drafts)),
+        "track_id": [tracklet.track_id for tracklet in tracklets],
+        "start_s": [tracklet.start_time for tracklet in tracklets],
+        "end_s": [tracklet.end_time for tracklet in tracklets],
+        "rows": [len(tracklet.times) for tracklet in tracklets],
+        "open": [is_open for _, is_open in drafts],
+        "crops": [list(tracklet.crops) for tracklet in tracklets],
+        "qualities": [tracklet.qualities for tracklet in tracklets],
+        "dimension": [tracklet.vectors.shape[1] for tracklet in tracklets],
+        "vectors": [tracklet.vectors.reshape(-1) for tracklet in tracklets],
+    }
+    return pa.table(columns, schema=TRACKLET_SCHEMA)
+
+
+def write_parts(folder: Path, parts: Sequence[Part], others: Iterable[Path] = ()) -> list[PartFile]:
+    """Write Parquet files durably under their final names and return what the manifest has to say of them.
+
+    others: files written just now that have to be as durable. Waiting for all files at once takes the disk much less
+    time than one after the other.
+    """
+    paths = [folder / part.kind / part.camera / f"{part.stem}.parquet" for part in parts]
+    for part, path in zip(parts, paths, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(part.table, path.with_suffix(".tmp"), compression="zstd")
+    written = [*others, *(path.with_suffix(".tmp") for path in paths)]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        list(pool.map(sync, written))
+        for path in paths:
+            path.with_suffix(".tmp").replace(path)
+        list(pool.map(sync, sorted({path.parent for path in written})))
+    return [_part_file(folder, part, path) for part, path in zip(parts, paths, strict=True)]
+
+
+def _part_file(folder: Path, part: Part, path: Path) -> PartFile:
+    starts, ends = ("start_s", "end_s") if part.kind == "tracklets" else ("time_s", "time_s")
+    start_s, end_s = float(part.table[starts].to_numpy().min()), float(part.table[ends].to_numpy().max())
+    return PartFile(part.kind, part.camera, path.relative_to(folder).as_posix(), part.table.num_rows, start_s, end_s)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one step that survives a loss of power: readers see the old content or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def lock_run(folder: Path) -> IO[bytes]:
+    """Keep every other process from writing to a run until the returned file is closed.
+
+    Raises RunError if one is writing already. On Windows nothing is locked.
+    """
+    file = (folder / LOCK_FILE).open("ab")
+    if sys.platform != "win32":
+        for _ in range(20):  # a reader that asks for the state holds the lock for a moment
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                time.sleep(0.01)
+        file.close()
+        raise RunError(f"{folder}: another process is writing to this run; wait for it or stop it first")
+    return file
+
+
+def _constant(text: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [text])
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of names of a folder, is on the disk. Windows cannot do it for folders."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
