@@ -271,9 +271,12 @@ class Run:
             np.concatenate([np.zeros(0, np.float64), *(table["time_s"] for table in tables)]),
         )
 
-    def tracklet_summaries(self) -> list[TrackletSummary]:
-        """Return every tracklet without its boxes, by camera and then by track id."""
-        return [summary for camera in self.cameras for summary in self._summaries(camera.name)]
+    def tracklet_summaries(self, vectors: bool = True) -> list[TrackletSummary]:
+        """Return every tracklet without its boxes, by camera and then by track id.
+
+        vectors: False leaves them unread, which takes a small part of the time and of the memory; they are (K, 0) then.
+        """
+        return [summary for camera in self.cameras for summary in self._summaries(camera.name, vectors)]
 
     def tracklets(self) -> list[Tracklet]:
         """Return every tracklet with its boxes, by camera and then by track id. Needs all observations in memory."""
@@ -322,8 +325,9 @@ class Run:
             if file.kind == kind and file.camera == camera and file.start_s <= end_s and file.end_s >= start_s
         ]
 
-    def _summaries(self, camera: str) -> list[TrackletSummary]:
+    def _summaries(self, camera: str, vectors: bool = True) -> list[TrackletSummary]:
         """Of each tracklet the latest row; rows that closed an earlier stretch of the same track are joined to it."""
+        columns = [n for n in TRACKLET_SCHEMA.names if n != "camera" and (vectors or n not in ("vectors", "dimension"))]
         files = self._files("tracklets", camera)
         heads = [_read_columns(self.folder / file.path, ["track_id", "open"]) for file in files]
         last = {
@@ -339,7 +343,7 @@ class Run:
                 if not is_open or last[int(track_id)] == (number, row)
             ]
             if wanted:
-                table = pq.read_table(self.folder / file.path, memory_map=False).take(wanted)
+                table = pq.read_table(self.folder / file.path, columns=columns, memory_map=False).take(wanted)
                 for summary in _summaries_of(camera, table):
                     found.setdefault(summary.track_id, []).append(summary)
         return [_joined(found[track_id]) for track_id in sorted(found)]
@@ -380,7 +384,13 @@ def _read_columns(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
 
 
 def _summaries_of(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
-    for row in table.select([name for name in table.column_names if name != "camera"]).to_pylist():
+    """`table` has the columns of TRACKLET_SCHEMA, perhaps without `vectors` and `dimension`."""
+    numbers = [np.zeros(0, np.float32)] * table.num_rows
+    if "vectors" in table.column_names:
+        # Taken as arrays: as Python numbers they would need eight times the memory and most of the time.
+        numbers = [value.values.to_numpy() for value in table.column("vectors")]
+        table = table.drop_columns(["vectors"])
+    for row, own in zip(table.to_pylist(), numbers, strict=True):
         yield TrackletSummary(
             camera,
             row["track_id"],
@@ -388,7 +398,7 @@ def _summaries_of(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
             row["end_s"],
             row["rows"],
             tuple(row["crops"]),
-            np.array(row["vectors"], np.float32).reshape(len(row["crops"]), row["dimension"]),
+            np.array(own, np.float32).reshape(len(row["crops"]), row.get("dimension", 0)),
             np.array(row["qualities"], np.float32),
         )
 
