@@ -141,7 +141,8 @@ class Sets:
         starts = np.concatenate([[0], np.cumsum(self.counts)])
         result = np.zeros(len(rows), np.float32)
         own_rows, first = np.unique(rows, return_index=True)
-        for row, begin, end in zip(own_rows, first, [*first[1:], len(rows)], strict=True):
+        bounds = np.append(first, len(rows))
+        for row, begin, end in zip(own_rows, bounds[:-1], bounds[1:], strict=True):
             others = columns[begin:end]
             counts = self.counts[others]
             offsets = np.cumsum(counts) - counts
