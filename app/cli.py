@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import __version__
 from app.errors import InputError, OmniTrackError
+from app.export_formats import FORMATS, IDS
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -108,9 +109,11 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     export = command("export", _export, "write a run in the format of another tool")
     export.add_argument("folder", type=Path, metavar="RUN")
-    export.add_argument("--format", required=True, choices=["mot", "aicity", "csv", "cvat", "coco", "market1501"])
-    export.add_argument("--ids", choices=["person", "track"], default="person",
-                        help="person: the same id on every camera; track: ids unique within a camera")  # fmt: skip
+    export.formatter_class = argparse.RawDescriptionHelpFormatter
+    export.epilog = "\n".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
+    export.add_argument("--format", required=True, choices=list(FORMATS))
+    meanings = " ".join(f"{name}: {meaning}" for name, meaning in IDS.items())
+    export.add_argument("--ids", choices=list(IDS), default="person", help=meanings)
     export.add_argument("--output", type=Path, required=True, metavar="DIR")
 
     search = command("search", _search, "which people of a run look like the one in a picture", settings=True)
@@ -121,6 +124,13 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops and videos")
     erase.add_argument("folder", type=Path, metavar="RUN")
     erase.add_argument("person", type=int, metavar="PERSON")
+
+    train = command("train", _train, "train ReID weights on pictures of people", settings=True)
+    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
+                       help="Market-1501, CUHK03-NP, MSMT17, DukeMTMC-reID, or a folder for each person; "
+                            "folders or zip files, several are trained on together")  # fmt: skip
+    train.add_argument("--output", type=Path, required=True, metavar="DIR", help="weights, model card, log and state")
+    train.add_argument("--resume", action="store_true", help="go on from the state in --output")
 
     reid = command("evaluate-reid", _evaluate_reid, "score ReID weights on a Market-1501 folder or zip", settings=True)
     reid.add_argument("--weights", required=True, metavar="FILE")
@@ -226,6 +236,18 @@ def _erase(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         _say(f"person {options.person} is erased from {options.folder}")
     return summary
+
+
+def _train(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options)
+    from app.reid.train.loop import train
+
+    card = train(settings.train, options.data, options.output, options.resume)
+    if not options.json:
+        _say(
+            f"wrote {options.output}" if card["finished"] else f"stopped; go on with --resume --output {options.output}"
+        )
+    return card
 
 
 def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from app.sources import Source, SourceInfo, open_sources, ticks
 
 if TYPE_CHECKING:
     from app.detect import Detector
+    from app.ledger import Ledger
     from app.pipeline import Pipeline, Sink, Stopwatch
     from app.reid import Embedder
     from app.run_writer import RunWriter
@@ -97,10 +98,12 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     refuse_used_folder(folder, job.resume)
     # What is slow to import comes after everything that can be refused at once.
     from app.detect import build_detector
+    from app.ledger import Ledger
     from app.pipeline import Stopwatch, detect_ahead
     from app.reid.embedder import build_embedder
     from app.render import open_videos
     from app.run_writer import RunWriter
+    from app.runs import LEDGER_FILE
 
     detector = build_detector(job.settings.detect, infos)
     embedder = build_embedder(job.settings.reid) if any(info.has_pixels for info in infos) else None
@@ -118,6 +121,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         if live and job.settings.run.save_video:  # a stream cannot be read again, so it is drawn as it comes
             height_px = job.settings.run.video_height_px
             sinks.append(stack.enter_context(open_videos(infos, folder, job.settings.render, height_px)))
+        ledger = stack.enter_context(Ledger(folder / LEDGER_FILE))
         pipeline = _build_pipeline(job.settings, infos, embedder, writer, sinks, stopwatch)
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
@@ -127,7 +131,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                     pipeline.step(tick, detections)
                     frames += len(tick)
                     if writer.part_is_due:
-                        _commit(writer, pipeline)
+                        _commit(writer, ledger, pipeline)
                     report(Progress(before + frames, total, time.perf_counter() - start, pipeline.people))
             state = "finished"
         except KeyboardInterrupt:
@@ -135,7 +139,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
             writer.add_tracklets(pipeline.close())
-            _commit(writer, pipeline)
+            _commit(writer, ledger, pipeline)
             outcome = Outcome(
                 detector=detector.name,
                 reid=embedder.name if embedder else "none (motion only)",
@@ -306,16 +310,12 @@ def _seed_gallery(gallery: PersonGallery, folder: Path) -> None:
     tracklets = run.tracklets()
     identities = run.identities()
     persons = [int(identities.person_of(t.camera, np.array([t.track_id]), t.times[-1:])[0]) for t in tracklets]
-    gallery.seed_people(persons, tracklets)
+    gallery.seed_people(persons, tracklets, identities.next_person_id)
 
 
-def _commit(writer: RunWriter, pipeline: Pipeline) -> None:
+def _commit(writer: RunWriter, ledger: Ledger, pipeline: Pipeline) -> None:
     """Make everything so far durable: rows and tracklets first, then the decisions about them."""
-    from app.ledger import Ledger
-    from app.runs import LEDGER_FILE
-
     with pipeline.stopwatch.measure("write"):
         writer.add_tracklets(pipeline.finished_tracklets())
         writer.commit(pipeline.open_tracklets())
-        with Ledger(writer.folder / LEDGER_FILE) as ledger:
-            ledger.append_decisions(pipeline.decisions())
+        ledger.append_decisions(pipeline.decisions())

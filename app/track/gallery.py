@@ -126,8 +126,12 @@ class PersonGallery:
         self._next_forgetting = -np.inf
         self._decisions: list[LinkDecision] = []
 
-    def seed_people(self, person_ids: Sequence[int], tracklets: Sequence[Tracklet]) -> None:
-        """Remember the people of an earlier part of this run; `person_ids` is aligned with the tracklets."""
+    def seed_people(self, person_ids: Sequence[int], tracklets: Sequence[Tracklet], next_person_id: int) -> None:
+        """Remember the people of an earlier part of this run.
+
+        person_ids: aligned with the tracklets.  next_person_id: the first number that no person ever had.
+        """
+        self._next_person = max(self._next_person, next_person_id)
         for person_id, tracklet in zip(person_ids, tracklets, strict=True):
             if person_id == NO_ID:
                 continue
@@ -136,7 +140,6 @@ class PersonGallery:
             if tracklet.vectors.size:
                 self._learn(person, tracklet.key, typical_vector(tracklet), first=True)
             self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time)
-            self._next_person = max(self._next_person, int(person_id) + 1)
 
     def decisions(self) -> list[LinkDecision]:
         """Return the decisions made since the last call."""
