@@ -105,8 +105,8 @@ def test_data_without_queries_is_refused(small_market: Path, small_weights: Path
 
 
 def test_real_pictures_score_as_with_a_foreign_network(shared_data: Path, tmp_path: Path) -> None:
-    """Some people of Market-1501 through our reader, preprocessing, network and scores; and through ONNX Runtime, OpenCV
-    and the plain definition."""
+    """Some people of Market-1501: our reader, preprocessing, network and scores against ONNX Runtime, OpenCV and the
+    plain definition."""
     onnxruntime = pytest.importorskip("onnxruntime")
     subset = tmp_path / "subset.zip"
     with zipfile.ZipFile(shared_data / "reid" / "market1501.zip") as market, zipfile.ZipFile(subset, "w") as archive:

@@ -1,0 +1,44 @@
+"""Batches of P people with K pictures each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import InputError
+from app.reid.train.sampler import people_batches
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.integers(4, 20), st.integers(2, 4), st.integers(2, 5))
+def test_every_batch_has_p_people_with_k_of_their_pictures(seed: int, people: int, per_batch: int, each: int) -> None:
+    random = np.random.default_rng(seed)
+    ids = random.permutation(np.repeat(np.arange(people), random.integers(2, 12, people)))
+    batches = people_batches(ids, per_batch, each, seed, 0)
+    assert batches.shape[1] == per_batch * each
+    for batch in batches:
+        groups = ids[batch].reshape(per_batch, each)
+        assert (groups == groups[:, :1]).all()
+        assert len(set(groups[:, 0])) == per_batch
+
+
+def test_an_epoch_uses_nearly_every_picture_once() -> None:
+    ids = np.repeat(np.arange(100), np.random.default_rng(0).integers(2, 40, 100))
+    used = people_batches(ids, 8, 4, 0, 0).ravel()
+    assert len(np.unique(used)) > 0.85 * len(ids)
+    assert 0.9 * len(ids) < len(used) < 1.15 * len(ids)
+
+
+def test_epochs_and_seeds_differ_and_repeat() -> None:
+    ids = np.repeat(np.arange(20), 8)
+    first = people_batches(ids, 4, 4, 0, 0)
+    np.testing.assert_array_equal(first, people_batches(ids, 4, 4, 0, 0))
+    assert (first[0] != people_batches(ids, 4, 4, 0, 1)[0]).any()
+    assert (first[0] != people_batches(ids, 4, 4, 1, 0)[0]).any()
+
+
+def test_too_few_people_is_said() -> None:
+    with pytest.raises(InputError, match="people_per_batch"):
+        people_batches(np.repeat(np.arange(3), 4), 4, 2, 0, 0)

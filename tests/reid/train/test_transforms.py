@@ -1,0 +1,79 @@
+"""Augmentation: what it does to a batch, and that the same generator does it again."""
+
+from __future__ import annotations
+
+import torch
+
+from app.config import TrainSettings
+from app.reid.train.transforms import augment, erase, jitter_colours, mirror_and_shift, paste_patches, rectangles
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+PICTURES = torch.randint(0, 256, (64, 32, 16, 3), dtype=torch.uint8, generator=generator(7))
+
+
+def test_without_anything_pictures_stay_as_they_are() -> None:
+    settings = TrainSettings(mirror=False, shift_share=0, erase_probability=0)
+    torch.testing.assert_close(augment(PICTURES, settings, generator()), PICTURES.float())
+
+
+def test_the_same_seed_gives_the_same_pictures() -> None:
+    settings = TrainSettings(colour_jitter=0.3, patch_probability=0.5, shift_share=0.1)
+    first = augment(PICTURES, settings, generator(3))
+    torch.testing.assert_close(first, augment(PICTURES, settings, generator(3)))
+    assert not torch.equal(first, augment(PICTURES, settings, generator(4)))
+    assert first.dtype == torch.float32
+    assert first.min() >= 0
+    assert first.max() <= 255
+
+
+def test_about_half_are_mirrored_and_the_rest_untouched() -> None:
+    changed = mirror_and_shift(PICTURES, True, 0.0, generator())
+    same = (changed == PICTURES).all((1, 2, 3))
+    mirrored = (changed == PICTURES.flip(2)).all((1, 2, 3))
+    assert (same ^ mirrored).all()
+    assert 16 < mirrored.sum() < 48
+
+
+def test_shifts_stay_within_reach_and_repeat_the_border() -> None:
+    ramp = torch.arange(40, dtype=torch.uint8).view(1, 40, 1, 1).expand(64, 40, 20, 3)
+    shifted = mirror_and_shift(ramp, False, 0.1, generator())
+    moved = shifted[:, 20, 10, 0].int() - 20
+    assert moved.abs().max() == 4
+    assert len(moved.unique()) > 5
+    for row, down in zip(shifted[:, :, 0, 0].int(), moved, strict=True):
+        torch.testing.assert_close(row, (torch.arange(40, dtype=torch.int32) + down).clamp(0, 39))
+
+
+def test_colours_vary_between_pictures_and_not_within() -> None:
+    grey = torch.full((50, 8, 4, 3), 100.0)
+    changed = jitter_colours(grey, 0.2, generator())
+    assert (changed == changed[:, :1, :1, :1]).all()
+    assert 80 <= changed.min() < 90
+    assert 110 < changed.max() <= 120
+
+
+def test_patches_come_from_another_picture() -> None:
+    numbered = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 32, 16, 3)
+    pasted = paste_patches(numbered, 1.0, generator())
+    for number, picture in enumerate(pasted):
+        assert set(picture.unique().tolist()) == {float(number), float((number + 5) % 10)}
+
+
+def test_erased_rectangles_are_zero_and_of_the_stated_size() -> None:
+    erased = erase(torch.ones(400, 3, 64, 32), 0.5, generator()) == 0
+    share = erased[:, 0].float().mean((1, 2))
+    assert (erased[:, :1] == erased).all()
+    assert 140 < (share > 0).sum() < 260
+    assert share.max() < 0.45
+    assert share[share > 0].min() > 0.01
+
+
+def test_rectangles_have_four_corners() -> None:
+    for inside in rectangles(PICTURES, 1.0, generator()):
+        rows, columns = inside.any(1), inside.any(0)
+        assert (inside == (rows[:, None] & columns[None, :])).all()
+        assert rows.diff().sum() <= 2
