@@ -201,7 +201,7 @@ class TrackSettings(Section):
         5.0, ge=0.0, le=600.0, description="An unseen person is recognised by appearance for so long, seconds."
     )
     recovery_probability: float = Field(
-        0.8, gt=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
+        0.9, gt=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
     )
     max_speed_heights_per_s: float = Field(
         2.0, gt=0.0, le=20.0, description="Fastest plausible way of an unseen person, in own heights per second."
@@ -210,7 +210,7 @@ class TrackSettings(Section):
         0.1, ge=0.0, le=1.0, description="Least overlap times confidence of a confident box with the expected one."
     )
     min_weak_similarity: float = Field(
-        0.5, ge=0.0, le=1.0, description="Least overlap of a weak box with the expected one."
+        0.4, ge=0.0, le=1.0, description="Least overlap of a weak box with the expected one."
     )
     height_power: float = Field(
         0.5, ge=0.0, le=4.0, description="Weight of the agreement in height and standing point, as a power; 0 is off."
@@ -321,6 +321,21 @@ class SimulateSettings(Section):
     )
 
 
+class UiSettings(Section):
+    """The user interface in the browser."""
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; one that other machines reach needs --auth as well."
+    )
+    port: int = Field(7860, ge=1, le=65535, description="Port to listen on.")
+    source_folders: list[str] = Field(
+        default_factory=lambda: ["videos"], description="Folders whose recordings the page Runs offers."
+    )
+    people_per_page: int = Field(24, ge=1, le=500, description="Cards on one page of People.")
+    max_picture_mb: int = Field(20, ge=1, le=500, description="Largest picture that may be uploaded, megabytes.")
+    frame_height_px: int = Field(540, ge=120, le=2160, description="Height of frames that are drawn on demand.")
+
+
 class Settings(Section):
     """The whole tree, one section for each part of the program."""
 
@@ -334,6 +349,7 @@ class Settings(Section):
     run: RunSettings = Field(default_factory=RunSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     simulate: SimulateSettings = Field(default_factory=SimulateSettings)
+    ui: UiSettings = Field(default_factory=UiSettings)
 
 
 Path_ = tuple[str, ...]

@@ -14,15 +14,14 @@ Indices = NDArray[np.int64]
 def assign(costs: NDArray[np.floating[Any]], max_cost: float = np.inf) -> tuple[Indices, Indices]:
     """Return matched (rows, columns), each (M,) int64, rows rising.
 
-    costs: (R, C); +inf forbids a pair. Finite costs may be negative.
-    max_cost: leaving a row and a column unmatched costs as much as a pair of this cost, so no pair above it is made
-        unless that saves more elsewhere, and such a pair is then dropped. Without it as many pairs are made as the
-        forbidden ones allow, and among those choices the cheapest.
+    costs: (R, C), not NaN; +inf forbids a pair. Finite costs may be negative.
+    max_cost: pairs above it are forbidden too, and a pair is made only if that lowers the total when every pair left
+        unmade counts `max_cost`. Without it as many pairs are made as the forbidden ones allow, and among those
+        choices the cheapest.
     """
     none = np.zeros(0, np.int64)
     if costs.size == 0:
         return none, none
-    costs = np.asarray(costs, np.float64)
     allowed = costs <= max_cost if np.isfinite(max_cost) else np.isfinite(costs)
     if not allowed.any():
         return none, none
@@ -30,11 +29,10 @@ def assign(costs: NDArray[np.floating[Any]], max_cost: float = np.inf) -> tuple[
     rows = np.flatnonzero(allowed.any(axis=1))
     columns = np.flatnonzero(allowed.any(axis=0))
     allowed = allowed[np.ix_(rows, columns)]
-    part = costs[np.ix_(rows, columns)]
+    part = np.asarray(costs[np.ix_(rows, columns)], np.float64)
     if np.isfinite(max_cost):
-        part = np.where(allowed, part - max_cost, 0.0)
         # A pair is worth what it saves against leaving both alone; a forbidden pair is the same as no pair.
-        matched = _solve(part)
+        matched = _solve(np.where(allowed, part - max_cost, 0.0))
     else:
         finite = part[allowed]
         # One forbidden pair must cost more than any choice of allowed ones.

@@ -40,13 +40,13 @@ def height_overlap(tracks: Boxes, detections: Boxes) -> Array:
     return np.asarray(np.clip(shared, 0, None) / np.maximum(extent, 1e-9), np.float64)
 
 
-def association_cost(similarity: Array, scores: NDArray[np.floating[Any]], appearance: Array) -> Array:
-    """Return 1 - similarity × confidence - appearance; +inf where the boxes do not touch (similarity 0).
+def association_cost(similarity: Array, appearance: Array, min_similarity: float) -> Array:
+    """Return 1 - similarity - appearance; +inf where the similarity alone is below `min_similarity`.
 
-    similarity: (T, N) in [0, 1].  scores: (N,) confidence: among boxes of equal fit the surer one goes first
-    (ByteTrack).  appearance: (T, N), above 0 where looks speak for the pair, below where against, 0 where unknown.
+    similarity: (T, N) in [0, 1], of where the boxes are.  appearance: (T, N), above 0 where looks speak for the pair,
+    below where against, 0 where unknown. Looks decide between boxes in the right place; they do not move the place.
     """
-    return np.where(similarity > 0, 1.0 - similarity * scores - appearance, np.inf)
+    return np.where(similarity >= min_similarity, 1.0 - similarity - appearance, np.inf)
 
 
 def reach_heights(centers: Array, heights: Array, detections: Boxes) -> Array:

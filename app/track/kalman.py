@@ -102,7 +102,7 @@ class BoxKalman:
 
     def start(self, boxes: NDArray[np.floating[Any]]) -> BoxMotion:
         """Return the state of new boxes (N, 4) x1 y1 x2 y2, standing still as far as one knows."""
-        position = to_center_size(boxes.astype(np.float64))
+        position = _centers_and_sizes(boxes)
         squared_height = _squared_height(position)
         zeros = np.zeros_like(position)
         return BoxMotion(
@@ -125,16 +125,11 @@ class BoxKalman:
             motion.velocity_variance + acceleration * seconds,
         )
 
-    def correct(
-        self, motion: BoxMotion, boxes: NDArray[np.floating[Any]], noise_scale: Array | float = 1.0
-    ) -> BoxMotion:
-        """Return the state after each of its T boxes was measured as `boxes` (T, 4) x1 y1 x2 y2.
-
-        noise_scale: (T, 1) or one number, factor on the measurement's variance (above 1 for a doubtful detection).
-        """
-        measured = to_center_size(boxes.astype(np.float64))
+    def correct(self, motion: BoxMotion, boxes: NDArray[np.floating[Any]]) -> BoxMotion:
+        """Return the state after each of its T boxes was measured as `boxes` (T, 4) x1 y1 x2 y2."""
+        measured = _centers_and_sizes(boxes)
         innovation = measured - motion.position
-        variance = motion.position_variance + self._measurement * _squared_height(measured) * noise_scale
+        variance = motion.position_variance + self._measurement * _squared_height(measured)
         gain = motion.position_variance / variance
         velocity_gain = motion.covariance / variance
         return BoxMotion(
@@ -144,16 +139,6 @@ class BoxKalman:
             (1 - gain) * motion.covariance,
             motion.velocity_variance - velocity_gain * motion.covariance,
         )
-
-    def squared_distances(self, motion: BoxMotion, boxes: NDArray[np.floating[Any]]) -> Array:
-        """Return (T, N) squared Mahalanobis distances between predicted centres and the centres of `boxes` (N, 4).
-
-        With two degrees of freedom, 9.21 holds 99 % of the true pairs.
-        """
-        centers = (boxes[:, :2].astype(np.float64) + boxes[:, 2:]) / 2
-        variance = motion.position_variance[:, :2] + (self._measurement * _squared_height(motion.position))[:, :2]
-        offsets = centers[None] - motion.position[:, None, :2]
-        return (offsets**2 / variance[:, None]).sum(axis=2)
 
 
 def move_with_camera(motion: BoxMotion, affine: Array) -> BoxMotion:
@@ -175,6 +160,11 @@ def move_with_camera(motion: BoxMotion, affine: Array) -> BoxMotion:
         motion.covariance * squared,
         motion.velocity_variance * squared,
     )
+
+
+def _centers_and_sizes(boxes: NDArray[np.floating[Any]]) -> Array:
+    """Return (N, 4) float64 centre x, centre y, width, height."""
+    return np.asarray(to_center_size(np.asarray(boxes, np.float64)), np.float64)
 
 
 def _squared_height(position: Array) -> Array:

@@ -97,7 +97,9 @@ class CameraTracker:
         visible = tracks.seen_times == self._updated_at
         similarity = box_similarity(tracks.motion.boxes(), detections.boxes, settings.height_power)
         p_same = self._probabilities(embeddings)
-        costs = association_cost(similarity, scores, settings.appearance_weight * (2 * p_same - 1))
+        costs = association_cost(
+            similarity * scores, settings.appearance_weight * (2 * p_same - 1), settings.min_similarity
+        )
 
         box_of = np.full(len(tracks), NO_ID, np.int64)  # (T,) row of the box that continues the track
         confident = _match(box_of, tracks.confirmed & expected, confident, costs, 1 - settings.min_similarity)

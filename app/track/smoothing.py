@@ -1,0 +1,94 @@
+"""Better boxes for recorded footage: gaps filled, jitter smoothed, ghosts found. A step of `link`, never online.
+
+A detector misses people behind others and its boxes jitter. Afterwards both sides of a gap are known, and the most
+probable path through all boxes of a track can be computed at once. As prior serves the same motion as in the online
+filter, a velocity that wanders; under it the most probable path is a cubic smoothing spline (Wahba 1978), the Gaussian
+process whose posterior is found by one banded linear system, in time linear in the length of the track.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
+
+Array = NDArray[np.float64]
+
+MEASUREMENT_HEIGHTS = 0.05
+"""Standard deviation of a detected coordinate, in heights of the box."""
+
+WANDER_HEIGHTS = 0.5
+"""Standard deviation of the change of velocity within one second, in heights per second."""
+
+
+def fill_and_smooth(
+    times: NDArray[np.floating[Any]],
+    boxes: NDArray[np.floating[Any]],
+    frame_times: NDArray[np.floating[Any]],
+    max_gap_s: float,
+    smooth: bool = True,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+    """Return (rows, boxes, observed) of one track: K frames that it covers, indices into `frame_times`.
+
+    times: (T,) seconds, strictly rising, each one of `frame_times`.  boxes: (T, 4) x1 y1 x2 y2, pixels.
+    frame_times: (F,) seconds, strictly rising, of all pictures of the camera.
+    max_gap_s: time between two boxes up to which the frames in between are filled.
+    smooth: also correct the observed boxes; without it these are returned as they are, and gaps are filled linearly.
+    Returned: rows (K,) int64 rising; boxes (K, 4) float32; observed (K,) bool, False where filled in.
+    """
+    at = np.searchsorted(frame_times, np.asarray(times, np.float64))
+    if len(times) == 0 or at[-1] >= len(frame_times) or not np.array_equal(frame_times[at], times):
+        raise ValueError("fill_and_smooth: every time of a track must be the time of a frame, and there must be one")
+    rows = np.arange(at[0], at[-1] + 1)
+    observed = np.zeros(len(rows), np.bool_)
+    observed[at - at[0]] = True
+    seconds = np.asarray(frame_times[rows], np.float64)
+    position = np.arange(len(at))
+    left = np.searchsorted(times, seconds, side="right") - 1
+    right = np.minimum(np.where(observed, left, left + 1), position[-1])
+    covered = observed | (times[right] - times[left] <= max_gap_s + 1e-6)
+    filled = np.stack([np.interp(seconds, times, side) for side in np.asarray(boxes, np.float64).T], axis=1)
+    if smooth:
+        # A hole that stays open separates two paths.
+        for part in np.split(np.flatnonzero(covered), np.flatnonzero(np.diff(np.flatnonzero(covered)) > 1) + 1):
+            filled[part] = _most_probable_path(seconds[part], filled[part], observed[part])
+    return rows[covered], filled[covered].astype(np.float32), observed[covered]
+
+
+def _most_probable_path(times: Array, boxes: Array, observed: NDArray[np.bool_]) -> Array:
+    """Return (K, 4) boxes that minimise squared distance to the observed ones plus squared acceleration.
+
+    times: (K,) seconds.  boxes: (K, 4); rows that are not `observed` (K,) count for nothing.
+    """
+    count = len(times)
+    if count < 3:
+        return boxes
+    steps = np.diff(times)
+    before, after = steps[:-1], steps[1:]
+    span = (before + after) / 2
+    # The acceleration at an inner time is first * x[k-1] + middle * x[k] + last * x[k+1].
+    first, last = 1 / (before * span), 1 / (after * span)
+    middle = -first - last
+    stiffness = (MEASUREMENT_HEIGHTS / WANDER_HEIGHTS) ** 2 * span
+    bands = np.zeros((3, count))  # diagonals of a symmetric matrix, upper form: second above, first above, main
+    main, above, second = bands[2], bands[1], bands[0]
+    main += observed
+    main[:-2] += stiffness * first**2
+    main[1:-1] += stiffness * middle**2
+    main[2:] += stiffness * last**2
+    above[1:-1] += stiffness * first * middle
+    above[2:] += stiffness * middle * last
+    second[2:] += stiffness * first * last
+    return np.asarray(solveh_banded(bands, boxes * observed[:, None]), np.float64)
+
+
+def is_ghost(
+    times: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], min_duration_s: float, min_score: float
+) -> bool:
+    """Return whether a track is too short and too doubtful to be a person: both below their bounds.
+
+    times: (T,) seconds, rising.  scores: (T,) confidence; the best one counts.
+    """
+    return float(times[-1] - times[0]) < min_duration_s and float(np.max(scores)) < min_score
