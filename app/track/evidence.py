@@ -10,7 +10,8 @@ Three things make this more than a cosine (each is the result of an ablation, se
   are a free pair of the same person. A similarity is read between the two: 0 is how alike strangers look, 1 how alike
   one person looks within a tracklet. On that scale one curve serves every network and camera that was tried.
 
-The footage's own statistics need several different people. Where it shows few, the network's `Calibration` speaks.
+The footage's own statistics need several different people. Where it shows few, the network's `Calibration` speaks,
+unless it takes people in view together for one person.
 
 Ablation: IDF1 over tracklets, with the same clustering, mean over six data sets (two trackers' tracklets of
 `campus_people`, `vtest`, `pets_virtual`, and 24 worlds with random Market-1501 test people in the place of the painted
@@ -111,10 +112,11 @@ def pair_evidence(
     own = Sets(unit_rows(raw.vectors - np.repeat(centers[cameras], raw.counts, axis=0)), raw.counts)
     rows, columns = nearest_pairs(unit_rows(typical - centers[cameras]), neighbours)
     there = [presences[index] for index in seen]
-    scale = footage_scale(own, there)
-    evidence = scale.log_odds(own.similarities(rows, columns))
+    strangers = co_present_pairs(there, MAX_SAMPLED_PAIRS)
+    evidence = Scale.of(own.similarities(*strangers), own.halves()).log_odds(own.similarities(rows, columns))
     people = max(least_people(there), distinct_looks(typical, calibration))
-    share = people / (people + FEW_PEOPLE)
+    mistaken = calibration.probability(1 - raw.similarities(*strangers))
+    share = people / (people + FEW_PEOPLE * calibration_trust(mistaken))
     if share < 0.9:
         known = log_odds(calibration.probability(1 - raw.similarities(rows, columns)))
         evidence = share * evidence + (1 - share) * known
@@ -168,10 +170,14 @@ class Sets:
         return result
 
 
-def footage_scale(sets: Sets, presences: Sequence[Presence]) -> Scale:
-    """Return the scale that this footage shows: people in view together are strangers, halves of a tracklet are not."""
-    rows, columns = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
-    return Scale.of(sets.similarities(rows, columns), sets.halves())
+def calibration_trust(probabilities: NDArray[np.floating[Any]]) -> float:
+    """Return how far the network's calibration can be believed in this footage, from 0 to 1.
+
+    probabilities: (A,) what it says of pairs that were in view together and so are strangers. If it takes every
+    second pair of them for one person, it was made for other footage, or for another network.
+    """
+    mean = probabilities.sum() / (len(probabilities) + ASSUMED_PAIRS / 2)
+    return float(np.clip(1 - 2 * mean, 0, 1))
 
 
 def camera_centers(typical: Vectors, cameras: NDArray[np.integer[Any]]) -> Vectors:

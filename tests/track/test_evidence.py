@@ -1,0 +1,128 @@
+"""Evidence from sets of crops, and the search for neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.frames import Tracklet
+from app.reid.calibrate import Calibration
+from app.track import neighbours
+from app.track.evidence import (
+    Scale,
+    Sets,
+    calibration_trust,
+    camera_centers,
+    distinct_looks,
+    pair_evidence,
+    typical_vector,
+    unit_rows,
+)
+from app.track.neighbours import nearest_pairs
+from app.track.presence import Presence
+
+
+def random_units(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return unit_rows(rng.normal(size=shape).astype(np.float32))
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=6), st.integers(0, 1000))
+def test_set_similarity_is_the_mean_of_best_matches(counts: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sets = [random_units(rng, count, 6) for count in counts]
+    rows, columns = np.triu_indices(len(sets), 1)
+    got = Sets.of(sets).similarities(rows, columns)
+    for row, column, similarity in zip(rows, columns, got, strict=True):
+        matches = sets[row] @ sets[column].T
+        assert similarity == pytest.approx((matches.max(axis=0).mean() + matches.max(axis=1).mean()) / 2, abs=1e-5)
+
+
+def test_no_pairs_have_no_similarities() -> None:
+    none = np.zeros(0, np.int64)
+    assert Sets.of([np.ones((1, 2), np.float32)]).similarities(none, none).shape == (0,)
+
+
+def test_a_person_seen_from_two_sides_matches_by_the_common_side() -> None:
+    front, back, stranger = np.eye(3, dtype=np.float32)
+    sets = Sets.of([np.stack([front, back]), back[None], stranger[None]])
+    known, unknown = sets.similarities(np.array([0, 0]), np.array([1, 2]))
+    assert known == pytest.approx(0.75)
+    assert unknown == 0.0
+
+
+def test_centres_take_a_cameras_light_away() -> None:
+    rng = np.random.default_rng(0)
+    looks, light = rng.normal(size=(30, 16)), 3 * rng.normal(size=(2, 16))
+    cameras = np.repeat([0, 1], 30)
+    vectors = unit_rows((np.tile(looks, (2, 1)) + light[cameras]).astype(np.float32))
+    moved = unit_rows(vectors - camera_centers(vectors, cameras)[cameras])
+    before, after = (rows[:30] @ rows[30:].T for rows in (vectors, moved))
+    assert (before.argmax(axis=1) == np.arange(30)).mean() < 0.8
+    assert (after.argmax(axis=1) == np.arange(30)).mean() > 0.95
+
+
+def test_scale_follows_the_footage_when_it_shows_enough() -> None:
+    assumed = Scale.of(np.zeros(0), np.zeros(0))
+    assert assumed == Scale()
+    learned = Scale.of(np.full(2000, 0.5), np.full(2000, 0.9))
+    assert learned.strangers == pytest.approx(0.5, abs=0.01)
+    assert learned.same == pytest.approx(0.9, abs=0.01)
+    strangers, between, same = learned.log_odds(np.array([0.5, 0.7, 0.9]))
+    assert strangers < -2 < 0 < between < same
+    inverted = Scale.of(np.full(2000, 0.9), np.full(2000, 0.5))
+    assert inverted.same > inverted.strangers
+
+
+def test_a_calibration_that_takes_strangers_for_one_person_is_not_believed() -> None:
+    assert calibration_trust(np.zeros(0)) == 1.0
+    assert calibration_trust(np.full(100, 0.02)) > 0.9
+    assert calibration_trust(np.full(100, 0.9)) == 0.0
+
+
+def test_distinct_looks_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    people = random_units(rng, 5, 64)
+    vectors = unit_rows(np.repeat(people, 10, axis=0) + 0.02 * rng.normal(size=(50, 64)).astype(np.float32))
+    assert distinct_looks(vectors, Calibration.default(64)) == 5
+    assert distinct_looks(vectors, Calibration.default(64), most=3) == 3
+
+
+def test_good_crops_weigh_more_in_the_typical_vector() -> None:
+    vectors = np.eye(2, dtype=np.float32)
+    times = np.zeros(1)
+    tracklet = Tracklet(
+        "cam", 1, times, np.zeros((1, 4), np.float32), np.ones(1, np.float32), ("a", "b"), vectors,
+        np.array([0.9, 0.1], np.float32),
+    )  # fmt: skip
+    typical = typical_vector(tracklet)
+    assert np.linalg.norm(typical) == pytest.approx(1)
+    assert typical[0] > 5 * typical[1]
+    alone = pair_evidence([tracklet], [Presence.of(tracklet)], Calibration.default(2), 10)
+    assert len(alone.rows) == 0
+
+
+@given(st.integers(0, 40), st.integers(1, 50), st.integers(0, 100))
+def test_exact_neighbours(count: int, wanted: int, seed: int) -> None:
+    vectors = random_units(np.random.default_rng(seed), count, 4)
+    rows, columns = nearest_pairs(vectors, wanted)
+    expected = set()
+    for index in range(count):
+        similarity = vectors @ vectors[index]
+        similarity[index] = -np.inf
+        expected |= {tuple(sorted((index, int(other)))) for other in np.argsort(-similarity)[: min(wanted, count - 1)]}
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
+
+
+def test_cells_find_nearly_all_near_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "MAX_EXACT", 1000)
+    monkeypatch.setattr(neighbours, "CELL_SIZE", 64)
+    rng = np.random.default_rng(0)
+    people = random_units(rng, 600, 32)
+    vectors = unit_rows(np.repeat(people, 5, axis=0) + 0.08 * rng.normal(size=(3000, 32)).astype(np.float32))
+    rows, columns = nearest_pairs(vectors, 8)
+    assert np.all(rows < columns)
+    assert len(rows) < 3000 * 8
+    found = np.count_nonzero(rows // 5 == columns // 5)
+    assert found > 0.9 * 600 * 10

@@ -1,0 +1,189 @@
+"""Recognising people online: never twice at once, ids that stay, returns, abstention, bounded memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.config import GallerySettings
+from app.frames import NO_ID, TrackAppearances, Tracklet
+from app.reid.calibrate import Calibration
+from app.track.gallery import LinkDecision, PersonGallery
+
+DIMENSION = 64
+LOOKS = np.linalg.qr(np.random.default_rng(0).normal(size=(DIMENSION, DIMENSION)))[0].astype(np.float32)
+"""Row p is what person p looks like; strangers are at right angles."""
+
+
+def gallery(**changes: object) -> PersonGallery:
+    return PersonGallery(GallerySettings.model_validate(changes), Calibration.default(DIMENSION))
+
+
+def visible(camera: str, time: float, tracks: dict[int, tuple[float, np.ndarray]]) -> TrackAppearances:
+    """Tracks by id, each with its start and its (D,) vector, of which an embedding is added every 0.2 s."""
+    starts = np.array([start for start, _ in tracks.values()], np.float64)
+    vectors = np.array([vector for _, vector in tracks.values()], np.float32).reshape(len(tracks), DIMENSION)
+    counts = ((time - starts) / 0.2 + 1.5).astype(np.int64) * np.any(vectors, axis=1)
+    return TrackAppearances(camera, np.array(list(tracks), np.int64), starts, vectors, counts)
+
+
+def watch(
+    people: PersonGallery, camera: str, start: float, end: float, tracks: dict[int, np.ndarray]
+) -> dict[int, list[int]]:
+    """Show the tracks to the gallery from start to end, ten times a second; return each one's person over time."""
+    history: dict[int, list[int]] = {track: [] for track in tracks}
+    for time in np.arange(start, end, 0.1).tolist():
+        seen = visible(camera, time, {track: (start, vector) for track, vector in tracks.items()})
+        (persons,) = people.identify([seen], time)
+        for track, person in zip(tracks, persons.tolist(), strict=True):
+            history[track].append(person)
+    return history
+
+
+def test_people_return_with_their_ids_in_any_camera() -> None:
+    people = gallery()
+    first = watch(people, "a", 0, 10, {track: LOOKS[track] for track in range(4)})
+    assert sorted(history[-1] for history in first.values()) == [1, 2, 3, 4]
+    again = watch(people, "a", 60, 70, {track + 10: LOOKS[track] for track in range(4)})
+    elsewhere = watch(people, "b", 200, 210, {track: LOOKS[track] for track in range(4)})
+    for track in range(4):
+        assert again[track + 10][-1] == elsewhere[track][-1] == first[track][-1]
+
+
+def test_decisions_come_late_and_stay() -> None:
+    people = gallery(min_age_s=2.0)
+    (history,) = watch(people, "a", 0, 10, {1: LOOKS[0]}).values()
+    assert set(history[:20]) == {NO_ID}
+    assert set(history[21:]) == {1}
+    decisions = people.decisions()
+    assert [(decision.camera, decision.track_id, decision.person_id) for decision in decisions] == [("a", 1, 1)]
+    assert 2.0 <= decisions[0].time < 2.2
+    assert people.decisions() == []
+
+
+def test_a_lookalike_of_two_people_is_not_decided_until_waiting_is_over() -> None:
+    people = gallery(max_wait_s=6.0)
+    watch(people, "a", 0, 10, {track: LOOKS[track] for track in range(8)})
+    (clear,) = watch(people, "c", 12, 18, {1: LOOKS[0] + 0.2 * LOOKS[1]}).values()
+    assert clear[-1] in range(1, 9)
+    between = (LOOKS[0] + LOOKS[1]) / np.sqrt(2)
+    (history,) = watch(people, "b", 20, 30, {1: between}).values()
+    assert set(history[:59]) == {NO_ID}
+    assert history[-1] == 9
+    assert people.decisions()[-1].gates == ("waited long enough",)
+
+
+def test_two_alike_in_one_camera_stay_two_people() -> None:
+    people = gallery()
+    history = watch(people, "a", 0, 10, {1: LOOKS[0], 2: LOOKS[0]})
+    assert {history[1][-1], history[2][-1]} == {1, 2}
+
+
+def test_a_companion_of_an_undecided_track_is_not_its_person_even_when_gone() -> None:
+    """Track 2 is seen together with track 1, which leaves before track 2 is decided."""
+    people = gallery()
+    watch(people, "a", 0, 5, {1: LOOKS[0]})
+    for time in np.arange(5, 6, 0.1).tolist():
+        people.identify([visible("a", time, {1: (0, LOOKS[0]), 2: (5, LOOKS[0])})], time)
+    for time in np.arange(6, 12, 0.1).tolist():
+        (persons,) = people.identify([visible("a", time, {2: (5, LOOKS[0])})], time)
+    assert persons.tolist() == [2]
+
+
+def test_a_lost_track_that_comes_back_too_late_becomes_somebody_else() -> None:
+    people = gallery()
+    watch(people, "a", 0, 5, {1: LOOKS[0]})
+    watch(people, "a", 5, 10, {2: LOOKS[0]})  # the same person, for all the gallery knows
+    people.decisions()
+    (persons,) = people.identify([visible("a", 10, {1: (0, LOOKS[0]), 2: (5, LOOKS[0])})], 10)
+    assert persons[1] == 1
+    assert persons[0] not in (1, NO_ID)
+    (decision,) = people.decisions()
+    assert (decision.track_id, decision.person_id) == (1, persons[0])
+
+
+Step = tuple[str, frozenset[int]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.tuples(st.sampled_from("ab"), st.frozensets(st.integers(0, 6), max_size=4)), max_size=25),
+)
+def test_never_the_same_person_twice_and_ids_are_sticky(seed: int, steps: list[Step]) -> None:
+    """Whatever looks tracks have and however they come and go, at every instant and in the final decisions."""
+    rng = np.random.default_rng(seed)
+    palette = LOOKS[:2] + 0.1 * rng.normal(size=(2, DIMENSION)).astype(np.float32)
+    looks = {(camera, track): palette[rng.integers(2)] for camera in "ab" for track in range(7)}
+    people = gallery(min_age_s=0.5, max_wait_s=1.5, min_embeddings=1)
+    starts: dict[tuple[str, int], float] = {}
+    together: set[tuple[str, int, int]] = set()
+    given_to: dict[tuple[str, int], list[LinkDecision]] = {}
+    for number, (camera, tracks) in enumerate(steps):
+        time = 0.5 * number
+        shown = {t: (starts.setdefault((camera, t), time), looks[camera, t]) for t in sorted(tracks)}
+        (persons,) = people.identify([visible(camera, time, shown)], time)
+        decided = persons[persons != NO_ID].tolist()
+        assert len(decided) == len(set(decided))
+        together |= {(camera, a, b) for a in tracks for b in tracks if a < b}
+        for decision in people.decisions():
+            given_to.setdefault((decision.camera, decision.track_id), []).append(decision)
+    for decisions in given_to.values():
+        assert all("came back" in later.gates[0] for later in decisions[1:])
+    final = {key: decisions[-1].person_id for key, decisions in given_to.items()}
+    for camera, a, b in together:
+        if (camera, a) in final and (camera, b) in final:
+            assert final[camera, a] != final[camera, b]
+
+
+def test_motion_only_gives_each_track_its_own_person_at_once() -> None:
+    people = PersonGallery(GallerySettings(), None)
+    nothing = np.zeros((2, 0), np.float32)
+    seen = TrackAppearances("a", np.array([1, 2]), np.zeros(2), nothing, np.zeros(2, np.int64))
+    assert people.identify([seen], 0.0)[0].tolist() == [1, 2]
+    assert people.identify([seen], 0.1)[0].tolist() == [1, 2]
+
+
+def test_a_track_never_embedded_is_a_new_person_after_waiting() -> None:
+    people = gallery(max_wait_s=4.0)
+    (history,) = watch(people, "a", 0, 6, {1: np.zeros(DIMENSION, np.float32)}).values()
+    assert history[35] == NO_ID
+    assert history[-1] == 1
+
+
+def test_forgotten_people_come_back_as_new_ones() -> None:
+    people = gallery(memory_s=60.0)
+    watch(people, "a", 0, 5, {1: LOOKS[0]})
+    (soon,) = watch(people, "a", 50, 55, {2: LOOKS[0]}).values()
+    (late,) = watch(people, "a", 200, 205, {3: LOOKS[0]}).values()
+    assert soon[-1] == 1
+    assert late[-1] == 2
+
+
+def test_memory_is_bounded() -> None:
+    people = gallery(max_people=10, memory_s=300.0, vectors_per_camera=2)
+    rng = np.random.default_rng(0)
+    for track in range(60):
+        looks = rng.normal(size=DIMENSION).astype(np.float32)
+        watch(people, "a", 5.0 * track, 5.0 * track + 5, {track: looks / np.linalg.norm(looks)})
+    for track in range(60, 80):
+        watch(people, "a", 5.0 * track, 5.0 * track + 5, {track: LOOKS[0]})
+    assert len(people._people) <= 11
+    assert len(people._tracks) <= 62
+    assert max(len(person.bank) for person in people._people.values()) <= 2
+
+
+def test_people_of_an_earlier_part_are_recognised() -> None:
+    people = gallery()
+    earlier = [
+        Tracklet(
+            "a", track, np.array([0.0, 1.0]), np.zeros((2, 4), np.float32), np.ones(2, np.float32), ("crop",),
+            LOOKS[track][None], np.ones(1, np.float32),
+        )
+        for track in range(3)
+    ]  # fmt: skip
+    people.seed_people([7, 4, NO_ID], earlier, next_person_id=12)
+    history = watch(people, "b", 2, 8, {1: LOOKS[0], 2: LOOKS[1], 3: LOOKS[2]})
+    assert [history[track][-1] for track in (1, 2)] == [7, 4]
+    assert history[3][-1] == 12
