@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.track.smoothing import fill_and_smooth, is_ghost
+
+FPS = 10
+
+
+def walk(frames: np.ndarray) -> np.ndarray:
+    """Boxes (T, 4) of somebody who walks to the right at 30 pixels a second."""
+    left = 100 + 3.0 * frames
+    return np.stack([left, np.full(len(frames), 50.0), left + 40, np.full(len(frames), 150.0)], axis=1)
+
+
+def test_short_gaps_are_filled_and_long_ones_stay_open() -> None:
+    frame_times = np.arange(60) / FPS
+    seen = np.r_[5:10, 15:20, 40:45]
+    rows, boxes, observed = fill_and_smooth(frame_times[seen], walk(seen), frame_times, max_gap_s=1.0)
+    assert rows.tolist() == [*range(5, 20), *range(40, 45)]
+    assert rows[observed].tolist() == seen.tolist()
+    np.testing.assert_allclose(boxes, walk(rows), atol=1e-3)
+    assert boxes.dtype == np.float32
+
+
+def test_a_gap_of_exactly_the_limit_is_filled() -> None:
+    frame_times = 1e5 + np.arange(20) / FPS
+    rows, _, _ = fill_and_smooth(frame_times[[0, 10]], walk(np.array([0, 10])), frame_times, max_gap_s=1.0)
+    assert len(rows) == 11
+
+
+def test_without_smoothing_observed_boxes_stay_as_they_are() -> None:
+    frame_times = np.arange(9) / FPS
+    seen = np.array([0, 1, 5, 8])
+    noisy = walk(seen) + np.random.default_rng(0).normal(0, 3, (4, 4))
+    rows, boxes, observed = fill_and_smooth(frame_times[seen], noisy, frame_times, max_gap_s=1.0, smooth=False)
+    np.testing.assert_array_equal(boxes[observed], noisy.astype(np.float32))
+    np.testing.assert_allclose(boxes[rows == 3], [(noisy[1] + noisy[2]) / 2], rtol=1e-6)
+
+
+def test_smoothing_brings_noisy_boxes_nearer_to_the_truth() -> None:
+    frame_times = np.cumsum(np.random.default_rng(1).uniform(0.02, 0.06, 200))  # variable frame rate
+    truth = walk(frame_times * FPS)
+    noisy = truth + np.random.default_rng(2).normal(0, 4, truth.shape)
+    _, boxes, _ = fill_and_smooth(frame_times, noisy, frame_times, max_gap_s=1.0)
+    assert np.abs(boxes - truth).mean() < 0.5 * np.abs(noisy - truth).mean()
+
+
+def test_a_turn_is_followed_not_cut() -> None:
+    frame_times = np.arange(60) / FPS
+    path = walk(np.r_[0:30, 30:0:-1].astype(float))  # turns round on the spot
+    _, boxes, _ = fill_and_smooth(frame_times, path, frame_times, max_gap_s=1.0)
+    assert np.abs(boxes - path).max() < 5  # pixels, of a person 100 pixels high
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_shortest_tracks_pass_through(count: int) -> None:
+    frame_times = np.arange(5) / FPS
+    seen = np.arange(count)
+    rows, boxes, observed = fill_and_smooth(frame_times[seen], walk(seen), frame_times, max_gap_s=1.0)
+    assert rows.tolist() == seen.tolist()
+    assert observed.all()
+    np.testing.assert_allclose(boxes, walk(seen))
+
+
+def test_a_time_that_is_no_frame_is_refused() -> None:
+    with pytest.raises(ValueError, match="time of a frame"):
+        fill_and_smooth(np.array([0.05]), walk(np.array([0])), np.arange(5) / FPS, max_gap_s=1.0)
+
+
+def test_ghosts_are_short_and_doubtful() -> None:
+    doubtful, sure = np.array([0.4, 0.5]), np.array([0.4, 0.9])
+    assert is_ghost(np.array([0.0, 0.1]), doubtful, min_duration_s=0.5, min_score=0.7)
+    assert not is_ghost(np.array([0.0, 0.6]), doubtful, min_duration_s=0.5, min_score=0.7)
+    assert not is_ghost(np.array([0.0, 0.1]), sure, min_duration_s=0.5, min_score=0.7)
