@@ -20,6 +20,7 @@ import numpy as np
 
 from app.config import Settings
 from app.errors import InputError, RunError
+from app.interrupt import interruptions
 from app.sources import Source, SourceInfo, open_sources, ticks
 
 if TYPE_CHECKING:
@@ -114,7 +115,11 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     total = None if None in lengths else sum(length or 0 for length in lengths)
     frames = 0
     state: Literal["finished", "failed", "cancelled"] = "failed"
-    with begin(folder, job.settings, infos, describe_models(detector, embedder)) as writer, ExitStack() as stack:
+    with (
+        interruptions() as interrupted,
+        begin(folder, job.settings, infos, describe_models(detector, embedder)) as writer,
+        ExitStack() as stack,
+    ):
         first_indices = dict(writer.next_frame_index)
         before = sum(first_indices.values())
         sinks: list[Sink] = [writer]
@@ -126,16 +131,14 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         try:
-            with closing(detect_ahead(all_ticks, detector, stopwatch)) as detected:
+            with closing(detect_ahead(all_ticks, detector, stopwatch, interrupted)) as detected:
                 for tick, detections in detected:
                     pipeline.step(tick, detections)
                     frames += len(tick)
                     if writer.part_is_due:
                         _commit(writer, ledger, pipeline)
                     report(Progress(before + frames, total, time.perf_counter() - start, pipeline.people))
-            state = "finished"
-        except KeyboardInterrupt:
-            state = "finished" if live else "cancelled"  # this is how a stream ends
+            state = "cancelled" if interrupted.is_set() and not live else "finished"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
             writer.add_tracklets(pipeline.close())

@@ -114,15 +114,25 @@ def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
         TextColumn("{task.fields[speed]:.1f} frames/s, {task.fields[people]} people"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        line = bar.add_task(label, total=None, speed=0.0, people=0)
-        began_with: list[int] = []
+    bar = Bar(*columns, console=Console(stderr=True))
+    began_with: list[int] = []
 
-        def report(progress: Progress) -> None:
-            began_with[:] = began_with or [progress.frames]
-            speed = (progress.frames - began_with[0]) / max(progress.seconds, 1e-9)
-            bar.update(
-                line, completed=progress.frames, total=progress.frames_total, speed=speed, people=progress.people
-            )
+    def report(progress: Progress) -> None:
+        if not began_with:  # not before: an error at the start should not stand below an empty bar
+            began_with.append(progress.frames)
+            bar.start()
+            bar.add_task(label, total=None, speed=0.0, people=0)
+        speed = (progress.frames - began_with[0]) / max(progress.seconds, 1e-9)
+        bar.update(
+            bar.task_ids[0],
+            completed=progress.frames,
+            total=progress.frames_total,
+            speed=speed,
+            people=progress.people,
+        )
 
+    try:
         yield report
+    finally:
+        if began_with:
+            bar.stop()

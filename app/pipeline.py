@@ -158,14 +158,20 @@ Detected = tuple[list[Frame], list[Detections]]
 
 
 def detect_ahead(
-    ticks: Iterable[list[Frame]], detector: Detector, stopwatch: Stopwatch, ahead: int = 2
+    ticks: Iterable[list[Frame]],
+    detector: Detector,
+    stopwatch: Stopwatch,
+    stop: threading.Event | None = None,
+    ahead: int = 2,
 ) -> Generator[Detected, None, None]:
     """Yield (frames, detections) of each tick, detecting up to `ahead` ticks before they are asked for.
 
     Detection needs no result of tracking, and its heavy part releases Python's lock; a thread of its own hides the
-    rest of the loop behind it. An exception in that thread is raised here. Closing this generator ends the thread.
+    rest of the loop behind it. An exception in that thread is raised here. Setting `stop` ends the iteration, also
+    while it waits for a picture; closing this generator ends the thread.
     """
     done = threading.Event()
+    stop = stop or threading.Event()
     results: queue.Queue[Detected | BaseException | None] = queue.Queue(maxsize=ahead)
 
     def put(item: Detected | BaseException | None) -> None:
@@ -198,7 +204,13 @@ def detect_ahead(
     thread = threading.Thread(target=work, name="detect", daemon=True)
     thread.start()
     try:
-        while (item := results.get()) is not None:
+        while not stop.is_set():
+            try:
+                item = results.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
             if isinstance(item, BaseException):
                 raise item
             yield item

@@ -14,7 +14,6 @@ import csv
 import logging
 import os
 import pickle
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from torch.nn import functional
 
 from app.config import TrainSettings
 from app.errors import InputError, RunError
+from app.interrupt import interruptions
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.embedder import choose_device, find_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
@@ -140,7 +140,7 @@ def train(
         score_held_out(kept_network, people.held_out, preprocessing, device)
 
     saved_at = time.monotonic()
-    with _interruptions() as interrupted, _progress_bar(settings, state, rank) as show:
+    with interruptions() as interrupted, _progress_bar(settings, state, rank) as show:
         while state.epoch < settings.epochs:
             epoch_started, epoch_pictures = time.monotonic(), 0
             frozen = state.epoch < settings.frozen_epochs
@@ -194,11 +194,11 @@ def train(
                 epoch_pictures += len(rows) * processes
                 show(state, len(batches), epoch_pictures / (time.monotonic() - epoch_started))
 
-                stop = bool(interrupted) or state.step == stop_after_steps
+                stop = interrupted.is_set() or state.step == stop_after_steps
                 if rank == 0 and (stop or time.monotonic() - saved_at > 60 * settings.checkpoint_minutes):
                     _save_state(state_file, state, recipe, students, optimiser, average)
                     saved_at = time.monotonic()
-                if interrupted:
+                if interrupted.is_set():
                     raise KeyboardInterrupt
                 if stop:
                     return {"finished": False, "epoch": state.epoch, "step": state.step}
@@ -377,28 +377,6 @@ def _write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     unfinished.replace(path)
-
-
-@contextmanager
-def _interruptions() -> Iterator[list[int]]:
-    """Collect Ctrl-C and termination requests instead of dying in the middle of a step; a second one does end it."""
-    received: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, _frame: Any) -> None:
-        received.append(number)
-        signal.signal(number, before[number])
-
-    try:
-        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
-            before[number] = signal.signal(number, note)
-    except ValueError:  # not in the main thread: signals are somebody else's business
-        before.clear()
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
