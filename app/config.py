@@ -258,7 +258,7 @@ class LinkSettings(Section):
         0.5, gt=0.0, lt=1.0, description="Tracklets are joined into one person from this probability on."
     )
     neighbours: int = Field(
-        64, ge=1, le=1024, description="How many similar tracklets are compared in detail with each tracklet."
+        32, ge=1, le=1024, description="How many similar tracklets are compared in detail with each tracklet."
     )
     num_people: int | None = Field(
         None, ge=1, description="How many people there are, if known; empty to let the evidence decide."

@@ -61,6 +61,8 @@ ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
 
 MAX_SAMPLED_PAIRS = 4000
 
+BLOCK_SETS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class PairEvidence:
@@ -105,23 +107,26 @@ def pair_evidence(
     seen = [index for index, tracklet in enumerate(tracklets) if tracklet.vectors.size]
     if len(seen) < 2:
         return PairEvidence(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    raw = Sets.of([tracklets[index].vectors for index in seen])
+    sets = Sets.of([tracklets[index].vectors for index in seen])
+    there = [presences[index] for index in seen]
     cameras = np.unique([tracklets[index].camera for index in seen], return_inverse=True)[1]
     typical = np.stack([typical_vector(tracklets[index]) for index in seen])
     centers = camera_centers(typical, cameras)
-    own = Sets(unit_rows(raw.vectors - np.repeat(centers[cameras], raw.counts, axis=0)), raw.counts)
     rows, columns = nearest_pairs(unit_rows(typical - centers[cameras]), neighbours)
-    there = [presences[index] for index in seen]
     strangers = co_present_pairs(there, MAX_SAMPLED_PAIRS)
-    evidence = Scale.of(own.similarities(*strangers), own.halves()).log_odds(own.similarities(rows, columns))
     people = max(least_people(there), distinct_looks(typical, calibration))
-    mistaken = calibration.probability(1 - raw.similarities(*strangers))
+    mistaken = calibration.probability(1 - sets.similarities(*strangers))
     share = people / (people + FEW_PEOPLE * calibration_trust(mistaken))
+    evidence = np.zeros(len(rows), np.float32)
     if share < 0.9:
-        known = log_odds(calibration.probability(1 - raw.similarities(rows, columns)))
-        evidence = share * evidence + (1 - share) * known
+        evidence += (1 - share) * log_odds(calibration.probability(1 - sets.similarities(rows, columns)))
+    else:
+        share = 1.0
+    sets.subtract(centers[cameras])
+    scale = Scale.of(sets.similarities(*strangers), sets.halves())
+    evidence += share * scale.log_odds(sets.similarities(rows, columns))
     index_of = np.array(seen, np.int64)
-    return PairEvidence(index_of[rows], index_of[columns], evidence.astype(np.float32))
+    return PairEvidence(index_of[rows], index_of[columns], evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,16 @@ class Sets:
     @classmethod
     def of(cls, sets: Sequence[Vectors]) -> Sets:
         return cls(np.concatenate(sets), np.array([len(vectors) for vectors in sets], np.int64))
+
+    def subtract(self, centers: Vectors) -> None:
+        """Subtract from the vectors of each set its row of `centers` (n, D) and bring them back to unit length, in
+        place: the vectors of a long recording fill a good part of the memory, once."""
+        ends = np.cumsum(self.counts)
+        for begin in range(0, len(self.counts), BLOCK_SETS):
+            counts = self.counts[begin : begin + BLOCK_SETS]
+            part = self.vectors[ends[begin] - counts[0] : ends[begin + len(counts) - 1]]
+            part -= np.repeat(centers[begin : begin + BLOCK_SETS], counts, axis=0)
+            part[:] = unit_rows(part)
 
     def similarities(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (E,) set similarities of pairs of sets: each vector's best match in the other set, averaged.
