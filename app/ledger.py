@@ -134,6 +134,12 @@ class Ledger:
             ).fetchall()
         yield from map(_event, rows)
 
+    def corrections(self) -> list[Event]:
+        """Return the events of humans, in order, those that were undone among them."""
+        query = f"{_SELECT} INDEXED BY rare_events WHERE {_RARE} AND substr(actor, 1, ?) <> ? ORDER BY id"
+        with self._mutex:
+            return [_event(row) for row in self._connection.execute(query, (len(MACHINE), MACHINE)).fetchall()]
+
     def undone(self) -> frozenset[int]:
         """Return the ids of the events that are not in force."""
         with self._mutex:
@@ -180,6 +186,12 @@ class Ledger:
     def reject(self, first: Key, second: Key, actor: str) -> int:
         """Say that two tracklets show different people. Changes no identity: split one off as well."""
         return self.append([Event("reject", actor, *first, other_camera=second[0], other_track_id=second[1])])[0]
+
+    def separate(self, first: Key, second: Key, actor: str) -> range:
+        """Reject a pair and give the first tracklet to a new person, as one step; return the ids of both events."""
+        with self._writing():
+            reject = Event("reject", actor, *first, other_camera=second[0], other_track_id=second[1])
+            return self._append([reject, Event("split", actor, *first, person=self.replay().next_person_id)])
 
     def name(self, person: int, text: str, actor: str) -> int:
         """Name a person; an empty text takes the name away."""

@@ -1,0 +1,114 @@
+"""Who was where: the people of a run as visits to its cameras, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.frames import NO_ID
+from app.identities import Identities
+from app.runs import Run, TrackletSummary, crop_frame
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A stretch in which one camera saw one person: a tracklet, or the part of it that is this person's.
+
+    start_s, end_s: seconds on the shared clock.  crops: references, best first.
+    """
+
+    camera: str
+    track_id: int
+    start_s: float
+    end_s: float
+    crops: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.camera, self.track_id
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person of a run; `visits` are in the order of their beginnings, and there is at least one."""
+
+    id: int
+    name: str
+    visits: tuple[Visit, ...]
+
+    @property
+    def label(self) -> str:
+        return self.name or f"Person {self.id}"
+
+    @property
+    def first_s(self) -> float:
+        return self.visits[0].start_s
+
+    @property
+    def last_s(self) -> float:
+        return max(visit.end_s for visit in self.visits)
+
+    @property
+    def seen_s(self) -> float:
+        """Seconds in sight, added up over the cameras."""
+        return sum(visit.end_s - visit.start_s for visit in self.visits)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras that saw this person, in the order of the first visits."""
+        return tuple(dict.fromkeys(visit.camera for visit in self.visits))
+
+
+def people_of(run: Run, identities: Identities) -> dict[int, Person]:
+    """Return the people of a run by id. Vectors and boxes are not read.
+
+    Tracklets whose person is not decided are not among them: see `undecided`.
+    """
+    visits: dict[int, list[Visit]] = {}
+    frame_times: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+    for summary in run.tracklet_summaries(vectors=False):
+        segments = identities.segments(*summary.key)
+        if len(segments) == 1:
+            whole = Visit(*summary.key, summary.start_time, summary.end_time, summary.crops)
+            visits.setdefault(segments[0][1], []).append(whole)
+        elif segments:
+            if summary.camera not in frame_times:
+                frame_times[summary.camera] = run.frames(summary.camera)
+            for person, visit in _parts(summary, segments, *frame_times[summary.camera]):
+                visits.setdefault(person, []).append(visit)
+    visits.pop(NO_ID, None)
+    return {
+        person: Person(person, identities.names.get(person, ""), tuple(sorted(own, key=lambda visit: visit.start_s)))
+        for person, own in sorted(visits.items())
+    }
+
+
+def crop_time(run: Run, camera: str, reference: str) -> float:
+    """Return when a crop was taken, in seconds on the shared clock."""
+    frames, times = run.frames(camera)
+    return float(times[min(int(np.searchsorted(frames, crop_frame(reference))), len(times) - 1)])
+
+
+def _parts(
+    summary: TrackletSummary,
+    segments: Iterable[tuple[float, int]],
+    frames: NDArray[np.int64],
+    times: NDArray[np.float64],
+) -> list[tuple[int, Visit]]:
+    """Return (person, visit) for each part of a tracklet that was split."""
+    indices = np.array([crop_frame(crop) for crop in summary.crops], np.int64)
+    crop_times = times[np.minimum(np.searchsorted(frames, indices), len(times) - 1)]
+    begins = [(max(start, summary.start_time), person) for start, person in segments]
+    ends = [*(start for start, _ in begins[1:]), summary.end_time]
+    parts = []
+    for row, ((start, person), end) in enumerate(zip(begins, ends, strict=True)):
+        if start > summary.end_time or (row + 1 < len(begins) and end <= start):
+            continue
+        last = row + 1 == len(begins)
+        inside = (crop_times >= start) & ((crop_times < end) | last)
+        crops = tuple(crop for crop, own in zip(summary.crops, inside, strict=True) if own)
+        parts.append((person, Visit(*summary.key, start, end, crops)))
+    return parts

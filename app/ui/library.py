@@ -1,0 +1,158 @@
+"""The runs that the interface may show. A page names a run by its id; nothing that a browser sends becomes a path."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InputError
+from app.identities import Event, Identities, Key
+from app.ledger import Ledger
+from app.people import Person, people_of
+from app.review import Link, latest_evidence, links_in_force
+from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Run
+
+
+class RunLibrary:
+    """Finds runs and keeps those that were looked at open. May be used from several threads.
+
+    folders: the runs to show; if empty, every run directly under `root`, also those that are made later.
+    """
+
+    def __init__(self, folders: Sequence[Path], root: Path) -> None:
+        """Raises InputError if one of `folders` holds no run."""
+        for folder in folders:
+            Run.open(folder)
+        self.root = root
+        self._folders = tuple(folder.resolve() for folder in folders)
+        self._open: dict[str, OpenRun] = {}
+        self._lock = threading.Lock()
+
+    def folders(self) -> dict[str, Path]:
+        """Return the run folders by id, the newest first."""
+        folders: Sequence[Path] = self._folders
+        if not folders:
+            folders = [file.parent.resolve() for file in self.root.glob(f"*/{RUN_FILE}")]
+        newest = sorted(folders, key=lambda folder: -_changed(folder / RUN_FILE))
+        return {run_id(folder): folder for folder in newest}
+
+    def get(self, wanted: str | None) -> OpenRun:
+        """Return a run by its id, the newest without one. Raises InputError if there is none."""
+        folders = self.folders()
+        number = wanted or next(iter(folders), "")
+        if number not in folders:
+            raise InputError("There is no such run." if wanted else "There is no run yet.")
+        with self._lock:
+            if number not in self._open:
+                self._open[number] = OpenRun(number, folders[number])
+            return self._open[number]
+
+
+def run_id(folder: Path) -> str:
+    """Return what a page calls a run: short, and different for every folder."""
+    return sha256(str(folder.resolve()).encode()).hexdigest()[:10]
+
+
+@dataclass
+class OpenRun:
+    """One run with what the pages need of it, read again when the run or its ledger has changed."""
+
+    id: str
+    folder: Path
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _run: Run | None = None
+    _stamp: tuple[int, int] = (0, 0)
+    _ledger: Ledger | None = None
+    _people: tuple[Run, Identities, dict[int, Person]] | None = None
+    _evidence: tuple[Identities, dict[Key, Event]] | None = None
+    _frames: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def run(self) -> Run:
+        with self._lock:
+            stamp = (_changed(self.folder / MANIFEST_FILE), _changed(self.folder / RUN_FILE))
+            if self._run is None or stamp != self._stamp:
+                self._run, self._stamp = Run.open(self.folder), stamp
+                self._frames.clear()
+            return self._run
+
+    @property
+    def ledger(self) -> Ledger:
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = Ledger(self.folder / LEDGER_FILE)
+            return self._ledger
+
+    def identities(self) -> Identities:
+        return self.ledger.replay()
+
+    def people(self) -> dict[int, Person]:
+        with self._lock:
+            run, identities = self.run, self.identities()
+            if self._people is None or self._people[0] is not run or self._people[1] is not identities:
+                self._people = run, identities, people_of(run, identities)
+            return self._people[2]
+
+    def person(self, number: int) -> Person:
+        """Return a person, also by an id that was merged into another. Raises InputError if there is none."""
+        person = self.people().get(self.identities().resolve(number))
+        if person is None:
+            raise InputError(f"There is no person {number} in this run.")
+        return person
+
+    def evidence(self) -> dict[Key, Event]:
+        with self._lock:
+            identities = self.identities()
+            if self._evidence is None or self._evidence[0] is not identities:
+                self._evidence = identities, latest_evidence(self.ledger)
+            return self._evidence[1]
+
+    def links(self) -> list[Link]:
+        return links_in_force(self.people(), self.evidence())
+
+    def frames(self, camera: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return (F,) indices and (F,) times of the processed frames of a camera."""
+        with self._lock:
+            run = self.run
+            if camera not in self._frames:
+                self._frames[camera] = run.frames(camera)
+            return self._frames[camera]
+
+    def camera_number(self, camera: str) -> int:
+        return [record.name for record in self.run.cameras].index(camera)
+
+    def camera_named(self, number: int) -> str:
+        """Return the name of camera `number`, from 0. Raises InputError if there is none."""
+        cameras = self.run.cameras
+        if not 0 <= number < len(cameras):
+            raise InputError(f"There is no camera number {number} in this run.")
+        return cameras[number].name
+
+    def span(self) -> tuple[float, float]:
+        """Return the first and the last time of the footage, in seconds on the shared clock."""
+        files = [file for file in self.run.manifest.files if file.kind == "frames"]
+        if not files:
+            return 0.0, 0.0
+        return min(file.start_s for file in files), max(file.end_s for file in files)
+
+    def video(self, camera: str) -> Path | None:
+        """Return the annotated video of a camera, None if there is none."""
+        path = self.folder / "video" / f"{self.run.camera(camera).name}.mp4"
+        return path if path.is_file() else None
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,147 @@
+"""Pictures, videos and timelines by number: no part of an address is a path, and only a run's own files are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from app.config import UiSettings
+from app.draw import person_color
+from app.errors import InputError
+from app.frames import NO_ID
+from app.stills import annotated_still
+from app.ui.library import OpenRun, RunLibrary
+
+PREFIX = "/omnitrack"
+STATIC = Path(__file__).parent / "static"
+_STATIC_TYPES = {"omnitrack.css": "text/css", "omnitrack.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_PRIVATE = {"Cache-Control": "no-store"}
+"""Pictures of people are not kept by the browser: after an erasure none may be left."""
+
+
+def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
+    """Return the routes. They answer 404 for everything that is not part of a run of the library."""
+    routes = APIRouter(prefix=PREFIX, default_response_class=JSONResponse)
+
+    def opened(number: str) -> OpenRun:
+        return _found(lambda: library.get(number))
+
+    @routes.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in _STATIC_TYPES:
+            raise HTTPException(404)
+        return FileResponse(STATIC / name, media_type=_STATIC_TYPES[name], headers={"Cache-Control": "no-cache"})
+
+    @routes.get("/runs")
+    def runs() -> list[dict[str, str]]:
+        return [{"id": number, "name": folder.name} for number, folder in library.folders().items()]
+
+    @routes.get("/{number}/crop/{camera}/{track_id}/{frame}")
+    def crop(number: str, camera: int, track_id: int, frame: int) -> Response:
+        found = opened(number)
+        reference = f"crops/{_found(lambda: found.camera_named(camera))}/{track_id}_{frame}.jpg"
+        return _file(_found(lambda: found.run.crop_path(reference)), "image/jpeg")
+
+    @routes.get("/{number}/video/{camera}")
+    def video(number: str, camera: int) -> Response:
+        found = opened(number)
+        return _file(_found(lambda: found.video(found.camera_named(camera))), "video/mp4")
+
+    @routes.get("/{number}/frame/{camera}")
+    def frame(number: str, camera: int, t: float) -> Response:
+        found = opened(number)
+        return Response(_found(lambda: _still(found, camera, t, settings.frame_height_px)), 200, _PRIVATE, "image/jpeg")
+
+    @routes.get("/{number}/timeline")
+    def timeline(number: str) -> Response:
+        return JSONResponse(_timeline(opened(number)), headers=_PRIVATE)
+
+    return routes
+
+
+def crop_url(found: OpenRun, reference: str) -> str:
+    """Return the address of a crop of a run."""
+    _, camera, file = reference.split("/")
+    track_id, frame = file.removesuffix(".jpg").split("_")
+    return f"{PREFIX}/{found.id}/crop/{found.camera_number(camera)}/{track_id}/{frame}"
+
+
+@lru_cache(maxsize=4096)
+def person_hex(person: int) -> str:
+    """Return the colour of a person for CSS: the same as in videos."""
+    blue, green, red = person_color(person)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _found(look: Callable[[], Any]) -> Any:
+    try:
+        return look()
+    except InputError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _file(path: Path | None, media_type: str) -> Response:
+    if path is None or not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, media_type=media_type, headers=_PRIVATE)
+
+
+def _still(found: OpenRun, camera: int, time_s: float, height_px: int) -> bytes:
+    record = found.run.camera(found.camera_named(camera))
+    indices, times = found.frames(record.name)
+    if len(times) == 0 or not np.isfinite(time_s):
+        raise InputError(f"camera {record.name} has no frames")
+    row = max(0, int(np.searchsorted(times, time_s, side="right")) - 1)
+    image = annotated_still(found.run, found.identities(), record, int(indices[row]), float(times[row]), height_px)
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+
+
+def _timeline(found: OpenRun) -> dict[str, Any]:
+    """Return lanes and bars: [camera number, track id, start, end] for each visit of each person."""
+    run, people = found.run, found.people()
+    numbers = {camera.name: number for number, camera in enumerate(run.cameras)}
+    start, end = found.span()
+    bounds = {
+        camera.name: [
+            (file.start_s, file.end_s)
+            for file in run.manifest.files
+            if file.kind == "frames" and file.camera == camera.name
+        ]
+        for camera in run.cameras
+    }
+    return {
+        "start": start,
+        "end": end,
+        "cameras": [
+            {
+                "name": camera.name,
+                "width": camera.width,
+                "height": camera.height,
+                "fps": camera.fps,
+                "start": min((first for first, _ in bounds[camera.name]), default=start),
+                "end": max((last for _, last in bounds[camera.name]), default=start),
+                "video": found.video(camera.name) is not None,
+                "pixels": camera.has_pixels,
+            }
+            for camera in run.cameras
+        ],
+        "people": [
+            {
+                "id": person.id,
+                "label": person.label,
+                "color": person_hex(person.id if person.id != NO_ID else -1),
+                "visits": [
+                    [numbers[visit.camera], visit.track_id, round(visit.start_s, 3), round(visit.end_s, 3)]
+                    for visit in person.visits
+                ],
+            }
+            for person in sorted(people.values(), key=lambda person: person.first_s)
+        ],
+    }

@@ -1,0 +1,138 @@
+"""The page People: a card for each person, with the best picture of each camera."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.config import UiSettings
+from app.errors import InputError
+from app.people import Person
+from app.ui import layout
+from app.ui.layout import count, duration, span
+from app.ui.library import OpenRun, RunLibrary
+
+_PICTURES = 4
+ANYWHERE = "All cameras"
+SORTS = {
+    "First seen": lambda person: (person.first_s, person.id),
+    "Last seen": lambda person: (-person.last_s, person.id),
+    "Longest in sight": lambda person: (-person.seen_s, person.id),
+    "Most cameras": lambda person: (-len(person.cameras), -person.seen_s, person.id),
+    "Number": lambda person: person.id,
+}
+
+
+def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
+    """Put the page together."""
+    layout.header("people")
+    layout.title("People", "Everybody who was seen, with the best picture of each camera.")
+    with gr.Row(elem_classes="ot-filters"):
+        text = gr.Textbox(label="Name or number", placeholder="for example 12", scale=2, elem_id="people-text")
+        camera = gr.Dropdown([ANYWHERE], value=ANYWHERE, label="Seen by", scale=1, elem_id="people-camera")
+        start = gr.Textbox(label="From", placeholder="0:01:30", scale=1, elem_id="people-from")
+        end = gr.Textbox(label="Until", placeholder="0:10:00", scale=1, elem_id="people-until")
+        sort = gr.Dropdown(list(SORTS), value="First seen", label="Sort by", scale=1, elem_id="people-sort")
+    cards = gr.HTML(js_on_load=layout.ACTIONS, elem_id="people-cards")
+    shown_page = gr.State(0)
+    filters = [text, camera, start, end, sort]
+
+    def cards_of(number: int, values: Sequence[str], request: gr.Request) -> str:
+        def render() -> str:
+            found = layout.run_of(library, request)
+            people = selected(found, *values)
+            if not found.people():
+                return layout.NOBODY
+            return _cards(found, people, number, settings.people_per_page)
+
+        return layout.shown(render)
+
+    def open_page(request: gr.Request) -> tuple[Any, str]:
+        try:
+            names = [record.name for record in layout.run_of(library, request).run.cameras]
+        except InputError:
+            names = []
+        return gr.Dropdown([ANYWHERE, *names]), cards_of(0, ("", ANYWHERE, "", "", "First seen"), request)
+
+    def change(text: str, camera: str, start: str, end: str, sort: str, request: gr.Request) -> tuple[int, str]:
+        return 0, cards_of(0, (text, camera, start, end, sort), request)
+
+    def turn(
+        number: int, text: str, camera: str, start: str, end: str, sort: str, request: gr.Request, event: gr.EventData
+    ) -> tuple[int, str]:
+        number += 1 if event._data["action"] == "next" else -1
+        return number, cards_of(number, (text, camera, start, end, sort), request)
+
+    page.load(open_page, None, [camera, cards], queue=False, show_progress="hidden")
+    gr.on([text.submit, text.blur, start.submit, start.blur, end.submit, end.blur, camera.input, sort.input],
+          change, filters, [shown_page, cards], queue=False, show_progress="hidden")  # fmt: skip
+    cards.select(turn, [shown_page, *filters], [shown_page, cards], queue=False, show_progress="hidden")
+
+
+def selected(found: OpenRun, text: str, camera: str, start: str, end: str, sort: str) -> list[Person]:
+    """Return the people that a page is asked for, in its order. Raises InputError for a time that is none."""
+    first_s, _ = found.span()
+    start_s = layout.parse_clock(start, first_s) if start.strip() else -math.inf
+    end_s = layout.parse_clock(end, first_s) if end.strip() else math.inf
+    wanted = text.strip().casefold()
+    people = [
+        person
+        for person in found.people().values()
+        if wanted in (str(person.id), "") or wanted in person.label.casefold()
+        if any(
+            camera in (ANYWHERE, visit.camera) and visit.start_s <= end_s and visit.end_s >= start_s
+            for visit in person.visits
+        )
+    ]
+    return sorted(people, key=SORTS[sort])
+
+
+def best_crops(person: Person) -> dict[str, str]:
+    """Return the best crop of the longest visit to each camera, as far as there are any."""
+    best: dict[str, tuple[float, str]] = {}
+    for visit in person.visits:
+        length = visit.end_s - visit.start_s
+        if visit.crops and length > best.get(visit.camera, (-1.0, ""))[0]:
+            best[visit.camera] = length, visit.crops[0]
+    return {camera: best[camera][1] for camera in person.cameras if camera in best}
+
+
+def pictures(found: OpenRun, person: Person) -> str:
+    """Return a row with a person's best picture of each camera."""
+    crops = list(best_crops(person).items())
+    if not crops:
+        return '<div class="ot-crops"><div class="ot-nocrop">no pictures</div></div>'
+    figures = "".join(
+        f"<figure>{layout.crop(found, reference, f'{person.label} on {camera}')}"
+        f"<figcaption>{layout.escape(camera)}</figcaption></figure>"
+        for camera, reference in crops[:_PICTURES]
+    )
+    return f'<div class="ot-crops">{figures}</div>'
+
+
+def card(found: OpenRun, person: Person, more: str = "") -> str:
+    """Return a card that leads to the person's page."""
+    href = layout.address("person", found, person=person.id)
+    return f"""<a class="ot-card" href="{href}" data-person="{person.id}">
+    <div class="ot-card-head">{layout.dot(person.id)}{layout.escape(person.label)}
+      <span class="ot-more">{more or count(len(person.cameras), "camera")}</span></div>
+    {pictures(found, person)}
+    <div class="ot-facts"><span>{span(person.first_s, person.last_s)}</span>
+      <span>{duration(person.seen_s)} in sight, {count(len(person.visits), "visit")}</span></div></a>"""
+
+
+def _cards(found: OpenRun, people: Sequence[Person], number: int, per_page: int) -> str:
+    if not people:
+        return layout.empty("Nobody fits", "Change the camera, the times or the name above.")
+    pages = math.ceil(len(people) / per_page)
+    number = min(max(number, 0), pages - 1)
+    first = number * per_page
+    cards = "".join(card(found, person) for person in people[first : first + per_page])
+    back = layout.button("Previous", "previous") if number else ""
+    onwards = layout.button("Next", "next") if number + 1 < pages else ""
+    where = f", {first + 1}–{min(first + per_page, len(people))} shown" if pages > 1 else ""
+    total = count(len(people), "person", "people")
+    return f'<div class="ot-grid">{cards}</div><div class="ot-pager"><span>{total}{where}</span>{back}{onwards}</div>'

@@ -1,0 +1,296 @@
+"""The page Person: the way of one person through the cameras, why each link was made, and the corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from app.errors import InputError
+from app.identities import MACHINE, WHOLE, Event, Key
+from app.people import Person, Visit, crop_time
+from app.review import last_correction, undo_last
+from app.runs import crop_frame
+from app.ui import layout, people
+from app.ui.layout import button, chip, clock, duration, span
+from app.ui.library import OpenRun, RunLibrary
+
+_VISITS_SHOWN = 60
+_EVENTS_SHOWN = 40
+
+
+def build(page: gr.Blocks, library: RunLibrary) -> None:
+    """Put the page together."""
+    layout.header("people")
+    view = gr.HTML(js_on_load=layout.ACTIONS, elem_id="person-view")
+    with gr.Row(visible=False, equal_height=False) as corrections:
+        with gr.Column(elem_classes="ot-panel"):
+            name = gr.Textbox(label="Name", placeholder="What this person is called", max_length=200, elem_id="name")
+            rename = gr.Button("Save name", elem_id="save-name")
+        with gr.Column(elem_classes="ot-panel"):
+            other = gr.Dropdown([], label="The same person as", filterable=True, elem_id="merge-with")
+            preview = gr.HTML(js_on_load=None)
+            merge = gr.Button("Merge", variant="primary", elem_id="merge")
+    history = gr.HTML(js_on_load=layout.ACTIONS, elem_id="person-history")
+    outputs = [view, history, corrections, name, other, preview]
+
+    def everything(request: gr.Request) -> list[Any]:
+        found, person = None, None
+
+        def render() -> str:
+            nonlocal found, person
+            found = layout.run_of(library, request)
+            person = found.person(asked_for(request))
+            return _view(found, person)
+
+        html = layout.shown(render)
+        if found is None or person is None:
+            return [html, "", gr.Row(visible=False), "", gr.Dropdown([]), ""]
+        choices = [(p.label, p.id) for p in found.people().values() if p.id != person.id]
+        return [html, _history(found, person), gr.Row(visible=True), person.name, gr.Dropdown(choices, value=None), ""]
+
+    def correct(request: gr.Request, act: Callable[[OpenRun, Person, str], str]) -> list[Any]:
+        def run_action() -> str:
+            found = layout.run_of(library, request)
+            return act(found, found.person(asked_for(request)), layout.actor_of(request))
+
+        gr.Info(layout.told(run_action), duration=4, title="Done")
+        return everything(request)
+
+    def on_button(request: gr.Request, event: gr.EventData) -> list[Any]:
+        return correct(request, lambda found, person, actor: act_on(found, person, actor, event._data))
+
+    def on_name(text: str, request: gr.Request) -> list[Any]:
+        def act(found: OpenRun, person: Person, actor: str) -> str:
+            found.ledger.name(person.id, text or "", actor)
+            return f"Person {person.id} is called {text.strip()} now." if text and text.strip() else "The name is gone."
+
+        return correct(request, act)
+
+    def on_merge(number: int | None, request: gr.Request) -> list[Any]:
+        def act(found: OpenRun, person: Person, actor: str) -> str:
+            if number is None:
+                raise InputError("Choose the other person first.")
+            ends = found.person(number)
+            found.ledger.merge(ends.id, person.id, actor)
+            return f"{ends.label} and {person.label} are one person now."
+
+        return correct(request, act)
+
+    def on_choice(number: int | None, request: gr.Request) -> str:
+        if number is None:
+            return ""
+        found = layout.run_of(library, request)
+        return layout.shown(lambda: people.card(found, found.person(number)))
+
+    page.load(everything, None, outputs, queue=False, show_progress="hidden")
+    view.select(on_button, None, outputs, show_progress="hidden")
+    history.select(on_button, None, outputs, show_progress="hidden")
+    rename.click(on_name, name, outputs, show_progress="hidden")
+    name.submit(on_name, name, outputs, show_progress="hidden")
+    merge.click(on_merge, other, outputs, show_progress="hidden")
+    other.change(on_choice, other, preview, queue=False, show_progress="hidden")
+
+
+def asked_for(request: gr.Request) -> int:
+    """Return the number of the person whom the page's address names."""
+    text = str(dict(request.query_params).get("person", ""))
+    if not text.isdecimal() or len(text) > 18:
+        raise InputError("Choose a person on the page People.")
+    return int(text)
+
+
+def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]) -> str:
+    """Do what a button of the page says and return a sentence about it."""
+    ledger, action = found.ledger, values["action"]
+    if action == "undo-last":
+        return undo_last(ledger, actor)
+    if action == "undo":
+        ledger.undo(int(values["event"]), actor)
+        return "That decision is undone."
+    own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
+    if action == "split":
+        visit = next((v for v in person.visits if v.key == own), None)
+        crop = next((c for c in visit.crops if crop_frame(c) == int(values["frame"])), None) if visit else None
+        if crop is None:
+            raise InputError("This picture is not there any more.")
+        _, new = ledger.split(*own, crop_time(found.run, own[0], crop), actor)
+        return f"From this picture on it is person {new}."
+    if action == "take-out":
+        _, new = ledger.split(*own, WHOLE, actor)
+        return f"This visit is person {new} now."
+    other: Key = (found.camera_named(int(values["other-camera"])), int(values["other-track"]))
+    if action == "confirm":
+        ledger.confirm(own, other, actor)
+        return "Confirmed: linking will keep this pair together."
+    if action == "reject":
+        ledger.separate(own, other, actor)
+        return "Rejected: the visit is a person of its own now, and linking will keep the pair apart."
+    raise InputError("This page does not know that button; load it again.")
+
+
+def _view(found: OpenRun, person: Person) -> str:
+    last = last_correction(found.ledger)
+    undo = button("Undo last correction", "undo-last") if last else ""
+    figures = [
+        (duration(person.seen_s), "in sight"),
+        (str(len(person.cameras)), "camera" if len(person.cameras) == 1 else "cameras"),
+        (str(len(person.visits)), "visit" if len(person.visits) == 1 else "visits"),
+        (clock(person.first_s), "first seen"),
+        (clock(person.last_s), "last seen"),
+    ]
+    facts = "".join(f'<div class="ot-figure"><b>{value}</b><span>{what}</span></div>' for value, what in figures)
+    identities = found.identities()
+    confirmed = set(identities.confirmed)
+    legs = "".join(
+        _leg(found, person, row, confirmed, found.evidence()) for row in range(min(len(person.visits), _VISITS_SHOWN))
+    )
+    more = len(person.visits) - _VISITS_SHOWN
+    rest = f'<p class="ot-hint">{more} later visits are not shown.</p>' if more > 0 else ""
+    return f"""<p class="ot-crumb"><a href="{layout.address("people", found)}">People</a></p>
+    <div class="ot-title"><h1>{layout.dot(person.id)}{layout.escape(person.label)}</h1>
+      <p>{f"Person {person.id}" if person.name else ""}</p><span style="margin-left:auto">{undo}</span></div>
+    <div class="ot-figures" style="margin:14px 0 22px">{facts}</div>
+    <h2 class="ot-section">Route <small>through the cameras, in the order of time</small></h2>
+    <div class="ot-route">{legs}</div>{rest}
+    <h2 class="ot-section" style="margin-top:22px">Corrections</h2>"""
+
+
+def _leg(found: OpenRun, person: Person, row: int, confirmed: set[Any], evidence: Mapping[Key, Event]) -> str:
+    visit = person.visits[row]
+    away = ""
+    if row:
+        before = max(person.visits[:row], key=lambda earlier: earlier.end_s)
+        gap = visit.start_s - before.end_s
+        way = "again on" if before.camera == visit.camera else "then on"
+        away = (
+            f"{duration(gap)} out of sight, {way} {visit.camera}" if gap > 0 else f"at the same time on {visit.camera}"
+        )
+        away = f'<div class="ot-away">{layout.escape(away)}</div>'
+    color = layout.person_hex(person.id)
+    return f"""<div class="ot-leg"><div class="ot-leg-line"></div>{away or "<div></div>"}</div>
+    <div class="ot-leg"><div class="ot-leg-line"><i style="background:{color}"></i></div>
+    {_visit(found, person, visit, confirmed, evidence)}</div>"""
+
+
+def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], evidence: Mapping[Key, Event]) -> str:
+    camera = found.camera_number(visit.camera)
+    own = {"camera": camera, "track": visit.track_id}
+    alone = len(person.visits) == 1
+    take_out = "" if alone else button("Take out", "take-out", **own)
+    jump = layout.address("", found, t=f"{visit.start_s:.3f}")
+    crops = sorted(visit.crops, key=crop_frame)
+    strip = "".join(_picture(found, visit, reference, row > 0, own) for row, reference in enumerate(crops))
+    strip = strip or '<div class="ot-nocrop">no pictures of this visit</div>'
+    event = evidence.get(visit.key)
+    reasons = _evidence(found, person, visit, event, confirmed, own) if event is not None else ""
+    return f"""<article class="ot-visit" data-track="{visit.track_id}" data-camera="{camera}">
+    <div class="ot-visit-head"><b>{layout.escape(visit.camera)}</b><span>{span(visit.start_s, visit.end_s)}</span>
+      <span>{duration(visit.end_s - visit.start_s)}</span><span>track {visit.track_id}</span>
+      <div class="ot-acts"><a class="ot-button" href="{jump}">Show</a>{take_out}</div></div>
+    <div class="ot-strip">{strip}</div>{reasons}</article>"""
+
+
+def _picture(found: OpenRun, visit: Visit, reference: str, can_split: bool, own: Mapping[str, int]) -> str:
+    frame = crop_frame(reference)
+    split = button("Split here", "split", frame=frame, ask="From this picture on it is somebody else?", **own)
+    similar = layout.address("search", found, crop=f"{own['camera']}.{visit.track_id}.{frame}")
+    return f"""<figure>{layout.crop(found, reference)}
+    <div class="ot-over"><a class="ot-button" href="{similar}">Similar</a>
+    {split if can_split else ""}</div><figcaption>frame {frame}</figcaption></figure>"""
+
+
+def _evidence(
+    found: OpenRun, person: Person, visit: Visit, event: Event, confirmed: set[Any], own: Mapping[str, int]
+) -> str:
+    """Say why a visit belongs to this person: how sure, against what, and which conditions held."""
+    values = event.evidence
+    parts = []
+    if "with" in values:
+        camera, track_id = str(values["with"][0]), int(values["with"][1])
+        parts.append(f"linked with {layout.escape(camera)}, track {track_id}")
+    else:
+        parts.append("recognised while the run went on")
+    if values.get("p_same") is not None:
+        parts.append(meter("P(same)", float(values["p_same"])))
+    if values.get("runner_up") is not None:
+        parts.append(f"runner-up {float(values['runner_up']):.2f}")
+    chips = "".join(chip(str(gate)) for gate in values.get("gates", ()))
+    actions = ""
+    if "with" in values:
+        pair = tuple(sorted([visit.key, (camera, track_id)]))
+        together = any(v.key == (camera, track_id) for v in person.visits)
+        data = {**own, "other-camera": found.camera_number(camera), "other-track": track_id}
+        if pair in confirmed:
+            actions = chip("confirmed", "good")
+        elif together:
+            actions = button("Confirm", "confirm", **data) + button("Reject", "reject", "danger", **data)
+    return (
+        f'<div class="ot-evidence">{"".join(f"<span>{part}</span>" for part in parts)}'
+        f'<span class="ot-chips">{chips}</span><span class="ot-chips" style="margin-left:auto">{actions}</span></div>'
+    )
+
+
+def meter(label: str, share: float) -> str:
+    """Return a probability as a number and a bar."""
+    return f'<span class="ot-meter">{label} {share:.2f}<i style="--value:{100 * share:.0f}%"></i></span>'
+
+
+def _history(found: OpenRun, person: Person) -> str:
+    """List what was decided about this person by whom, the newest first; what humans decided can be undone."""
+    ledger = found.ledger
+    undone = ledger.undone()
+    events: dict[int, Event] = {event.id: event for event in ledger.events(person=person.id)}
+    for visit in person.visits[:_VISITS_SHOWN]:
+        events |= {event.id: event for event in ledger.events(visit.camera, visit.track_id)}
+    by_humans = [event for event in events.values() if not event.by_machine]
+    by_machines = len(events) - len(by_humans)
+    rows = "".join(
+        _event_row(event, event.id in undone)
+        for event in sorted(by_humans, key=lambda event: -event.id)[:_EVENTS_SHOWN]
+    )
+    machine = f"{layout.count(by_machines, 'decision')} by {MACHINE.rstrip(':')}s before that"
+    if not rows:
+        return (
+            '<h2 class="ot-section" style="margin-top:22px">History</h2><div class="ot-panel ot-facts">No corrections '
+            f"yet; {machine}.</div>"
+        )
+    return f"""<h2 class="ot-section" style="margin-top:22px">History <small>{machine}</small></h2>
+    <div class="ot-frame"><table class="ot-table">
+    <thead><tr><th>When</th><th>Who</th><th>What</th><th></th></tr></thead>
+    <tbody>{rows}</tbody></table></div>"""
+
+
+def _event_row(event: Event, is_undone: bool) -> str:
+    if is_undone:
+        action = chip("undone")
+    elif event.kind in ("undo", "erase"):
+        action = ""
+    else:
+        action = button("Undo", "undo", event=event.id)
+    when = clock(event.time).rpartition(".")[0]
+    return (
+        f"<tr><td>{when}</td><td>{layout.escape(event.actor)}</td><td>{layout.escape(describe(event))}</td>"
+        f'<td class="number">{action}</td></tr>'
+    )
+
+
+def describe(event: Event) -> str:
+    """Say in words what a human decided."""
+    own = f"{event.camera}, track {event.track_id}"
+    other = f"{event.other_camera}, track {event.other_track_id}"
+    return {
+        "assign": f"gave {own} to person {event.person}",
+        "merge": f"merged person {event.person} into person {event.other_person}",
+        "split": f"took {own} out as person {event.person}"
+        if event.at_s == WHOLE
+        else f"split {own} at {clock(event.at_s)}: person {event.person} from there on",
+        "confirm": f"confirmed {own} with {other}",
+        "reject": f"rejected {own} with {other}",
+        "name": f"named person {event.person} “{event.text}”"
+        if event.text
+        else f"took the name of {event.person} away",
+        "erase": f"erased person {event.person}",
+        "undo": f"undid decision {event.target}",
+    }[event.kind]

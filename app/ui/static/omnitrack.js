@@ -1,0 +1,321 @@
+// What the pages do in the browser: header, the overview's players and timeline, keys. Elements start by themselves
+// when Gradio puts them on the page.
+'use strict';
+
+const PREFIX = '/omnitrack';
+const LANE_PX = 30;
+const LABEL_PX = 150;
+
+function currentRun() { return new URLSearchParams(location.search).get('run') || ''; }
+
+function applyTheme() {
+  const wanted = localStorage.getItem('omnitrack-theme') ||
+    (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+  document.body.classList.toggle('dark', wanted === 'dark');
+}
+
+function clock(seconds) {
+  if (seconds >= 1e8) return new Date(seconds * 1000).toISOString().slice(0, 21).replace('T', ' ');
+  const tenths = Math.round(seconds * 10);
+  const two = (value) => String(value).padStart(2, '0');
+  return `${Math.floor(tenths / 36000)}:${two(Math.floor(tenths / 600) % 60)}:${two(Math.floor(tenths / 10) % 60)}.${tenths % 10}`;
+}
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+class Header extends HTMLElement {
+  async connectedCallback() {
+    applyTheme();
+    this.querySelector('.ot-theme').addEventListener('click', () => {
+      localStorage.setItem('omnitrack-theme', document.body.classList.contains('dark') ? 'light' : 'dark');
+      applyTheme();
+    });
+    const run = currentRun();
+    if (run) for (const link of this.querySelectorAll('a')) link.href = `${link.pathname}?run=${encodeURIComponent(run)}`;
+    const chooser = this.querySelector('select');
+    const runs = await (await fetch(`${PREFIX}/runs`)).json();
+    for (const { id, name } of runs) chooser.append(element('option', { value: id, textContent: name, selected: id === run }));
+    if (!runs.length) chooser.append(element('option', { textContent: 'none yet' }));
+    chooser.disabled = !runs.length;
+    chooser.addEventListener('change', () => {
+      const page = location.pathname.replace(/\/person$/, '/people');
+      location.href = `${page}?run=${encodeURIComponent(chooser.value)}`;
+    });
+  }
+}
+
+// All cameras at one moment of the shared clock, and a timeline with a lane for each person.
+class Overview extends HTMLElement {
+  async connectedCallback() {
+    this.run = this.dataset.run;
+    const answer = await fetch(`${PREFIX}/${this.run}/timeline`);
+    if (!answer.ok) { this.textContent = 'The timeline cannot be loaded.'; return; }
+    this.data = await answer.json();
+    this.from = this.data.start;
+    this.to = Math.max(this.data.end, this.data.start + 1);
+    this.playing = false;
+    this.rate = 1;
+    this.frameTimes = new Map();
+    this.build();
+    const wanted = parseFloat(new URLSearchParams(location.search).get('t'));
+    this.seek(Number.isFinite(wanted) ? wanted : this.data.start);
+    this.draw();
+    this.resizing = new ResizeObserver(() => this.draw());
+    this.resizing.observe(this.timeline);
+    this.ready = true;
+    this.dispatchEvent(new Event('ready'));
+  }
+
+  disconnectedCallback() { this.playing = false; this.resizing?.disconnect(); }
+
+  build() {
+    const cameras = this.data.cameras;
+    const columns = cameras.length < 2 ? 1 : cameras.length < 5 ? 2 : cameras.length < 10 ? 3 : 4;
+    this.players = cameras.map((camera, number) => this.player(camera, number));
+    this.wall = element('div', { className: 'ot-wall' }, ...this.players.map((player) => player.tile));
+    this.wall.style.setProperty('--columns', columns);
+    this.play = element('button', { type: 'button', className: 'ot-button primary ot-play', textContent: 'Play' });
+    this.play.addEventListener('click', () => this.toggle());
+    this.now = element('span', { className: 'ot-now' });
+    const step = (text, title, act) => {
+      const button = element('button', { type: 'button', className: 'ot-button', textContent: text, title });
+      button.setAttribute('aria-label', title);
+      button.addEventListener('click', act);
+      return button;
+    };
+    this.speed = element('select', { title: 'Speed' },
+      ...[0.25, 0.5, 1, 2, 4, 8].map((rate) => element('option', { value: rate, textContent: `${rate}×`, selected: rate === 1 })));
+    this.speed.setAttribute('aria-label', 'Speed');
+    this.speed.addEventListener('change', () => { this.rate = Number(this.speed.value); this.place(true); });
+    const transport = element('div', { className: 'ot-transport' },
+      this.play, step('−5 s', 'Five seconds back', () => this.seek(this.time - 5)), step('+5 s', 'Five seconds on', () => this.seek(this.time + 5)),
+      this.speed, this.now, element('span', { className: 'ot-space', textContent: 'Click a bar: every camera jumps there. Ctrl and the wheel zoom.' }),
+      step('−', 'Zoom out', () => this.zoom(2)), step('+', 'Zoom in', () => this.zoom(0.5)), step('All', 'Show everything', () => this.show(this.data.start, this.data.end)));
+    this.ruler = element('div', { className: 'ot-ruler' });
+    this.lanes = element('div', { className: 'ot-lanes', tabIndex: 0 });
+    this.lanes.setAttribute('aria-label', 'Timeline: space plays, arrows move by a second');
+    this.canvas = element('div', {});
+    this.canvas.style.cssText = `position:relative;height:${this.data.people.length * LANE_PX}px`;
+    this.lanes.append(this.canvas);
+    this.timeline = element('div', { className: 'ot-timeline' }, this.ruler, this.lanes);
+    if (this.data.people.length * LANE_PX < 420) this.lanes.style.height = `${Math.max(1, this.data.people.length) * LANE_PX}px`;
+    this.replaceChildren(this.wall, transport, this.timeline);
+    this.listen();
+  }
+
+  player(camera, number) {
+    const tile = element('figure', { className: 'ot-tile' });
+    tile.style.setProperty('--aspect', `${camera.width}/${camera.height}`);
+    const url = `${PREFIX}/${this.run}`;
+    let view;
+    if (camera.video) {
+      view = element('video', { src: `${url}/video/${number}`, muted: true, preload: 'auto', playsInline: true });
+    } else {
+      view = element('img', { alt: `Camera ${camera.name}` });
+    }
+    tile.append(view, element('div', { className: 'ot-off', textContent: camera.pixels || camera.video ? 'not recording at this time' : 'this run has no pictures' }),
+      element('figcaption', { textContent: camera.name }));
+    return { camera, number, tile, view, url: `${url}/frame/${number}`, loading: false, shown: null };
+  }
+
+  listen() {
+    this.canvas.addEventListener('click', (event) => {
+      const bar = event.target.closest('.ot-bar');
+      if (bar) {
+        this.chosen = bar.dataset.key;
+        this.seek(Number(bar.dataset.start));
+        this.draw();
+      } else if (event.target.closest('.ot-track')) {
+        this.seek(this.timeAt(event.clientX));
+      }
+    });
+    this.ruler.addEventListener('pointerdown', (event) => {
+      this.ruler.setPointerCapture(event.pointerId);
+      this.seek(this.timeAt(event.clientX));
+      this.ruler.onpointermove = (move) => this.seek(this.timeAt(move.clientX));
+      this.ruler.onpointerup = () => { this.ruler.onpointermove = null; };
+    });
+    this.timeline.addEventListener('wheel', (event) => {
+      if (event.ctrlKey || event.metaKey) {
+        event.preventDefault();
+        this.zoom(Math.exp(event.deltaY / 300), this.timeAt(event.clientX));
+      } else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+        event.preventDefault();
+        const shift = (event.deltaX || event.deltaY) / this.width() * (this.to - this.from);
+        this.show(this.from + shift, this.to + shift);
+      }
+    }, { passive: false });
+    this.lanes.addEventListener('scroll', () => this.draw());
+    this.addEventListener('keydown', (event) => {
+      if (event.target.closest('select, a')) return;
+      const keys = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 };
+      if (event.key === ' ' && !event.target.closest('button')) this.toggle();
+      else if (event.key in keys) this.seek(this.time + keys[event.key]);
+      else if (event.key === '+') this.zoom(0.5);
+      else if (event.key === '-') this.zoom(2);
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  width() { return Math.max(50, this.ruler.clientWidth); }
+
+  timeAt(clientX) {
+    const share = (clientX - this.ruler.getBoundingClientRect().left) / this.width();
+    return this.from + share * (this.to - this.from);
+  }
+
+  seek(time) {
+    this.time = Math.min(Math.max(time, this.data.start), this.data.end);
+    if (this.time < this.from || this.time > this.to) {
+      const length = this.to - this.from;
+      this.show(this.time - length / 4, this.time + 3 * length / 4);
+    }
+    this.place(true);
+    this.drawHead();
+  }
+
+  toggle() {
+    this.playing = !this.playing;
+    this.play.textContent = this.playing ? 'Pause' : 'Play';
+    if (this.playing && this.time >= this.data.end) this.time = this.data.start;
+    this.place(true);
+    let before = performance.now();
+    const advance = (now) => {
+      if (!this.playing || !this.isConnected) return;
+      this.time += (now - before) / 1000 * this.rate;
+      before = now;
+      if (this.time >= this.data.end) { this.time = this.data.end; this.toggle(); }
+      if (this.time > this.to) this.show(this.time, this.time + this.to - this.from);
+      this.place(false);
+      this.drawHead();
+      requestAnimationFrame(advance);
+    };
+    if (this.playing) requestAnimationFrame(advance);
+  }
+
+  // Bring every camera to the present moment; while playing, videos run by themselves and are only set right.
+  place(exactly) {
+    for (const player of this.players) {
+      const { camera, view, tile } = player;
+      const inside = this.time >= camera.start - 0.02 && this.time <= camera.end + 1.5 / (camera.fps || 10);
+      tile.classList.toggle('off', !inside || !(camera.video || camera.pixels));
+      tile.dataset.time = this.time.toFixed(3);
+      const wanted = Math.min(Math.max(this.time, camera.start), camera.end) - camera.start;
+      if (camera.video) {
+        const drift = Math.abs(view.currentTime - wanted);
+        if (exactly || drift > 0.25 * Math.max(1, this.rate)) view.currentTime = wanted + 0.001;
+        view.playbackRate = this.rate;
+        if (this.playing && inside && view.paused) view.play().catch(() => {});
+        if ((!this.playing || !inside) && !view.paused) view.pause();
+      } else if (camera.pixels) {
+        player.wanted = wanted + camera.start;
+        this.load(player);
+      }
+    }
+  }
+
+  // One frame at a time for each camera: the latest that was asked for follows the one on its way.
+  load(player) {
+    if (player.loading || player.wanted === player.shown) return;
+    player.loading = true;
+    const asked = player.wanted;
+    const done = () => { player.loading = false; player.shown = asked; this.load(player); };
+    player.view.onload = done;
+    player.view.onerror = () => { player.tile.classList.add('off'); player.tile.querySelector('.ot-off').textContent = 'the recording cannot be read any more'; player.shown = asked; };
+    player.view.src = `${player.url}?t=${asked.toFixed(3)}`;
+  }
+
+  zoom(factor, around = this.time) {
+    const length = Math.min(Math.max((this.to - this.from) * factor, 1), this.data.end - this.data.start || 1);
+    const share = (around - this.from) / (this.to - this.from);
+    this.show(around - share * length, around + (1 - share) * length);
+  }
+
+  show(from, to) {
+    const all = Math.max(this.data.end - this.data.start, 1);
+    const length = Math.min(Math.max(to - from, 1), all);
+    this.from = Math.min(Math.max(from, this.data.start), this.data.start + all - length);
+    this.to = this.from + length;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.lanes.isConnected) return;
+    const scale = 100 / (this.to - this.from);
+    this.drawRuler(scale);
+    const first = Math.max(0, Math.floor(this.lanes.scrollTop / LANE_PX) - 2);
+    const last = Math.min(this.data.people.length, Math.ceil((this.lanes.scrollTop + this.lanes.clientHeight) / LANE_PX) + 2);
+    const lanes = [];
+    for (let row = first; row < last; row += 1) lanes.push(this.lane(this.data.people[row], row, scale));
+    this.canvas.replaceChildren(...lanes);
+    this.drawHead();
+  }
+
+  lane(person, row, scale) {
+    const track = element('div', { className: 'ot-track' });
+    const wide = this.width() / (this.to - this.from);
+    for (const [camera, id, start, end] of person.visits) {
+      if (end < this.from || start > this.to) continue;
+      const name = this.data.cameras[camera].name;
+      const bar = element('button', { type: 'button', className: 'ot-bar', title: `${person.label} on ${name}, ${clock(start)} – ${clock(end)}` });
+      if ((end - start) * wide > 50) bar.textContent = name;
+      bar.style.cssText = `left:${(start - this.from) * scale}%;width:${(end - start) * scale}%;background:${person.color}`;
+      Object.assign(bar.dataset, { start, key: `${camera}.${id}`, person: person.id });
+      bar.classList.toggle('chosen', bar.dataset.key === this.chosen);
+      track.append(bar);
+    }
+    const dot = element('i', { className: 'ot-dot' });
+    dot.style.background = person.color;
+    const link = element('a', { href: `/person?run=${this.run}&person=${person.id}` }, dot, person.label);
+    const lane = element('div', { className: 'ot-lane' }, link, track);
+    lane.style.top = `${row * LANE_PX}px`;
+    return lane;
+  }
+
+  drawRuler(scale) {
+    const least = (this.to - this.from) / this.width() * 110;
+    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400];
+    const step = steps.find((seconds) => seconds >= least) || 86400 * Math.ceil(least / 86400);
+    const marks = [];
+    for (let time = Math.ceil(this.from / step) * step; time <= this.to; time += step) {
+      const mark = element('span', { textContent: time >= 1e8 ? new Date(time * 1000).toISOString().slice(11, 19) : clock(time).slice(0, -2) });
+      mark.style.left = `${(time - this.from) * scale}%`;
+      marks.push(mark);
+    }
+    this.ruler.replaceChildren(...marks);
+  }
+
+  drawHead() {
+    this.now.textContent = clock(this.time);
+    const share = (this.time - this.from) / (this.to - this.from);
+    for (const [parent, left] of [[this.ruler, 0], [this.canvas, LABEL_PX]]) {
+      let head = parent.querySelector(':scope > .ot-head');
+      if (!head) { head = element('div', { className: 'ot-head' }); parent.append(head); }
+      head.style.left = `calc(${left}px + ${share} * (100% - ${left}px))`;
+      head.style.display = share < 0 || share > 1 ? 'none' : '';
+    }
+  }
+}
+
+// Keys of a page: <ot-keys> around buttons with data-key.
+class Keys extends HTMLElement {
+  connectedCallback() {
+    this.listener = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.('input, textarea, select, [contenteditable]')) return;
+      const button = this.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+      if (button) { event.preventDefault(); button.click(); }
+    };
+    document.addEventListener('keydown', this.listener);
+  }
+
+  disconnectedCallback() { document.removeEventListener('keydown', this.listener); }
+}
+
+customElements.define('ot-header', Header);
+customElements.define('ot-overview', Overview);
+customElements.define('ot-keys', Keys);
