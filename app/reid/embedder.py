@@ -7,6 +7,7 @@ normalise, OSNet, unit length, and the centring that the checkpoint asks for.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from app.config import ReidSettings
 from app.errors import InputError
-from app.openvino_cache import compile_on_cpu, convert_once, core
+from app.openvino_cache import convert_once, core
 from app.reid import Embedder
 from app.reid.checkpoint import Checkpoint, load_checkpoint
 from app.reid.osnet import FEATURE_DIMENSION
@@ -30,6 +31,9 @@ BUNDLED_FOLDER = Path(__file__).parent / "weights"
 BUNDLED_FOR_GPU = ("osnet_x1_0", "osnet_x0_25")
 BUNDLED_FOR_CPU = ("osnet_x0_25", "osnet_x1_0")
 """Bundled weights in the order in which `auto` prefers them."""
+
+OPENVINO_OPTIONS = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+"""Arithmetic is float32, so that results do not depend on whether the processor has bfloat16."""
 
 
 class CropsToVectors(nn.Module):
@@ -110,15 +114,24 @@ class TorchRunner:
 
 
 class OpenVinoRunner:
-    """OpenVINO on the CPU: converted once, compiled when a batch size is first seen."""
+    """OpenVINO on the CPU: as many small batches side by side as there are cores, each on one core.
+
+    Measured on two cores with x0.25: batches of one or two in two streams embed as many crops a second as any larger
+    batch, nearly twice as many as one batch on all cores or as a network whose batch size is left open, and keep both
+    cores busy without having to wait for each other inside a layer.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.name = "openvino, cpu"
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
-        self._file = convert_once(
-            lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, (-1, *self._size, 3), "reid"
-        )
-        self._requests: dict[int, Any] = {}
+        file = convert_once(lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, (-1, *self._size, 3), "reid")
+        self._requests: dict[int, list[Any]] = {}
+        for batch in (1, 2):
+            network = core().read_model(str(file))
+            network.reshape([batch, *self._size, 3])
+            compiled = core().compile_model(network, "CPU", OPENVINO_OPTIONS)
+            streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            self._requests[batch] = [compiled.create_infer_request() for _ in range(streams)]
 
     def run(
         self,
@@ -126,22 +139,33 @@ class OpenVinoRunner:
         boxes: Sequence[NDArray[np.floating[Any]]],
         buckets: Sequence[int],
     ) -> NDArray[np.float32]:
-        """See `Runner.run`."""
+        """See `Runner.run`; `buckets` are not needed here."""
         crops = crop_on_cpu(images, boxes, *self._size)
         vectors = np.empty((len(crops), FEATURE_DIMENSION), np.float32)
-        for start, count, bucket in batches(len(crops), buckets):
-            request = self._request(bucket)
-            request.get_input_tensor().data[:count] = crops[start : start + count]
-            request.infer()
-            vectors[start : start + count] = request.get_output_tensor().data[:count]
+        in_pairs = len(crops) // 2 * 2 if len(crops) >= 2 * len(self._requests[2]) else 0
+        self._run_batches(2, crops[:in_pairs], vectors[:in_pairs])
+        self._run_batches(1, crops[in_pairs:], vectors[in_pairs:])
         return vectors
 
-    def _request(self, bucket: int) -> Any:
-        if bucket not in self._requests:
-            network = core().read_model(str(self._file))
-            network.reshape([bucket, *self._size, 3])
-            self._requests[bucket] = compile_on_cpu(network).create_infer_request()
-        return self._requests[bucket]
+    def _run_batches(self, batch: int, crops: NDArray[np.uint8], vectors: NDArray[np.float32]) -> None:
+        """Fill (N, 512) `vectors` for (N, H, W, 3) `crops`, N a multiple of `batch`."""
+        requests = self._requests[batch]
+        running: deque[tuple[Any, int]] = deque()
+
+        def collect() -> None:
+            request, start = running.popleft()
+            request.wait()
+            vectors[start : start + batch] = request.get_output_tensor().data
+
+        for turn, start in enumerate(range(0, len(crops), batch)):
+            if len(running) == len(requests):
+                collect()
+            request = requests[turn % len(requests)]
+            request.get_input_tensor().data[:] = crops[start : start + batch]
+            request.start_async()
+            running.append((request, start))
+        while running:
+            collect()
 
 
 class NetworkEmbedder:
