@@ -35,10 +35,11 @@ _BLUR_BEFORE_AND_AFTER_S = 0.5
 _SAME_INSTANT = 0.75  # of the shortest frame period: two cameras out of step by half of it still share a wall picture
 
 
-def render_run(run: Run, job: Job, report: Report | None = None) -> list[Path]:
+def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | None = None) -> list[Path]:
     """Write `video/<camera>.mp4` for every camera of a run, and `video/wall.mp4` if there are several.
 
     job: names the recordings that the run was made from.  report: called after each tick with the frames so far.
+    folder: where `video` is made, instead of in the run's own folder.
     Returns the files. Live cameras cannot be read again: they are drawn during the run (`open_videos`). Raises
     InputError if a source cannot be opened any more, RunError if a file cannot be written; unfinished files are
     removed.
@@ -55,7 +56,7 @@ def render_run(run: Run, job: Job, report: Report | None = None) -> list[Path]:
     start = time.perf_counter()
     drawn = 0
     with (
-        open_videos(infos, run.folder, settings, job.settings.run.video_height_px, identities.names) as videos,
+        open_videos(infos, folder or run.folder, settings, job.settings.run.video_height_px, identities.names) as videos,
         closing(ticks(sources)) as all_ticks,
     ):
         for tick in all_ticks:

@@ -17,6 +17,8 @@ from app.runs import Run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.reid import Embedder
+    from app.reid.calibrate import Calibration
     from app.runs import TrackletSummary
 
 CROPS_COMPARED = 3
@@ -31,26 +33,47 @@ def search_run(folder: Path, image: Path, settings: ReidSettings, top: int) -> l
     Raises InputError for a picture that cannot be read, a run without vectors or other weights than the run's.
     """
     run = Run.open(folder)
-    calibration = run_calibration(run)
-    if calibration is None:
-        raise InputError(f"{folder}: this run was made without ReID, there is nothing to compare a picture with")
+    _calibration(run)
     picture = cv2.imread(str(image), cv2.IMREAD_COLOR)
     if picture is None:
         raise InputError(f"{image}: not a picture that can be read")
+    return search_picture(run, np.asarray(picture, np.uint8), embedder_of(run, settings), top)
+
+
+def embedder_of(run: Run, settings: ReidSettings) -> Embedder:
+    """Return the network of the settings. Raises InputError if it is not the one that made the vectors of the run."""
     from app.reid.embedder import build_embedder
 
     embedder = build_embedder(settings)
     recorded = run.header["provenance"]["weights"]["reid"]
     if embedder is None or embedder.weights_sha256 != recorded:
         raise InputError(
-            f"{folder}: its vectors come from {run.header['provenance']['reid']} (weights sha256 {recorded[:12]}…); "
-            "search with the same weights: --set reid.weights=FILE"
+            f"{run.folder}: its vectors come from {run.header['provenance']['reid']} (weights sha256 "
+            f"{recorded[:12]}…); search with the same weights: --set reid.weights=FILE"
         )
+    return embedder
+
+
+def search_picture(run: Run, picture: NDArray[np.uint8], embedder: Embedder, top: int) -> list[dict[str, Any]]:
+    """Search for the person in a picture, (H, W, 3) uint8 BGR, as `search_run` does."""
     height, width = picture.shape[:2]
     query = embedder.embed([picture], [np.array([[0, 0, width, height]], np.float32)])[0][0]
+    return search_vector(run, query, top)
+
+
+def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[str, Any]]:
+    """Search for the (D,) float32 unit vector of a person, as `search_run` does for a picture."""
+    calibration = _calibration(run)
     seen = [tracklet for tracklet in run.tracklet_summaries() if len(tracklet.crops)]
     probabilities = calibration.probability(np.array([_distance(query, tracklet) for tracklet in seen]))
     return _rank(run, seen, probabilities, query)[:top]
+
+
+def _calibration(run: Run) -> Calibration:
+    calibration = run_calibration(run)
+    if calibration is None:
+        raise InputError(f"{run.folder}: this run was made without ReID, there is nothing to compare a picture with")
+    return calibration
 
 
 def search_table(found: list[dict[str, Any]]) -> Any:
