@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.track.neighbours import nearest_pairs
+from app.track.neighbours import MAX_EXACT, nearest_pairs, project
 from app.track.presence import Presence, co_present_pairs, least_people
 
 Vectors = NDArray[np.float32]
@@ -60,6 +60,9 @@ ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
 """What a pair counts that is not among the most similar ones: typical strangers, P(same) = 0.08."""
 
 MAX_SAMPLED_PAIRS = 4000
+
+COMPARED_DIMENSION = 128
+"""Of very many tracklets, sets are compared in so many principal directions: reading vectors is what takes the time."""
 
 BLOCK_SETS = 4096
 
@@ -123,6 +126,8 @@ def pair_evidence(
     else:
         share = 1.0
     sets.subtract(centers[cameras])
+    if len(seen) > MAX_EXACT:
+        sets = Sets(unit_rows(project(sets.vectors, COMPARED_DIMENSION)), sets.counts)
     scale = Scale.of(sets.similarities(*strangers), sets.halves())
     evidence += share * scale.log_odds(sets.similarities(rows, columns))
     index_of = np.array(seen, np.int64)

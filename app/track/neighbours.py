@@ -35,7 +35,7 @@ def nearest_pairs(vectors: Vectors, neighbours: int) -> Pairs:
     if len(vectors) <= MAX_EXACT:
         blocks = [(everyone[start : start + BLOCK_ROWS], everyone) for start in range(0, len(vectors), BLOCK_ROWS)]
     else:
-        vectors = _project(vectors)
+        vectors = project(vectors, PROJECTED_DIMENSION)
         blocks = _cell_blocks(vectors)
     codes = []
     for rows, candidates in blocks:
@@ -49,11 +49,11 @@ def nearest_pairs(vectors: Vectors, neighbours: int) -> Pairs:
     return unique // len(vectors), unique % len(vectors)
 
 
-def _project(vectors: Vectors) -> Vectors:
-    """Return the vectors in their first principal directions, (n, at most PROJECTED_DIMENSION) float32."""
+def project(vectors: Vectors, dimension: int) -> Vectors:
+    """Return (n, at most `dimension`) float32: the vectors in the directions in which they are largest."""
     sample = vectors[:: max(1, len(vectors) // 8192)].astype(np.float64)
     _, directions = np.linalg.eigh(sample.T @ sample)  # eigenvalues rise
-    return np.ascontiguousarray(vectors @ directions[:, -PROJECTED_DIMENSION:].astype(np.float32))
+    return np.ascontiguousarray(vectors @ directions[:, -dimension:].astype(np.float32))
 
 
 def _cell_blocks(vectors: Vectors) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
