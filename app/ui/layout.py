@@ -82,6 +82,7 @@ def theme() -> gr.themes.Base:
         "button_large_text_size": "14px",
         "button_large_text_weight": "550",
         "input_radius": "8px",
+        "input_border_width": "1px",
         "layout_gap": "16px",
     }
     fonts = ["ui-sans-serif", "system-ui", "sans-serif"]
@@ -98,26 +99,30 @@ def head() -> str:
     )
 
 
+def html(value: str = "", actions: bool = False, **more: Any) -> gr.HTML:
+    """Return a piece of a page that is HTML of our own; with `actions`, a click on a `button` is its `select` event."""
+    return gr.HTML(value, js_on_load=ACTIONS if actions else None, apply_default_css=False, **more)
+
+
 def header(active: str) -> None:
     """Put the header on a page: pages, the run that is looked at, light or dark."""
     current = ' aria-current="page"'
     links = "".join(
         f'<a href="/{path}"{current if path == active else ""}>{title}</a>' for path, title in PAGES.items()
     )
-    gr.HTML(
+    html(
         f"""<ot-header><a class="ot-brand" href="/"><img src="{PREFIX}/static/icon.svg" alt="">OmniTrack</a>
         <nav aria-label="Pages">{links}</nav>
         <label class="ot-chooser"><span>Run</span><select aria-label="Run"></select></label>
         <button class="ot-theme" type="button" aria-label="Light or dark" title="Light or dark"></button>
         </ot-header>""",
         elem_classes="ot-header-block",
-        js_on_load=None,
     )
 
 
 def title(text: str, help_text: str = "") -> None:
     """Put the heading of a page, with one sentence that says what it is for."""
-    gr.HTML(heading(text, help_text), js_on_load=None)
+    html(heading(text, help_text))
 
 
 def heading(text: str, help_text: str = "") -> str:

@@ -12,7 +12,7 @@ from app.ui.library import OpenRun, RunLibrary
 def build(page: gr.Blocks, library: RunLibrary) -> None:
     """Put the page together. Players and timeline are one element of `static/omnitrack.js`."""
     layout.header("")
-    view = gr.HTML(js_on_load=None, elem_id="overview")
+    view = layout.html(elem_id="overview")
 
     def show(request: gr.Request) -> str:
         return layout.shown(lambda: _view(layout.run_of(library, request)))

@@ -15,7 +15,7 @@ from app.ui import layout
 from app.ui.layout import count, duration, span
 from app.ui.library import OpenRun, RunLibrary
 
-_PICTURES = 4
+_PICTURES = 3
 ANYWHERE = "All cameras"
 SORTS = {
     "First seen": lambda person: (person.first_s, person.id),
@@ -36,7 +36,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
         start = gr.Textbox(label="From", placeholder="0:01:30", scale=1, elem_id="people-from")
         end = gr.Textbox(label="Until", placeholder="0:10:00", scale=1, elem_id="people-until")
         sort = gr.Dropdown(list(SORTS), value="First seen", label="Sort by", scale=1, elem_id="people-sort")
-    cards = gr.HTML(js_on_load=layout.ACTIONS, elem_id="people-cards")
+    cards = layout.html(actions=True, elem_id="people-cards")
     shown_page = gr.State(0)
     filters = [text, camera, start, end, sort]
 
@@ -90,25 +90,23 @@ def selected(found: OpenRun, text: str, camera: str, start: str, end: str, sort:
     return sorted(people, key=SORTS[sort])
 
 
-def best_crops(person: Person) -> dict[str, str]:
-    """Return the best crop of the longest visit to each camera, as far as there are any."""
-    best: dict[str, tuple[float, str]] = {}
-    for visit in person.visits:
-        length = visit.end_s - visit.start_s
-        if visit.crops and length > best.get(visit.camera, (-1.0, ""))[0]:
-            best[visit.camera] = length, visit.crops[0]
-    return {camera: best[camera][1] for camera in person.cameras if camera in best}
+def best_crops(person: Person, limit: int = _PICTURES) -> list[tuple[str, str]]:
+    """Return up to `limit` (camera, crop): the best of the longest visit to each camera, then those of other visits."""
+    visits = sorted((visit for visit in person.visits if visit.crops), key=lambda visit: visit.start_s - visit.end_s)
+    longest = {visit.camera: visit for visit in reversed(visits)}
+    first = [longest[camera] for camera in person.cameras if camera in longest]
+    return [(visit.camera, visit.crops[0]) for visit in (*first, *(v for v in visits if v not in first))][:limit]
 
 
 def pictures(found: OpenRun, person: Person) -> str:
     """Return a row with a person's best picture of each camera."""
-    crops = list(best_crops(person).items())
+    crops = best_crops(person)
     if not crops:
         return '<div class="ot-crops"><div class="ot-nocrop">no pictures</div></div>'
     figures = "".join(
         f"<figure>{layout.crop(found, reference, f'{person.label} on {camera}')}"
         f"<figcaption>{layout.escape(camera)}</figcaption></figure>"
-        for camera, reference in crops[:_PICTURES]
+        for camera, reference in crops
     )
     return f'<div class="ot-crops">{figures}</div>'
 

@@ -23,16 +23,16 @@ _EVENTS_SHOWN = 40
 def build(page: gr.Blocks, library: RunLibrary) -> None:
     """Put the page together."""
     layout.header("people")
-    view = gr.HTML(js_on_load=layout.ACTIONS, elem_id="person-view")
+    view = layout.html(actions=True, elem_id="person-view")
     with gr.Row(visible=False, equal_height=False) as corrections:
         with gr.Column(elem_classes="ot-panel"):
             name = gr.Textbox(label="Name", placeholder="What this person is called", max_length=200, elem_id="name")
             rename = gr.Button("Save name", elem_id="save-name")
         with gr.Column(elem_classes="ot-panel"):
             other = gr.Dropdown([], label="The same person as", filterable=True, elem_id="merge-with")
-            preview = gr.HTML(js_on_load=None)
+            preview = layout.html()
             merge = gr.Button("Merge", variant="primary", elem_id="merge")
-    history = gr.HTML(js_on_load=layout.ACTIONS, elem_id="person-history")
+    history = layout.html(actions=True, elem_id="person-history")
     outputs = [view, history, corrections, name, other, preview]
 
     def everything(request: gr.Request) -> list[Any]:

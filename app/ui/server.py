@@ -65,7 +65,7 @@ def run_ui(folders: Sequence[Path], settings: Settings, auth: str = "") -> None:
     with tempfile.TemporaryDirectory(prefix="omnitrack_ui_") as scratch:
         os.environ["GRADIO_TEMP_DIR"] = scratch  # uploads lie here, and are gone when the interface is
         app = build_app(library, settings, login)
-        uvicorn.run(app, host=settings.ui.host, port=settings.ui.port, log_level="warning")
+        uvicorn.run(app, host=settings.ui.host, port=settings.ui.port, log_level="warning", timeout_graceful_shutdown=2)
 
 
 def build_app(library: RunLibrary, settings: Settings, login: Login | None = None) -> Any:
