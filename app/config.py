@@ -195,10 +195,10 @@ class TrackSettings(Section):
     birth_score: float = Field(0.7, ge=0.0, le=1.0, description="A new person starts with a box of this confidence.")
     confirm_hits: int = Field(2, ge=1, le=100, description="Boxes, frame after frame, before a new person gets an id.")
     max_lost_s: float = Field(
-        2.0, ge=0.0, le=60.0, description="An unseen person is looked for where motion predicts, for so long, seconds."
+        1.5, ge=0.0, le=60.0, description="An unseen person is looked for where motion predicts, for so long, seconds."
     )
     max_recovery_s: float = Field(
-        5.0, ge=0.0, le=600.0, description="An unseen person is recognised by appearance for so long, seconds."
+        3.0, ge=0.0, le=600.0, description="An unseen person is recognised by appearance for so long, seconds."
     )
     recovery_probability: float = Field(
         0.9, gt=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."

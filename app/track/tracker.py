@@ -13,8 +13,8 @@ gone. Then the track **dies**; its id is never given to another.
 Association goes from the safest evidence to the weakest, and what one step has matched the next does not see:
 
 1. confirmed tracks with confident boxes, by overlap with the expected box and, where it is known, by appearance;
-2. tracks that were visible a moment ago with weak boxes, by overlap alone, because a weak box is mostly a half hidden
-   person whose looks would mislead (ByteTrack, Zhang et al. 2022);
+2. confirmed tracks with weak boxes, by overlap alone, because a weak box is mostly a half hidden person whose looks
+   would mislead (ByteTrack, Zhang et al. 2022); for lost tracks the bar is higher;
 3. tentative tracks with the confident boxes that are left, by overlap;
 4. lost tracks with the boxes that no confirmed track has, by appearance within reach.
 
@@ -51,6 +51,13 @@ CLEAR_QUALITY = 0.35
 
 RIVAL_SHARE = 0.5
 """A second expected box that overlaps a box by this share of the best overlap makes the match ambiguous."""
+
+STRANGER_PROBABILITY = 0.1
+"""A lost track does not continue in a box that is less probably the same person, however well the place fits."""
+
+RETURN_SCORE, RETURN_SIMILARITY = 0.4, 0.5
+"""A weak box makes a lost track visible again only from this confidence and overlap on: the doubtful boxes of a crowd
+would carry lost ids away."""
 
 REACH_HEIGHTS = 0.5
 """Distance, in own heights, at which a person may reappear at once: the jitter of boxes around an occlusion."""
@@ -100,21 +107,26 @@ class CameraTracker:
         costs = association_cost(
             similarity * scores, settings.appearance_weight * (2 * p_same - 1), settings.min_similarity
         )
+        unseen = ~visible[:, None]
+        costs[unseen & (p_same < STRANGER_PROBABILITY)] = np.inf
+        doubtful = (scores < RETURN_SCORE) | (similarity < RETURN_SIMILARITY)
+        weak_costs = np.where(unseen & doubtful, np.inf, 1 - similarity)
 
         box_of = np.full(len(tracks), NO_ID, np.int64)  # (T,) row of the box that continues the track
         confident = _match(box_of, tracks.confirmed & expected, confident, costs, 1 - settings.min_similarity)
-        _match(box_of, tracks.confirmed & visible, weak, 1 - similarity, 1 - settings.min_weak_similarity)
+        _match(box_of, tracks.confirmed & expected, weak, weak_costs, 1 - settings.min_weak_similarity)
         confident = _match(box_of, ~tracks.confirmed, confident, costs, 1 - settings.min_similarity)
         recovered, confident = self._recover(box_of, confident, detections.boxes, p_same, time)
 
         self._continue(box_of, recovered, detections, time)
+        box_of = self._bury(box_of, time)
+        box_of = self._bear(box_of, confident, detections, time)
+        self._confirm()
         self._remember(box_of, detections, embeddings, time)
+        self._updated_at = time
         ids = np.full(len(detections), NO_ID, np.int64)
         matched = box_of != NO_ID
         ids[box_of[matched]] = tracks.ids[matched]
-        self._bury(matched, time)
-        self._bear(confident, detections, embeddings, time)
-        self._updated_at = time
         return ids
 
     def wants(self, detections: Detections, time: float, motion: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -204,7 +216,7 @@ class CameraTracker:
         return lost[matched], np.setdiff1d(free, taken, assume_unique=True)
 
     def _continue(self, box_of: Rows, recovered: Rows, detections: Detections, time: float) -> None:
-        """Correct the motion of the matched tracks, and confirm those that are due."""
+        """Correct the motion of the matched tracks, and count the hit."""
         tracks = self._tracks
         matched = np.flatnonzero(box_of != NO_ID)
         rows = box_of[matched]
@@ -215,9 +227,6 @@ class CameraTracker:
         tracks.motion.velocity[box_of == NO_ID, 2:] = 0.0  # nobody grows or shrinks for long; a glide would exaggerate
         tracks.hits[matched] += 1
         tracks.seen_times[matched] = time
-        due = matched[~tracks.confirmed[matched] & (tracks.hits[matched] >= self._settings.confirm_hits)]
-        tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
-        self._next_id += len(due)
 
     def _remember(self, box_of: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
         """Add the new appearance vectors of matched tracks to what is known of their looks."""
@@ -228,26 +237,32 @@ class CameraTracker:
             qualities = crop_qualities(detections.boxes, detections.scores)[rows]
             self._tracks.looks.add(matched, embeddings.vectors[rows], qualities, time)
 
-    def _bury(self, matched: NDArray[np.bool_], time: float) -> None:
-        """Drop tentative tracks that missed a frame, and confirmed ones that were lost for too long."""
+    def _bury(self, box_of: Rows, time: float) -> Rows:
+        """Drop tentative tracks that missed a frame, and confirmed ones that were lost for too long. Return `box_of` of
+        the tracks that remain."""
         tracks, settings = self._tracks, self._settings
-        memory_s = np.where(
-            tracks.looks.counts > 0, max(settings.max_lost_s, settings.max_recovery_s), settings.max_lost_s
-        )
-        alive = matched | (tracks.confirmed & (time - tracks.seen_times <= memory_s + TOLERANCE_S))
-        if not alive.all():
-            tracks.keep(alive)
+        recognisable = tracks.looks.counts > 0
+        memory_s = np.where(recognisable, max(settings.max_lost_s, settings.max_recovery_s), settings.max_lost_s)
+        remembered = tracks.confirmed & (time - tracks.seen_times <= memory_s + TOLERANCE_S)
+        alive = (box_of != NO_ID) | remembered
+        if alive.all():
+            return box_of
+        tracks.keep(alive)
+        return box_of[alive]
 
-    def _bear(self, free: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
-        """Start a tentative track from each of the `free` rows that is confident enough."""
+    def _bear(self, box_of: Rows, free: Rows, detections: Detections, time: float) -> Rows:
+        """Start a tentative track from each of the `free` rows that is confident enough. Return `box_of` with them."""
         born = free[detections.scores[free] >= self._settings.birth_score]
-        if len(born) == 0:
-            return
+        if len(born):
+            self._tracks.append(self._kalman.start(detections.boxes[born]), time)
+        return np.concatenate([box_of, born])
+
+    def _confirm(self) -> None:
+        """Give the next ids to the tentative tracks that have enough hits."""
         tracks = self._tracks
-        tracks.append(self._kalman.start(detections.boxes[born]), time)
-        box_of = np.full(len(tracks), NO_ID, np.int64)
-        box_of[-len(born) :] = born
-        self._remember(box_of, detections, embeddings, time)
+        due = np.flatnonzero(~tracks.confirmed & (tracks.hits >= self._settings.confirm_hits))
+        tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
+        self._next_id += len(due)
 
 
 def _match(
