@@ -125,6 +125,12 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     erase.add_argument("folder", type=Path, metavar="RUN")
     erase.add_argument("person", type=int, metavar="PERSON")
 
+    ui = command("ui", _ui, "look at runs, search and correct them in the browser", settings=True)
+    ui.add_argument("folders", type=Path, nargs="*", metavar="RUN", help="runs to show (default: all under runs/)")
+    ui.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1, this machine only)")
+    ui.add_argument("--port", type=int, metavar="N", help="port to listen on (default: 7860)")
+    ui.add_argument("--auth", default="", metavar="USER:FILE", help="ask for this user and the password in FILE")
+
     train = command("train", _train, "train ReID weights on pictures of people", settings=True)
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
                        help="Market-1501, CUHK03-NP, MSMT17, DukeMTMC-reID, or a folder for each person; "
@@ -236,6 +242,17 @@ def _erase(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         _say(f"person {options.person} is erased from {options.folder}")
     return summary
+
+
+def _ui(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options, {"ui.host": ("--host", options.host), "ui.port": ("--port", options.port)})
+    from app.ui.server import run_ui
+
+    if not options.json:
+        _say(f"open http://{settings.ui.host}:{settings.ui.port} in a browser; Ctrl-C ends")
+        sys.stdout.flush()
+    run_ui(options.folders, settings, options.auth)
+    return {}
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:

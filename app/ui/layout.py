@@ -199,7 +199,7 @@ def chip(text: str, kind: str = "") -> str:
     return f'<span class="ot-chip {kind}">{escape(text)}</span>'
 
 
-def button(text: str, action: str, kind: str = "", **values: object) -> str:
+def button(text: str, action: str, kind: str = "", /, **values: object) -> str:
     """Return a button for a `gr.HTML` with the script `ACTIONS`; `ask` is asked before it does something."""
     data = "".join(f' data-{key}="{escape(str(value))}"' for key, value in values.items())
     return f'<button type="button" class="ot-button {kind}" data-action="{action}"{data}>{escape(text)}</button>'

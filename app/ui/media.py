@@ -54,6 +54,12 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
         found = opened(number)
         return _file(_found(lambda: found.video(found.camera_named(camera))), "video/mp4")
 
+    @routes.get("/{number}/person/{person}/{camera}")
+    def person(number: str, person: int, camera: int) -> Response:
+        found = opened(number)
+        name = _found(lambda: found.camera_named(camera))
+        return _file(found.folder / "export" / f"person_{person}" / "video" / f"{name}.mp4", "video/mp4")
+
     @routes.get("/{number}/frame/{camera}")
     def frame(number: str, camera: int, t: float) -> Response:
         found = opened(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -105,7 +106,7 @@ def pictures(found: OpenRun, person: Person) -> str:
         return '<div class="ot-crops"><div class="ot-nocrop">no pictures</div></div>'
     figures = "".join(
         f"<figure>{layout.crop(found, reference, f'{person.label} on {camera}')}"
-        f"<figcaption>{layout.escape(camera)}</figcaption></figure>"
+        f"<figcaption>{escape(camera)}</figcaption></figure>"
         for camera, reference in crops
     )
     return f'<div class="ot-crops">{figures}</div>'
@@ -115,7 +116,7 @@ def card(found: OpenRun, person: Person, more: str = "") -> str:
     """Return a card that leads to the person's page."""
     href = layout.address("person", found, person=person.id)
     return f"""<a class="ot-card" href="{href}" data-person="{person.id}">
-    <div class="ot-card-head">{layout.dot(person.id)}{layout.escape(person.label)}
+    <div class="ot-card-head">{layout.dot(person.id)}{escape(person.label)}
       <span class="ot-more">{more or count(len(person.cameras), "camera")}</span></div>
     {pictures(found, person)}
     <div class="ot-facts"><span>{span(person.first_s, person.last_s)}</span>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from app.runs import crop_frame
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, duration, span
 from app.ui.library import OpenRun, RunLibrary
+from app.ui.media import person_hex
 
 _VISITS_SHOWN = 60
 _EVENTS_SHOWN = 40
@@ -149,7 +151,7 @@ def _view(found: OpenRun, person: Person) -> str:
     more = len(person.visits) - _VISITS_SHOWN
     rest = f'<p class="ot-hint">{more} later visits are not shown.</p>' if more > 0 else ""
     return f"""<p class="ot-crumb"><a href="{layout.address("people", found)}">People</a></p>
-    <div class="ot-title"><h1>{layout.dot(person.id)}{layout.escape(person.label)}</h1>
+    <div class="ot-title"><h1>{layout.dot(person.id)}{escape(person.label)}</h1>
       <p>{f"Person {person.id}" if person.name else ""}</p><span style="margin-left:auto">{undo}</span></div>
     <div class="ot-figures" style="margin:14px 0 22px">{facts}</div>
     <h2 class="ot-section">Route <small>through the cameras, in the order of time</small></h2>
@@ -167,8 +169,8 @@ def _leg(found: OpenRun, person: Person, row: int, confirmed: set[Any], evidence
         away = (
             f"{duration(gap)} out of sight, {way} {visit.camera}" if gap > 0 else f"at the same time on {visit.camera}"
         )
-        away = f'<div class="ot-away">{layout.escape(away)}</div>'
-    color = layout.person_hex(person.id)
+        away = f'<div class="ot-away">{escape(away)}</div>'
+    color = person_hex(person.id)
     return f"""<div class="ot-leg"><div class="ot-leg-line"></div>{away or "<div></div>"}</div>
     <div class="ot-leg"><div class="ot-leg-line"><i style="background:{color}"></i></div>
     {_visit(found, person, visit, confirmed, evidence)}</div>"""
@@ -186,7 +188,7 @@ def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], ev
     event = evidence.get(visit.key)
     reasons = _evidence(found, person, visit, event, confirmed, own) if event is not None else ""
     return f"""<article class="ot-visit" data-track="{visit.track_id}" data-camera="{camera}">
-    <div class="ot-visit-head"><b>{layout.escape(visit.camera)}</b><span>{span(visit.start_s, visit.end_s)}</span>
+    <div class="ot-visit-head"><b>{escape(visit.camera)}</b><span>{span(visit.start_s, visit.end_s)}</span>
       <span>{duration(visit.end_s - visit.start_s)}</span><span>track {visit.track_id}</span>
       <div class="ot-acts"><a class="ot-button" href="{jump}">Show</a>{take_out}</div></div>
     <div class="ot-strip">{strip}</div>{reasons}</article>"""
@@ -209,7 +211,7 @@ def _evidence(
     parts = []
     if "with" in values:
         camera, track_id = str(values["with"][0]), int(values["with"][1])
-        parts.append(f"linked with {layout.escape(camera)}, track {track_id}")
+        parts.append(f"linked with {escape(camera)}, track {track_id}")
     else:
         parts.append("recognised while the run went on")
     if values.get("p_same") is not None:
@@ -271,7 +273,7 @@ def _event_row(event: Event, is_undone: bool) -> str:
         action = button("Undo", "undo", event=event.id)
     when = clock(event.time).rpartition(".")[0]
     return (
-        f"<tr><td>{when}</td><td>{layout.escape(event.actor)}</td><td>{layout.escape(describe(event))}</td>"
+        f"<tr><td>{when}</td><td>{escape(event.actor)}</td><td>{escape(describe(event))}</td>"
         f'<td class="number">{action}</td></tr>'
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -78,7 +79,7 @@ def _view(found: OpenRun, skipped: list[Any]) -> str:
         )
     )
     first, second = sorted((visits[link.own], visits[link.other]), key=lambda visit: visit.start_s)
-    return f"""<ot-keys><div class="ot-pair" data-own="{layout.escape(f"{link.own}")}">
+    return f"""<ot-keys><div class="ot-pair" data-own="{escape(f"{link.own}")}">
     {_side(found, first)}{_between(link, first, second)}{_side(found, second)}</div>
     <div class="ot-answers">{answers}</div>
     <div class="ot-hint">{layout.count(len(left), "link")} to look at {undo}</div></ot-keys>"""
@@ -92,7 +93,7 @@ def _side(found: OpenRun, visit: Visit) -> str:
     best = layout.crop(found, visit.crops[0], f"{visit.camera}, track {visit.track_id}") if visit.crops else ""
     more = "".join(f"<figure>{layout.crop(found, crop)}</figure>" for crop in visit.crops[1:_PICTURES])
     jump = layout.address("", found, t=f"{visit.start_s:.3f}")
-    return f"""<div class="ot-side"><div class="ot-visit-head"><b>{layout.escape(visit.camera)}</b>
+    return f"""<div class="ot-side"><div class="ot-visit-head"><b>{escape(visit.camera)}</b>
     <span>{span(visit.start_s, visit.end_s)}</span>
     <div class="ot-acts"><a class="ot-button" href="{jump}">Show</a></div></div>
     <div class="ot-large">{best or "no picture"}</div><div class="ot-strip">{more}</div></div>"""

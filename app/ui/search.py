@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def _result(found: OpenRun, entry: dict[str, Any]) -> str:
     <div class="ot-card-head">{layout.person_tag(found, person.id, person.label)}
       <span class="ot-more">{meter("P(same)", entry["p_same"])}</span></div>
     <div class="ot-match"><a href="{href}">{layout.crop(found, reference, person.label)}</a>
-      <div class="ot-facts"><span>best match on</span><b>{layout.escape(entry["camera"])}</b>
+      <div class="ot-facts"><span>best match on</span><b>{escape(entry["camera"])}</b>
       <span>{span(entry["start_s"], entry["end_s"])}</span><span>{count(len(person.cameras), "camera")}</span>
       <span>{count(len(person.visits), "visit")}</span><a class="ot-link" href="{jump}">Show</a></div></div></div>"""
 
