@@ -55,9 +55,9 @@ def _version(package: str) -> str:
 
 
 def _device() -> str:
-    from app.reid.embedder import available_device
+    from app.detect.device import choose_device
 
-    return available_device()
+    return str(choose_device("auto", "device"))
 
 
 def _detector_name(settings: Settings) -> str:

@@ -290,13 +290,15 @@ def _build_pipeline(
     calibration = embedder.calibration if embedder else None
     dimension = embedder.dimension if embedder else 0
     gallery = PersonGallery(settings.gallery, calibration)
+    # A tracklet must stay open for as long as its track can come back; one second more for slow frame rates.
+    memory_s = max(settings.track.max_lost_s, settings.track.max_recovery_s) + 1.0
     lanes = {
         info.camera: Lane(
             tracker=CameraTracker(
                 settings.track, info.camera, calibration, dimension, writer.next_track_id[info.camera]
             ),
             motion=build_camera_motion(info, settings.sources),
-            tracklets=TrackletBuilder(info.camera, settings.run.crops_per_tracklet, settings.track.max_recovery_s),
+            tracklets=TrackletBuilder(info.camera, settings.run.crops_per_tracklet, memory_s),
         )
         for info in infos
     }

@@ -55,8 +55,9 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
     people = len(identities.people())
     start = time.perf_counter()
     drawn = 0
+    target = folder or run.folder
     with (
-        open_videos(infos, folder or run.folder, settings, job.settings.run.video_height_px, identities.names) as videos,
+        open_videos(infos, target, settings, job.settings.run.video_height_px, identities.names) as videos,
         closing(ticks(sources)) as all_ticks,
     ):
         for tick in all_ticks:

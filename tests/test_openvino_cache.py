@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.errors import InputError
 from app.checksum import file_sha256
+from app.errors import InputError
 from app.openvino_cache import cache_folder, compile_on_cpu, convert_once, load_openvino
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.config import ReidSettings
+from app.detect.device import choose_device
 from app.errors import InputError
 from app.openvino_cache import convert_once, core
 from app.reid import Embedder
@@ -218,23 +219,6 @@ def batches(count: int, buckets: Sequence[int]) -> list[tuple[int, int, int]]:
     return divided
 
 
-def available_device() -> str:
-    """Return the device that `auto` means on this machine: cuda:0 or cpu."""
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-def choose_device(device: str) -> torch.device:
-    """Turn the setting `reid.device` into a device. Raises InputError if this machine does not have it."""
-    name = available_device() if device == "auto" else device
-    try:
-        chosen = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"reid.device: {device!r} is not a device; use auto, cpu, cuda or cuda:N") from error
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"reid.device: this machine has no {device}; use auto or cpu")
-    return chosen
-
-
 def find_weights(weights: str, device: torch.device) -> Path | None:
     """Turn the setting `reid.weights` into a file; None if `auto` finds no bundled weights.
 
@@ -273,7 +257,7 @@ RUNNERS: dict[str, Callable[[Checkpoint, torch.device, ReidSettings], Runner]] =
 
 def embedder_of(checkpoint: Checkpoint, settings: ReidSettings) -> NetworkEmbedder:
     """Return an embedder for a checkpoint in memory, on the device and with the backend that the settings ask for."""
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, "reid.device")
     backend = settings.backend
     if backend == "auto":
         backend = "openvino" if device.type == "cpu" else "torch"
@@ -284,7 +268,7 @@ def build_embedder(settings: ReidSettings) -> Embedder | None:
     """Return the embedder that the settings ask for; None means that people are followed by motion only."""
     if settings.weights == "none":
         return None
-    weights = find_weights(settings.weights, choose_device(settings.device))
+    weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))
     if weights is None:
         log.warning(
             "No ReID weights are bundled with this installation: people are followed by motion only and are not "

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import ReidSettings
+from app.detect.device import choose_device
 from app.errors import InputError
 from app.reid.checkpoint import Metric, load_checkpoint
 from app.reid.datasets import Pictures, open_people_data
-from app.reid.embedder import NetworkEmbedder, choose_device, embedder_of, find_weights, unit_rows
+from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
 from app.reid.rerank import reranked_distances
 
 Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -42,7 +43,7 @@ def evaluate_reid(
     people = open_people_data(data)
     if not len(people.query) or not len(people.gallery):
         raise InputError(f"{data}: has no query/ and bounding_box_test/ pictures to evaluate on")
-    weights = find_weights(settings.weights, choose_device(settings.device))
+    weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))
     if weights is None:
         raise InputError("reid.weights: no ReID weights are bundled with this installation; name a file with --weights")
     checkpoint = load_checkpoint(weights)

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from app.config import ReidSettings
+from app.detect.device import choose_device
 from app.reid.checkpoint import Checkpoint, save_checkpoint
-from app.reid.embedder import RUNNERS, available_device, build_embedder
+from app.reid.embedder import RUNNERS, build_embedder
 from app.reid.evaluate import score_vectors
 from app.reid.osnet import OSNETS
 
@@ -33,7 +34,7 @@ def embed_speed(weights: Path, seconds: float) -> dict[str, dict[int, float]]:
     image = random.integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     corners = random.uniform([0, 0], [1700, 700], (max(COUNTS), 2))
     boxes = np.concatenate([corners, corners + random.uniform([60, 150], [150, 350], (max(COUNTS), 2))], axis=1)
-    devices = ["cpu"] if available_device() == "cpu" else ["cpu", available_device()]
+    devices = sorted({"cpu", str(choose_device("auto", "reid.device"))})
     embedders = [
         build_embedder(ReidSettings(weights=str(weights), device=device, backend=backend))
         for device in devices

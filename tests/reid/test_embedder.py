@@ -18,7 +18,7 @@ from app.config import ReidSettings
 from app.errors import InputError
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import RUNNERS, NetworkEmbedder, batch_buckets, batches, build_embedder, choose_device
+from app.reid.embedder import RUNNERS, NetworkEmbedder, batch_buckets, batches, build_embedder
 from app.reid.osnet import OSNETS
 from app.reid.preprocess import Preprocessing
 
@@ -158,10 +158,6 @@ def test_bad_settings_are_named(weights: Path, given_settings: dict[str, str], s
 def test_openvino_on_a_gpu_is_refused(weights: Path) -> None:
     with pytest.raises(InputError, match="backend"):
         RUNNERS["openvino"](load_checkpoint(weights), torch.device("cuda:0"), ReidSettings())
-
-
-def test_auto_device_exists() -> None:
-    assert choose_device("auto").type in {"cpu", "cuda"}
 
 
 def test_a_network_without_statistics_is_not_centred(tmp_path: Path, weights: Path) -> None:

@@ -29,10 +29,11 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from app.config import TrainSettings
+from app.detect.device import choose_device
 from app.errors import InputError, RunError
 from app.interrupt import interruptions
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import choose_device, find_weights
+from app.reid.embedder import find_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
 from app.reid.preprocess import Preprocessing
 from app.reid.train.data import load_training_data
@@ -102,7 +103,7 @@ def train(
     """
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     torch.set_flush_denormal(True)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, "train.device")
     rank, processes = _join_processes(device)
     if settings.people_per_batch % processes:
         raise InputError(f"train.people_per_batch: must be a multiple of the {processes} processes")
