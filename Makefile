@@ -37,7 +37,7 @@ ui: $(READY)
 	$(BIN)/python main.py ui
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=25
 
 check: $(READY)
 	$(BIN)/ruff check .

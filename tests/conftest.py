@@ -25,7 +25,9 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep converted networks of the test session together: made once, and never in the user's cache folder."""
-    os.environ.setdefault("OMNITRACK_CACHE", str(tmp_path_factory.mktemp("cache")))
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # one cache for all workers
+    os.environ.setdefault("OMNITRACK_CACHE", str(shared / "cache"))
 
 
 @pytest.fixture(scope="session")
