@@ -1,0 +1,128 @@
+"""A finished run, a server that shows it, and a browser. Tests are skipped where Playwright or Chromium is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import uvicorn
+
+from app.cli import main
+from app.config import Settings, load_settings
+from app.reid.checkpoint import Checkpoint, save_checkpoint
+from app.reid.osnet import OSNETS
+from app.ui.library import RunLibrary, run_id
+from app.ui.server import build_app
+
+CHROMIUM = os.environ.get("OMNITRACK_CHROMIUM", "/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="session")
+def ui_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds `videos` (a rendered scene), `runs` (with the finished run `scene`) and the ReID weights."""
+    folder = tmp_path_factory.mktemp("ui")
+    small = ["--set", "simulate.width_px=320", "--set", "simulate.height_px=180", "--set", "simulate.fps=10"]
+    options = ["--people", "8", "--seconds", "8", "--seed", "3", "--set", "simulate.mean_away_s=1"]
+    scene = folder / "videos" / "scene"
+    assert main(["simulate", "--output", str(scene), *options, *small]) == 0
+    torch.manual_seed(0)
+    weights = Checkpoint("osnet_x0_25", OSNETS["osnet_x0_25"]().state_dict())
+    save_checkpoint(folder / "untrained.safetensors", weights)
+    sources = [str(scene / "cam1.mp4"), str(scene / "cam2.mp4")]
+    models = ["--detector", "file:det/det.txt", "--reid", str(folder / "untrained.safetensors"), "--device", "cpu"]
+    run = ["--output", str(folder / "runs" / "scene"), "--set", "run.part_s=2", "--save-video"]
+    assert main(["--sources", *sources, *models, *run]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ui_settings(ui_folder: Path) -> Settings:
+    weights = ui_folder / "untrained.safetensors"
+    return load_settings(
+        assignments=[
+            f"ui.source_folders=[{ui_folder / 'videos'}]",
+            f"reid.weights={weights}",
+            "detect.weights=file:det/det.txt",
+            "run.part_s=2",
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
+def library(ui_folder: Path) -> RunLibrary:
+    return RunLibrary([], ui_folder / "runs")
+
+
+@pytest.fixture(scope="session")
+def server(library: RunLibrary, ui_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running interface."""
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+    config = uvicorn.Config(build_app(library, ui_settings), host="127.0.0.1", port=0, log_level="error")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = running.force_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+    if not Path(CHROMIUM).is_file():
+        pytest.skip(f"there is no Chromium at {CHROMIUM}; apt-get install chromium, or set OMNITRACK_CHROMIUM")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: str) -> Iterator[Any]:
+    """A page of a fresh visitor. The test fails if it logged an error or asked another server for something."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    problems: list[str] = []
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((server, "data:", "blob:")) else problems.append(f"asked {request.url}")
+        ),
+    )
+    page.on("dialog", lambda dialog: dialog.accept())
+    yield page
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def own_run(ui_folder: Path) -> Iterator[Callable[[str], tuple[Path, str]]]:
+    """Return a function that copies the finished run for a test that changes it, and says its folder and its id."""
+    copies: list[Path] = []
+
+    def copy(name: str) -> tuple[Path, str]:
+        folder = ui_folder / "runs" / name
+        shutil.copytree(ui_folder / "runs" / "scene", folder)
+        copies.append(folder)
+        return folder, run_id(folder)
+
+    yield copy
+    for folder in copies:
+        shutil.rmtree(folder)
