@@ -122,7 +122,7 @@ def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]
     if action == "take-out":
         _, new = ledger.split(*own, WHOLE, actor)
         return f"This visit is person {new} now."
-    other: Key = (found.camera_named(int(values["other-camera"])), int(values["other-track"]))
+    other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
     if action == "confirm":
         ledger.confirm(own, other, actor)
         return "Confirmed: linking will keep this pair together."
@@ -223,7 +223,7 @@ def _evidence(
     if "with" in values:
         pair = tuple(sorted([visit.key, (camera, track_id)]))
         together = any(v.key == (camera, track_id) for v in person.visits)
-        data = {**own, "other-camera": found.camera_number(camera), "other-track": track_id}
+        data = {**own, "other_camera": found.camera_number(camera), "other_track": track_id}
         if pair in confirmed:
             actions = chip("confirmed", "good")
         elif together:

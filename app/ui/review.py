@@ -38,7 +38,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
                 gr.Info(undo_last(found.ledger, actor), duration=3, title="Done")
                 return []
             own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
-            other: Key = (found.camera_named(int(values["other-camera"])), int(values["other-track"]))
+            other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
             if action == "yes":
                 found.ledger.confirm(own, other, actor)
             elif action == "no":
@@ -66,8 +66,8 @@ def _view(found: OpenRun, skipped: list[Any]) -> str:
     data = {
         "camera": found.camera_number(link.own[0]),
         "track": link.own[1],
-        "other-camera": found.camera_number(link.other[0]),
-        "other-track": link.other[1],
+        "other_camera": found.camera_number(link.other[0]),
+        "other_track": link.other[1],
     }
     answers = "".join(
         f'<button type="button" class="ot-button big {kind}" data-action="{action}" data-key="{key}"{_data(data)}>'

@@ -40,7 +40,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         layout.html('<h2 class="ot-section">Start a run</h2>')
         sources = gr.CheckboxGroup([], label="Recordings", elem_id="job-sources")
         with gr.Row():
-            names = gr.Textbox(label="Names of the cameras", placeholder="door, yard (empty: as the files are called)")
+            names = gr.Textbox(label="Names of the cameras", placeholder="door, yard")
             detector = gr.Dropdown(list(_DETECTORS), value=_CONFIGURED, label="Detector", elem_id="job-detector")
             reid = gr.Dropdown(list(_REIDS), value=_CONFIGURED, label="Recognition", elem_id="job-reid")
             device = gr.Dropdown(list(_DEVICES), value=_CONFIGURED, label="Device")

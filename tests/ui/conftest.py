@@ -82,7 +82,9 @@ def server(library: RunLibrary, ui_settings: Settings, tmp_path_factory: pytest.
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
+    )
     if not Path(CHROMIUM).is_file():
         pytest.skip(f"there is no Chromium at {CHROMIUM}; apt-get install chromium, or set OMNITRACK_CHROMIUM")
     with playwright.sync_playwright() as started:

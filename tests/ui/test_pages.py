@@ -109,7 +109,9 @@ def test_a_name_and_a_split_reach_the_ledger(page: Any, server: str, own_run: Ma
     page.wait_for_selector("#person-history >> text=split")
     identities = Run.open(folder).identities()
     assert identities.names == {1: "<b>Ada</b> & Co"}
-    assert any(np.isfinite(segment.start_s) for person in identities.people() for segment in identities.tracklets_of(person))
+    assert any(
+        np.isfinite(segment.start_s) for person in identities.people() for segment in identities.tracklets_of(person)
+    )
 
 
 def test_searching_with_a_crop_finds_its_person_first(page: Any, server: str, scene: Run) -> None:
@@ -178,7 +180,9 @@ def test_a_click_on_a_bar_moves_all_players(page: Any, server: str, scene: Run) 
     wanted = max(starts)
     assert wanted > 1
     page.locator(f".ot-bar[data-start='{wanted:g}']").first.click()
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => !video.seeking && video.readyState > 1)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('video')].every((video) => !video.seeking && video.readyState > 1)"
+    )
     first_s = min(scene.frames(camera.name)[1][0] for camera in scene.cameras)
     times = page.evaluate("[...document.querySelectorAll('video')].map((video) => video.currentTime)")
     assert len(times) == len(scene.cameras)
@@ -205,7 +209,9 @@ def test_frames_are_drawn_where_there_are_no_videos(page: Any, server: str, own_
     page.wait_for_function(f"{loaded} === 2")
     before = page.evaluate("[...document.querySelectorAll('.ot-tile img')].map((image) => image.src)")
     page.click("text=+5 s")
-    page.wait_for_function(f"{before!r}.every((src, row) => document.querySelectorAll('.ot-tile img')[row].src !== src)")
+    page.wait_for_function(
+        f"{before!r}.every((src, row) => document.querySelectorAll('.ot-tile img')[row].src !== src)"
+    )
 
 
 def test_a_run_starts_in_the_browser_and_finishes(page: Any, server: str, ui_folder: Path) -> None:

@@ -1,0 +1,48 @@
+"""People as visits, and the corrections of a review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.identities import Event
+from app.people import people_of
+from app.review import last_correction, latest_evidence, links_in_force, open_questions, undo_last
+from app.runs import Run
+
+
+def test_a_split_tracklet_is_a_visit_for_each_of_its_people(make_run: Callable[..., Path]) -> None:
+    run = Run.open(make_run())
+    with run.ledger() as ledger:
+        ledger.assign("left", 1, 1, "tester")
+        ledger.assign("right", 1, 1, "tester")
+        _, new = ledger.split("left", 1, 0.75, "tester")
+        people = people_of(run, ledger.replay())
+    whole = next(summary for summary in run.tracklet_summaries() if summary.key == ("left", 1))
+    (first,) = [visit for visit in people[1].visits if visit.camera == "left"]
+    (rest,) = people[new].visits
+    assert (first.start_s, first.end_s) == (whole.start_time, 0.75)
+    assert (rest.start_s, rest.end_s) == (0.75, whole.end_time)
+    assert (*first.crops, *rest.crops) == whole.crops
+    assert people[1].cameras == ("left", "right")
+    assert people[1].last_s == max(visit.end_s for visit in people[1].visits)
+
+
+def test_a_no_takes_the_visit_out_and_undo_brings_it_back(make_run: Callable[..., Path]) -> None:
+    run = Run.open(make_run())
+    evidence = {"with": ["left", 1], "p_same": 0.6, "runner_up": 0.4, "gates": ["not co-present"]}
+    with run.ledger() as ledger:
+        ledger.append([Event("assign", "machine:linker", "left", 1, 1)])
+        ledger.append([Event("assign", "machine:linker", "right", 1, 1, evidence=evidence)])
+        links = links_in_force(people_of(run, ledger.replay()), latest_evidence(ledger))
+        (link,) = open_questions(links, ledger.replay())
+        assert (link.own, link.other, link.p_same) == (("right", 1), ("left", 1), 0.6)
+        ledger.separate(link.own, link.other, "tester")
+        identities = ledger.replay()
+        assert identities.rejected == (link.pair,)
+        assert len(identities.people()) == 2
+        assert [event.kind for event in last_correction(ledger)] == ["reject", "split"]
+        undo_last(ledger, "tester")
+        assert ledger.replay().rejected == ()
+        assert ledger.replay().people() == [1]
+        assert last_correction(ledger) == []

@@ -1,0 +1,145 @@
+"""What the server hands out, and to whom. No browser is needed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app.config import UiSettings
+from app.errors import InputError
+from app.runs import Run
+from app.ui.layout import duration, parse_clock
+from app.ui.library import RunLibrary, run_id
+from app.ui.media import PREFIX, media_routes
+from app.ui.picture_reader import read_upload
+from app.ui.server import Guard, Login, read_login
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(make_run: MakeRun) -> Path:
+    folder = make_run()
+    (folder / "video").mkdir()
+    (folder / "video" / "left.mp4").write_bytes(bytes(range(200)))
+    return folder
+
+
+@pytest.fixture
+def client(folder: Path) -> TestClient:
+    app = FastAPI()
+    app.include_router(media_routes(RunLibrary([folder], folder.parent), UiSettings()))
+    return TestClient(Guard(app, None, loopback_only=True), base_url="http://127.0.0.1:7860")
+
+
+def test_crops_are_named_by_numbers(client: TestClient, folder: Path) -> None:
+    run = Run.open(folder)
+    reference = run.tracklet_summaries()[0].crops[0]
+    _, camera, file = reference.split("/")
+    track, frame = file.removesuffix(".jpg").split("_")
+    number = [c.name for c in run.cameras].index(camera)
+    answer = client.get(f"{PREFIX}/{run_id(folder)}/crop/{number}/{track}/{frame}")
+    assert answer.content == run.crop_path(reference).read_bytes()
+    assert answer.headers["cache-control"] == "no-store"
+    assert client.get(f"{PREFIX}/{run_id(folder)}/crop/{number}/{track}/999999").status_code == 404
+
+
+def test_a_part_of_a_video_can_be_asked_for(client: TestClient, folder: Path) -> None:
+    answer = client.get(f"{PREFIX}/{run_id(folder)}/video/0", headers={"Range": "bytes=10-19"})
+    assert answer.status_code == 206
+    assert answer.content == bytes(range(10, 20))
+    assert answer.headers["content-range"] == "bytes 10-19/200"
+    assert client.get(f"{PREFIX}/{run_id(folder)}/video/1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nowhere/video/0",
+        "RUN/video/7",
+        "RUN/video/-1",
+        "RUN/crop/0/..%2F..%2Frun/1",
+        "RUN/crop/0/1/..%2F..%2F..%2Frun.json",
+        "..%2F/video/0",
+        "static/..%2Fserver.py",
+    ],
+)
+def test_nothing_else_is_handed_out(client: TestClient, folder: Path, path: str) -> None:
+    assert client.get(f"{PREFIX}/{path.replace('RUN', run_id(folder))}").status_code in (404, 422)
+
+
+def test_only_listed_runs_are_shown(client: TestClient, folder: Path, make_run: MakeRun) -> None:
+    other = make_run("other")
+    assert [run["name"] for run in client.get(f"{PREFIX}/runs").json()] == [folder.name]
+    assert client.get(f"{PREFIX}/{run_id(other)}/timeline").status_code == 404
+
+
+def test_the_timeline_has_a_bar_for_each_visit(client: TestClient, folder: Path) -> None:
+    with Run.open(folder).ledger() as ledger:
+        ledger.assign("left", 1, 1, "tester")
+        ledger.assign("right", 2, 1, "tester")
+    data = client.get(f"{PREFIX}/{run_id(folder)}/timeline").json()
+    assert [camera["name"] for camera in data["cameras"]] == ["left", "right"]
+    (person,) = data["people"]
+    assert [visit[:2] for visit in person["visits"]] == [[0, 1], [1, 2]]
+
+
+def test_other_sites_and_names_are_refused(client: TestClient) -> None:
+    assert client.get(f"{PREFIX}/runs", headers={"Host": "evil.example"}).status_code == 403
+    assert client.post(f"{PREFIX}/runs", headers={"Origin": "http://evil.example"}).status_code == 403
+    assert client.post(f"{PREFIX}/runs", headers={"Origin": "http://127.0.0.1:7860"}).status_code == 405
+    assert "default-src 'self'" in client.get(f"{PREFIX}/runs").headers["content-security-policy"]
+
+
+def test_a_password_is_asked_for(folder: Path) -> None:
+    app = FastAPI()
+    app.include_router(media_routes(RunLibrary([folder], folder.parent), UiSettings()))
+    client = TestClient(Guard(app, Login("ada", "correct horse"), loopback_only=False))
+
+    def status(text: str) -> int:
+        token = base64.b64encode(text.encode()).decode()
+        return client.get(f"{PREFIX}/runs", headers={"Authorization": f"Basic {token}"}).status_code
+
+    assert client.get(f"{PREFIX}/runs").status_code == 401
+    assert status("ada:wrong") == 401
+    assert status("eve:correct horse") == 401
+    assert status("ada:correct horse") == 200
+
+
+def test_a_login_is_a_user_and_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("correct horse\n")
+    assert read_login(f"ada:{file}") == Login("ada", "correct horse")
+    file.write_text("short")
+    for bad in (f"ada:{file}", f"ada:{tmp_path / 'missing'}", "ada", f"machine:{file}"):
+        with pytest.raises(InputError, match="--auth"):
+            read_login(bad)
+
+
+def test_uploads_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    picture = tmp_path / "picture.png"
+    cv2.imwrite(str(picture), np.full((40, 20, 3), 90, np.uint8))
+    assert read_upload(picture, 1_000_000).shape == (40, 20, 3)
+    with pytest.raises(InputError, match="larger"):
+        read_upload(picture, 10)
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(InputError, match="no picture"):
+        read_upload(picture, 1_000_000)
+
+
+def test_times_are_read_as_people_write_them() -> None:
+    assert parse_clock("90", 0) == parse_clock("1:30", 0) == parse_clock("0:01:30", 0) == 90
+    day = 1_700_000_000 // 86400 * 86400
+    assert parse_clock("13:00:00", 1_700_000_000) == day + 13 * 3600
+    assert parse_clock("1970-01-02 00:00:10", 0) == 86410
+    with pytest.raises(InputError, match="no time"):
+        parse_clock("soon", 0)
+    assert [duration(s) for s in (3.25, 42, 200, 3900)] == ["3.2 s", "42 s", "3 min 20 s", "1 h 05 min"]
