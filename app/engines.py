@@ -69,6 +69,7 @@ class Progress:
     frames_total: int | None
     seconds: float
     people: int
+    cameras: int
 
 
 Report = Callable[[Progress], None]
@@ -137,7 +138,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                     frames += len(tick)
                     if writer.part_is_due:
                         _commit(writer, ledger, pipeline)
-                    report(Progress(before + frames, total, time.perf_counter() - start, pipeline.people))
+                    seconds = time.perf_counter() - start
+                    report(Progress(before + frames, total, seconds, pipeline.people, len(infos)))
             state = "cancelled" if interrupted.is_set() and not live else "finished"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
@@ -206,7 +208,7 @@ def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
             writer.adopt(run)
             problems |= outcomes[-1].problems
             frames = sum(outcome.frames for outcome in outcomes)
-            report(Progress(frames, None if waiting else frames, time.perf_counter() - start, 0))
+            report(Progress(frames, None if waiting else frames, time.perf_counter() - start, 0, len(outcomes)))
     finally:
         ray.shutdown()
     if writer is None:

@@ -111,7 +111,7 @@ def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]:.1f} frames/s, {task.fields[people]} people"),
+        TextColumn("{task.fields[speed]:.1f} frames/s, {task.fields[cameras]} cameras, {task.fields[people]} people"),
         TimeRemainingColumn(),
     )
     bar = Bar(*columns, console=Console(stderr=True))
@@ -121,7 +121,7 @@ def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
         if not began_with:  # not before: an error at the start should not stand below an empty bar
             began_with.append(progress.frames)
             bar.start()
-            bar.add_task(label, total=None, speed=0.0, people=0)
+            bar.add_task(label, total=None, speed=0.0, people=0, cameras=0)
         speed = (progress.frames - began_with[0]) / max(progress.seconds, 1e-9)
         bar.update(
             bar.task_ids[0],
@@ -129,6 +129,7 @@ def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
             total=progress.frames_total,
             speed=speed,
             people=progress.people,
+            cameras=progress.cameras,
         )
 
     try:

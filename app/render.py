@@ -67,7 +67,7 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
                     videos.write(result, rows[frame.camera].near(frame) if settings.blur else None)
                     drawn += 1
             if report is not None:
-                report(Progress(drawn, total, time.perf_counter() - start, people))
+                report(Progress(drawn, total, time.perf_counter() - start, people, len(infos)))
     return videos.files
 
 
