@@ -187,13 +187,20 @@ class TrackSettings(Section):
     """How one person is followed within one camera."""
 
     confident_score: float = Field(
-        0.6, ge=0.0, le=1.0, description="Boxes from this confidence on are associated first, and may be a new person."
+        0.5, ge=0.0, le=1.0, description="Boxes from this confidence on are associated first, and may be a new person."
     )
     weak_score: float = Field(
         0.1, ge=0.0, le=1.0, description="Boxes from this confidence on may continue a track, by motion only."
     )
-    birth_score: float = Field(0.7, ge=0.0, le=1.0, description="A new person starts with a box of this confidence.")
-    confirm_hits: int = Field(2, ge=1, le=100, description="Boxes, frame after frame, before a new person gets an id.")
+    confirm_hits: int = Field(
+        2, ge=1, le=100, description="Boxes, frame after frame, that a new person needs at least to get an id."
+    )
+    confirm_probability: float = Field(
+        0.88,
+        ge=0.5,
+        lt=1.0,
+        description="A new person gets an id when the confidences of its boxes together make it so probable.",
+    )
     max_lost_s: float = Field(
         1.5, ge=0.0, le=60.0, description="An unseen person is looked for where motion predicts, for so long, seconds."
     )

@@ -3,12 +3,12 @@
 The life of a track
 -------------------
 A confident box that no track explains starts a **tentative** track, without an id. If boxes continue it in the very
-next frames it is **confirmed** and gets the next number of its tracker's counter; otherwise it is dropped, as most
-false alarms are. A confirmed track is **visible** in the frames in which a box continues it and **lost** in the others.
-While lost it glides on along its last velocity, and for `max_lost_s` a box that lies where it is expected makes it
-visible again under its old id. After that motion says nothing any more, and until `max_recovery_s` only its appearance
-can bring it back: a box that nobody else claims, probably the same person, no further away than a person can have
-gone. Then the track **dies**; its id is never given to another.
+next frames until they are evidence enough, it is **confirmed** and gets the next number of its tracker's counter;
+otherwise it is dropped, as most false alarms are. A confirmed track is **visible** in the frames in which a box
+continues it and **lost** in the others. While lost it glides on along its last velocity, and for `max_lost_s` a box
+that lies where it is expected makes it visible again under its old id. After that motion says nothing any more, and
+until `max_recovery_s` only its appearance can bring it back: a box that nobody else claims, probably the same person,
+no further away than a person can have gone. Then the track **dies**; its id is never given to another.
 
 Association goes from the safest evidence to the weakest, and what one step has matched the next does not see:
 
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from app.boxes import iou
 from app.config import TrackSettings
@@ -58,6 +59,9 @@ STRANGER_PROBABILITY = 0.1
 RETURN_SCORE, RETURN_SIMILARITY = 0.4, 0.5
 """A weak box makes a lost track visible again only from this confidence and overlap on: the doubtful boxes of a crowd
 would carry lost ids away."""
+
+SCORE_BOUNDS = 0.52, 0.95
+"""No box proves a person alone, and any that may start a track counts a little."""
 
 REACH_HEIGHTS = 0.5
 """Distance, in own heights, at which a person may reappear at once: the jitter of boxes around an occlusion."""
@@ -118,10 +122,10 @@ class CameraTracker:
         confident = _match(box_of, ~tracks.confirmed, confident, costs, 1 - settings.min_similarity)
         recovered, confident = self._recover(box_of, confident, detections.boxes, p_same, time)
 
-        self._continue(box_of, recovered, detections, time)
+        self._continue(box_of, recovered, detections.boxes)
         box_of = self._bury(box_of, time)
-        box_of = self._bear(box_of, confident, detections, time)
-        self._confirm()
+        box_of = self._bear(box_of, confident, detections.boxes, time)
+        self._count(box_of, scores, time)
         self._remember(box_of, detections, embeddings, time)
         self._updated_at = time
         ids = np.full(len(detections), NO_ID, np.int64)
@@ -215,18 +219,14 @@ class CameraTracker:
         box_of[lost[matched]] = taken
         return lost[matched], np.setdiff1d(free, taken, assume_unique=True)
 
-    def _continue(self, box_of: Rows, recovered: Rows, detections: Detections, time: float) -> None:
-        """Correct the motion of the matched tracks, and count the hit."""
-        tracks = self._tracks
+    def _continue(self, box_of: Rows, recovered: Rows, boxes: NDArray[np.float32]) -> None:
+        """Correct the motion of the matched tracks."""
+        motion = self._tracks.motion
         matched = np.flatnonzero(box_of != NO_ID)
-        rows = box_of[matched]
-        boxes = detections.boxes[rows]
-        tracks.motion.put(matched, self._kalman.correct(tracks.motion[matched], boxes))
+        motion.put(matched, self._kalman.correct(motion[matched], boxes[box_of[matched]]))
         # Where appearance brought somebody back the prediction was wrong, and with it the velocity.
-        tracks.motion.put(recovered, self._kalman.start(detections.boxes[box_of[recovered]]))
-        tracks.motion.velocity[box_of == NO_ID, 2:] = 0.0  # nobody grows or shrinks for long; a glide would exaggerate
-        tracks.hits[matched] += 1
-        tracks.seen_times[matched] = time
+        motion.put(recovered, self._kalman.start(boxes[box_of[recovered]]))
+        motion.velocity[box_of == NO_ID, 2:] = 0.0  # nobody grows or shrinks for long; a glide would exaggerate
 
     def _remember(self, box_of: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
         """Add the new appearance vectors of matched tracks to what is known of their looks."""
@@ -250,17 +250,25 @@ class CameraTracker:
         tracks.keep(alive)
         return box_of[alive]
 
-    def _bear(self, box_of: Rows, free: Rows, detections: Detections, time: float) -> Rows:
-        """Start a tentative track from each of the `free` rows that is confident enough. Return `box_of` with them."""
-        born = free[detections.scores[free] >= self._settings.birth_score]
+    def _bear(self, box_of: Rows, born: Rows, boxes: NDArray[np.float32], time: float) -> Rows:
+        """Start a tentative track from each of the rows `born`. Return `box_of` with them."""
         if len(born):
-            self._tracks.append(self._kalman.start(detections.boxes[born]), time)
+            self._tracks.append(self._kalman.start(boxes[born]), time)
         return np.concatenate([box_of, born])
 
-    def _confirm(self) -> None:
-        """Give the next ids to the tentative tracks that have enough hits."""
-        tracks = self._tracks
-        due = np.flatnonzero(~tracks.confirmed & (tracks.hits >= self._settings.confirm_hits))
+    def _count(self, box_of: Rows, scores: NDArray[np.float32], time: float) -> None:
+        """Count the boxes of the matched tracks, and give the next ids to tentative tracks that have enough.
+
+        A detector's confidence is read as the probability of a person and the boxes as independent. They are not quite,
+        but so two sure boxes or several doubtful ones make a person, for detectors of any temper.
+        """
+        tracks, settings = self._tracks, self._settings
+        matched = np.flatnonzero(box_of != NO_ID)
+        tracks.hits[matched] += 1
+        tracks.seen_times[matched] = time
+        tracks.evidence[matched] += logit(np.clip(scores[box_of[matched]].astype(np.float64), *SCORE_BOUNDS))
+        proven = tracks.evidence >= logit(settings.confirm_probability)
+        due = np.flatnonzero(~tracks.confirmed & proven & (tracks.hits >= settings.confirm_hits))
         tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
         self._next_id += len(due)
 

@@ -11,7 +11,7 @@ from app.frames import NO_ID
 from app.track.appearance import AppearanceBank
 from app.track.kalman import BoxMotion, concatenate
 
-_COLUMNS = ("ids", "hits", "start_times", "seen_times")
+_COLUMNS = ("ids", "hits", "evidence", "start_times", "seen_times")
 
 
 class Tracks:
@@ -19,6 +19,7 @@ class Tracks:
 
     ids: (T,) int64, `NO_ID` until confirmed.
     hits: (T,) int64, boxes matched so far.
+    evidence: (T,) float64, log-odds that this is a person at all, summed over the boxes.
     start_times, seen_times: (T,) float64, seconds, of the first and the last matched box.
     motion: their Kalman states, as of the last prediction or correction.
     looks: their appearance.
@@ -28,6 +29,7 @@ class Tracks:
         """Start with no track; `motion` is an empty state."""
         self.ids = np.zeros(0, np.int64)
         self.hits = np.zeros(0, np.int64)
+        self.evidence = np.zeros(0)
         self.start_times = np.zeros(0)
         self.seen_times = np.zeros(0)
         self.motion = motion
@@ -48,10 +50,11 @@ class Tracks:
         self.looks.keep(rows)
 
     def append(self, motion: BoxMotion, time: float) -> None:
-        """Add unconfirmed tracks first seen at `time`."""
+        """Add unconfirmed tracks first seen at `time`, without a hit yet."""
         count = len(motion)
         self.ids = np.concatenate([self.ids, np.full(count, NO_ID, np.int64)])
-        self.hits = np.concatenate([self.hits, np.ones(count, np.int64)])
+        self.hits = np.concatenate([self.hits, np.zeros(count, np.int64)])
+        self.evidence = np.concatenate([self.evidence, np.zeros(count)])
         self.start_times = np.concatenate([self.start_times, np.full(count, time)])
         self.seen_times = np.concatenate([self.seen_times, np.full(count, time)])
         self.motion = concatenate([self.motion, motion])
