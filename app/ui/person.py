@@ -209,12 +209,14 @@ def _evidence(
     """Say why a visit belongs to this person: how sure, against what, and which conditions held."""
     values = event.evidence
     parts = []
+    # What began a new person was compared with all known ones: its own P(same) says nothing.
+    is_new = not {"unlike all known", "waited long enough"}.isdisjoint(values.get("gates", ()))
     if "with" in values:
         camera, track_id = str(values["with"][0]), int(values["with"][1])
         parts.append(f"linked with {escape(camera)}, track {track_id}")
     else:
-        parts.append("recognised while the run went on")
-    if values.get("p_same") is not None:
+        parts.append("began a new person" if is_new else "recognised while the run went on")
+    if values.get("p_same") is not None and not is_new:
         parts.append(meter("P(same)", float(values["p_same"])))
     if values.get("runner_up") is not None:
         parts.append(f"runner-up {float(values['runner_up']):.2f}")
