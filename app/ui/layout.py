@@ -144,7 +144,7 @@ NO_RUN = empty(
 NOBODY = empty(
     "Nobody was found in this run",
     "The recordings may be empty, or the detector may find nothing in them: lower <code>detect.min_score</code> and "
-    "<code>track.birth_score</code>, or try another detector.",
+    "<code>track.confident_score</code>, or try another detector.",
 )
 
 
