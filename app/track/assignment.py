@@ -23,13 +23,13 @@ def assign(costs: NDArray[np.floating[Any]], max_cost: float = np.inf) -> tuple[
     if costs.size == 0:
         return none, none
     allowed = costs <= max_cost if np.isfinite(max_cost) else np.isfinite(costs)
-    if not allowed.any():
-        return none, none
     # Rows and columns without an allowed pair only make the problem larger.
     rows = np.flatnonzero(allowed.any(axis=1))
     columns = np.flatnonzero(allowed.any(axis=0))
-    allowed = allowed[np.ix_(rows, columns)]
-    part = np.asarray(costs[np.ix_(rows, columns)], np.float64)
+    if len(rows) == 0:
+        return none, none
+    allowed = allowed[rows[:, None], columns]
+    part = np.asarray(costs[rows[:, None], columns], np.float64)
     if np.isfinite(max_cost):
         # A pair is worth what it saves against leaving both alone; a forbidden pair is the same as no pair.
         matched = _solve(np.where(allowed, part - max_cost, 0.0))
@@ -39,7 +39,7 @@ def assign(costs: NDArray[np.floating[Any]], max_cost: float = np.inf) -> tuple[
         span = float(finite.max() - finite.min()) + 1.0
         penalty = float(finite.max()) + span * (min(part.shape) + 1)
         matched = _solve(np.where(allowed, part, penalty))
-    inside = np.flatnonzero(matched >= 0)
+    inside = (matched >= 0).nonzero()[0]
     inside = inside[allowed[inside, matched[inside]]]
     return rows[inside], columns[matched[inside]]
 

@@ -50,45 +50,70 @@ def _four(pair: tuple[float, float]) -> Array:
     return np.array([pair[0], pair[0], pair[1], pair[1]])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class BoxMotion:
     """The state of T boxes, row i always the same one.
 
-    position: (T, 4) float64, centre x, centre y, width, height, pixels.
-    velocity: (T, 4) float64, pixels per second.
-    position_variance, covariance, velocity_variance: (T, 4) float64, of each coordinate and its velocity.
+    values: (T, 5, 4) float64: five numbers for each of centre x, centre y, width and height, in this order; the
+    properties are (T, 4) views of them. One array, because selecting rows is what a tracker does most.
     """
 
-    position: Array
-    velocity: Array
-    position_variance: Array
-    covariance: Array
-    velocity_variance: Array
+    values: Array
+
+    @classmethod
+    def of(
+        cls, position: Array, velocity: Array, position_variance: Array, covariance: Array, velocity_variance: Array
+    ) -> BoxMotion:
+        """Return the state made of five (T, 4) arrays."""
+        values = np.empty((len(position), 5, 4))
+        parts = (position, velocity, position_variance, covariance, velocity_variance)
+        for index, part in enumerate(parts):
+            values[:, index] = part
+        return cls(values)
+
+    @property
+    def position(self) -> Array:
+        """(T, 4) pixels."""
+        return self.values[:, 0]
+
+    @property
+    def velocity(self) -> Array:
+        """(T, 4) pixels per second."""
+        return self.values[:, 1]
+
+    @property
+    def position_variance(self) -> Array:
+        return self.values[:, 2]
+
+    @property
+    def covariance(self) -> Array:
+        """(T, 4) of each coordinate with its velocity."""
+        return self.values[:, 3]
+
+    @property
+    def velocity_variance(self) -> Array:
+        return self.values[:, 4]
 
     def __len__(self) -> int:
-        return len(self.position)
+        return len(self.values)
 
     def __getitem__(self, rows: Any) -> BoxMotion:
         """Select rows by slice, index array or boolean mask."""
-        return BoxMotion(*(array[rows] for array in self._arrays()))
+        return BoxMotion(self.values[rows])
 
     def put(self, rows: Any, states: BoxMotion) -> None:
         """Overwrite `rows` with `states`."""
-        for array, new in zip(self._arrays(), states._arrays(), strict=True):
-            array[rows] = new
+        self.values[rows] = states.values
 
     def boxes(self) -> Array:
         """Return (T, 4) x1 y1 x2 y2; a predicted side below one pixel counts as one pixel."""
-        half = np.maximum(self.position[:, 2:], 1.0) / 2
-        return np.concatenate([self.position[:, :2] - half, self.position[:, :2] + half], axis=1)
-
-    def _arrays(self) -> tuple[Array, ...]:
-        return (self.position, self.velocity, self.position_variance, self.covariance, self.velocity_variance)
+        half = np.maximum(self.values[:, 0, 2:], 1.0) / 2
+        return np.concatenate([self.values[:, 0, :2] - half, self.values[:, 0, :2] + half], axis=1)
 
 
 def concatenate(parts: Sequence[BoxMotion]) -> BoxMotion:
     """Return the rows of all `parts` as one."""
-    return BoxMotion(*(np.concatenate(arrays) for arrays in zip(*(part._arrays() for part in parts), strict=True)))
+    return BoxMotion(np.concatenate([part.values for part in parts]))
 
 
 class BoxKalman:
@@ -105,8 +130,8 @@ class BoxKalman:
         position = _centers_and_sizes(boxes)
         squared_height = _squared_height(position)
         zeros = np.zeros_like(position)
-        return BoxMotion(
-            position, zeros, self._measurement * squared_height, zeros.copy(), self._initial_velocity * squared_height
+        return BoxMotion.of(
+            position, zeros, self._measurement * squared_height, zeros, self._initial_velocity * squared_height
         )
 
     def predict(self, motion: BoxMotion, seconds: float) -> BoxMotion:
@@ -114,7 +139,7 @@ class BoxKalman:
         squared_height = _squared_height(motion.position)
         jitter = self._jitter * squared_height
         acceleration = self._acceleration * squared_height
-        return BoxMotion(
+        return BoxMotion.of(
             motion.position + seconds * motion.velocity,
             motion.velocity,
             motion.position_variance
@@ -132,7 +157,7 @@ class BoxKalman:
         variance = motion.position_variance + self._measurement * _squared_height(measured)
         gain = motion.position_variance / variance
         velocity_gain = motion.covariance / variance
-        return BoxMotion(
+        return BoxMotion.of(
             motion.position + gain * innovation,
             motion.velocity + velocity_gain * innovation,
             (1 - gain) * motion.position_variance,
@@ -153,7 +178,7 @@ def move_with_camera(motion: BoxMotion, affine: Array) -> BoxMotion:
     position[:, :2] = motion.position[:, :2] @ linear.T + affine[:, 2]
     velocity[:, :2] = motion.velocity[:, :2] @ linear.T
     squared = scale**2
-    return BoxMotion(
+    return BoxMotion.of(
         position,
         velocity,
         motion.position_variance * squared,

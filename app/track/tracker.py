@@ -66,6 +66,9 @@ SCORE_BOUNDS = 0.52, 0.95
 REACH_HEIGHTS = 0.5
 """Distance, in own heights, at which a person may reappear at once: the jitter of boxes around an occlusion."""
 
+STILL = np.eye(2, 3)
+"""Camera motion of a camera that did not move."""
+
 TOLERANCE_S = 1e-6
 """Times are sums of floating-point numbers; a lifetime that is over by less than this is not over."""
 
@@ -179,7 +182,8 @@ class CameraTracker:
             raise ValueError(f"{self.camera}: time runs backwards, from {self._time:.3f} s to {time:.3f} s")
         if time > self._time and len(self._tracks) > 0:
             predicted = self._kalman.predict(self._tracks.motion, time - self._time)
-            self._tracks.motion = move_with_camera(predicted, motion)
+            moved = not np.array_equal(motion, STILL)
+            self._tracks.motion = move_with_camera(predicted, motion) if moved else predicted
         self._time = time
 
     def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float64]:
@@ -189,7 +193,7 @@ class CameraTracker:
         tracks, rows = np.flatnonzero(looks.counts > 0), np.flatnonzero(embeddings.valid)
         if self._calibration is not None and len(tracks) and len(rows):
             distances = 1.0 - looks.typical[tracks] @ embeddings.vectors[rows].T
-            p_same[np.ix_(tracks, rows)] = self._calibration.probability(distances)
+            p_same[tracks[:, None], rows] = self._calibration.probability(distances)
         return p_same
 
     def _recover(
@@ -212,7 +216,7 @@ class CameraTracker:
         centers, heights = tracks.motion.position[lost, :2], tracks.motion.position[lost, 3]
         distances = reach_heights(centers, heights, boxes[rows])
         reach = REACH_HEIGHTS + settings.max_speed_heights_per_s * lost_s[lost, None]
-        costs = np.where(distances <= reach, 1.0 - p_same[np.ix_(lost, rows)], np.inf)
+        costs = np.where(distances <= reach, 1.0 - p_same[lost[:, None], rows], np.inf)
         matched, columns = assign(costs, 1.0 - settings.recovery_probability)
         taken = rows[columns]
         box_of[claimed & np.isin(box_of, taken)] = NO_ID
@@ -281,6 +285,8 @@ def _match(
     tracks = np.flatnonzero(candidates & (box_of == NO_ID))
     if len(tracks) == 0 or len(rows) == 0:
         return rows
-    matched, columns = assign(costs[np.ix_(tracks, rows)], max_cost)
+    matched, columns = assign(costs[tracks[:, None], rows], max_cost)
     box_of[tracks[matched]] = rows[columns]
-    return np.delete(rows, columns)
+    left = np.ones(len(rows), np.bool_)
+    left[columns] = False
+    return rows[left]
