@@ -274,7 +274,7 @@ def common_size(images: Sequence[Path]) -> tuple[int, int]:
                 # Asking a PNG without EXIF for it would decode the whole picture.
                 if "exif" in header.info and header.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS:
                     width, height = height, width
-        except OSError:
+        except (OSError, ImportError):  # Ultralytics, once imported, makes Pillow look for packages that are not there
             raise InputError(f"{path}: not a picture that can be read; remove it or copy it again") from None
         if first is None:
             first = (width, height)
