@@ -227,17 +227,29 @@ class Ledger:
         actor: str = LINKER,
         evidence: Mapping[Key, Mapping[str, Any]] | None = None,
     ) -> range:
-        """Replace what machines decided by the outcome of a link stage; only what changes becomes an event.
+        """Replace what machines decided by the outcome of a link stage.
+
+        Only what changes becomes an event, and what the gallery had decided alike but for which there are reasons now.
 
         groups: for each tracklet the number of its group, which is not a person id: `app.relinking` says how groups get
         theirs, and that nothing changes for tracklets that a human assigned, split, confirmed, named or merged.
         evidence: JSON values for each tracklet, as far as there are any.
         """
         with self._writing():
-            plan = plan_reassignment(self.replay(), groups)
+            identities = self.replay()
+            plan = plan_reassignment(identities, groups)
             reasons = evidence or {}
+            told = "SELECT DISTINCT camera, track_id FROM events WHERE kind = 'assign' AND actor = ?"
+            settled = {*plan, *self._connection.execute(told, (actor,)), *identities.pinned()}
+            for key in reasons.keys() - settled:
+                segments = identities.segments(*key)
+                if segments:
+                    plan[key] = segments[0][1]
             return self._append(
-                [Event("assign", actor, *key, person, evidence=reasons.get(key, {})) for key, person in plan.items()]
+                [
+                    Event("assign", actor, *key, person, evidence=reasons.get(key, {}))
+                    for key, person in sorted(plan.items())
+                ]
             )
 
     def erase(self, person: int, actor: str) -> Event:

@@ -259,12 +259,23 @@ class Overview extends HTMLElement {
   lane(person, row, scale) {
     const track = element('div', { className: 'ot-track' });
     const wide = this.width() / (this.to - this.from);
-    for (const [camera, id, start, end] of person.visits) {
+    // Cameras that see a person at the same time share the height of the lane: no bar lies under another one.
+    const free = [];
+    const visits = [...person.visits].sort((a, b) => a[2] - b[2]).map((visit) => {
+      const fits = free.findIndex((end) => end <= visit[2]);
+      const level = fits < 0 ? free.length : fits;
+      free[level] = visit[3];
+      return [...visit, level];
+    });
+    const height = free.length > 1 ? 26 / free.length - 1 : 18;
+    const top = free.length > 1 ? 2 : 6;
+    for (const [camera, id, start, end, level] of visits) {
       if (end < this.from || start > this.to) continue;
       const name = this.data.cameras[camera].name;
       const bar = element('button', { type: 'button', className: 'ot-bar', title: `${person.label} on ${name}, ${clock(start)} – ${clock(end)}` });
-      if ((end - start) * wide > 50) bar.textContent = name;
-      bar.style.cssText = `left:${(start - this.from) * scale}%;width:${(end - start) * scale}%;background:${person.color}`;
+      if ((end - start) * wide > 50 && height > 10) bar.textContent = name;
+      bar.style.cssText = `left:${(start - this.from) * scale}%;width:${(end - start) * scale}%;background:${person.color};`
+        + `top:${top + level * (height + 1)}px;height:${height}px;line-height:${height}px`;
       Object.assign(bar.dataset, { start, key: `${camera}.${id}`, person: person.id });
       bar.classList.toggle('chosen', bar.dataset.key === this.chosen);
       track.append(bar);
