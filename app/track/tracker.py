@@ -107,8 +107,8 @@ class CameraTracker:
         tracks, settings, scores = self._tracks, self._settings, detections.scores
         confident = np.flatnonzero(scores >= settings.confident_score)
         weak = np.flatnonzero((scores >= settings.weak_score) & (scores < settings.confident_score))
-        expected = time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S
         visible = tracks.seen_times == self._updated_at
+        expected = visible | (time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S)
         similarity = box_similarity(tracks.motion.boxes(), detections.boxes, settings.height_power)
         p_same = self._probabilities(embeddings)
         costs = association_cost(
@@ -150,7 +150,8 @@ class CameraTracker:
         if self._calibration is None or len(rows) == 0:
             return wanted
         clear = crop_qualities(detections.boxes, detections.scores)[rows] >= CLEAR_QUALITY
-        near = np.flatnonzero(time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S)
+        visible = tracks.seen_times == self._updated_at
+        near = np.flatnonzero(visible | (time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S))
         if len(near) == 0:
             wanted[rows] = True
             return wanted
@@ -159,7 +160,7 @@ class CameraTracker:
         best_overlap = overlap.max(axis=0)
         track = near[best]
         new = best_overlap < EXPECTED_OVERLAP
-        lost = tracks.seen_times[track] < self._updated_at
+        lost = ~visible[track]
         rivals = (overlap >= RIVAL_SHARE * best_overlap).sum(axis=0) > 1
         looks = tracks.looks
         age_s = time - looks.added_at[track]

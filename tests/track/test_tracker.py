@@ -89,6 +89,13 @@ def test_a_false_alarm_never_gets_an_id() -> None:
     assert step(tracker, 0.5, ghost) == [1]
 
 
+def test_a_track_without_patience_still_lasts_from_frame_to_frame() -> None:
+    tracker = motion_tracker(max_lost_s=0.0)
+    assert [step(tracker, time, found(person(100))) for time in (0.0, 0.5, 1.0)] == [[NO_ID], [1], [1]]
+    step(tracker, 1.5, found())
+    assert step(tracker, 2.0, found(person(100))) == [NO_ID]
+
+
 def test_one_hit_confirms_at_birth_when_asked() -> None:
     assert step(motion_tracker(confirm_hits=1), 0.0, found(person(0), person(300))) == [1, 2]
 
