@@ -155,7 +155,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                     settings=True)  # fmt: skip
     check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE")
 
-    command("settings", _settings, "list every setting with its default, unit and range")
+    command("settings", _settings, "list every setting with its default and meaning")
     return parser, commands
 
 

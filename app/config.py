@@ -429,7 +429,7 @@ def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterat
 
 
 def describe_settings() -> str:
-    """Return one line for each setting: name, default and meaning. The text of `--help-settings`."""
+    """Return one line for each setting: name, default and meaning. The text of `main.py settings`."""
     lines = []
     for name, info in setting_names():
         default = info.get_default(call_default_factory=True)

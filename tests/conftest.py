@@ -33,7 +33,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def _smallest_numbers_count() -> None:
-    """OpenVINO makes the processor round the smallest floats to zero, for the whole thread; hypothesis refuses to draw
+    """Training makes the processor round the smallest floats to zero, for the whole thread; hypothesis refuses to draw
     floats then. Whichever test ran before, this one starts with all numbers."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
