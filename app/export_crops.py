@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ import numpy as np
 from app.errors import InputError
 from app.export import Export, csv_cell, write_camera_numbers
 from app.frames import NO_ID
+from app.identities import Key
 from app.runs import crop_frame
+
+_Crops = Mapping[Key, Sequence[tuple[str, int]]]
+"""Of each tracklet the crops that were written, best first: (path within the export, person)."""
 
 
 def write_market1501(export: Export) -> list[Path]:
@@ -23,6 +28,7 @@ def write_market1501(export: Export) -> list[Path]:
     frames = {camera.name: export.run.frames(camera.name) for camera in export.run.cameras}
     identities = export.objects.identities
     taken: Counter[str] = Counter()
+    written: dict[Key, list[tuple[str, int]]] = {}
     files = []
     lines = ["file,id,person_id,name,camera,track_id,frame,time_s"]
     for tracklet in export.run.tracklet_summaries():
@@ -41,19 +47,28 @@ def write_market1501(export: Export) -> list[Path]:
             taken[stem] += 1
             shutil.copyfile(export.run.crop_path(reference), path)
             files.append(path)
+            written.setdefault(tracklet.key, []).append((path.relative_to(export.output).as_posix(), person))
             name, camera = csv_cell(identities.names.get(person, "")), csv_cell(tracklet.camera)
             lines.append(f"{path.name},{object_id},{person},{name},{camera},{tracklet.track_id},{frame},{time!r}")
     listing = export.output / "identities.csv"
     listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [*files, listing, _write_pairs(export), write_camera_numbers(export)]
+    return [*files, listing, _write_pairs(export, written), write_camera_numbers(export)]
 
 
-def _write_pairs(export: Export) -> Path:
+def _write_pairs(export: Export, crops: _Crops) -> Path:
+    """Write the pairs of tracklets that a human judged as pairs of crops: every crop of both is in one row at least.
+
+    What somebody decided about the people later counts: crops that contradict a judgement now are left out.
+    """
     path = export.output / "pairs.csv"
     identities = export.objects.identities
-    judged = [*((1, pair) for pair in identities.confirmed), *((0, pair) for pair in identities.rejected)]
-    lines = ["same,camera_a,track_id_a,camera_b,track_id_b"]
-    for same, ((camera_a, track_a), (camera_b, track_b)) in judged:
-        lines.append(f"{same},{csv_cell(camera_a)},{track_a},{csv_cell(camera_b)},{track_b}")
+    judged = [*((pair, True) for pair in identities.confirmed), *((pair, False) for pair in identities.rejected)]
+    lines = ["crop_a,crop_b,same"]
+    for (first, second), same in judged:
+        ones, others = crops.get(first, ()), crops.get(second, ())
+        for row in range(max(len(ones), len(others)) if ones and others else 0):
+            (crop_a, person_a), (crop_b, person_b) = ones[row % len(ones)], others[row % len(others)]
+            if NO_ID in (person_a, person_b) or (person_a == person_b) is same:
+                lines.append(f"{crop_a},{crop_b},{int(same)}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -23,8 +23,8 @@ FORMATS = {
     "cvat": "CVAT for video 1.1, CAMERA.xml for each camera: one track for each tracklet, whose attributes are the "
     "id and the name. Frames are the picture index from 0, as CVAT counts them.",
     "market1501": "Market-1501 crops, bounding_box_train/ID_cCAMERAs1_FRAME_NUMBER.jpg; FRAME is the picture index "
-    "from 0. identities.csv says of each crop whose it is, cameras.csv which camera has which number, pairs.csv lists "
-    "the pairs of tracklets that a human confirmed (same = 1) or rejected (0).",
+    "from 0. identities.csv says of each crop whose it is, cameras.csv which camera has which number, pairs.csv the "
+    "pairs of crops (paths within this folder) of tracklets that a human confirmed (same = 1) or rejected (0).",
 }
 
 IDS = {

@@ -21,6 +21,7 @@ from app.errors import InputError
 from app.export import ObjectIds, export_run
 from app.export_formats import FORMATS
 from app.frames import NO_ID
+from app.identities import WHOLE
 from app.motchallenge import read_rows
 from app.run_writer import RunWriter
 from app.runs import Run
@@ -203,11 +204,25 @@ def test_market1501_is_a_training_set(run: Run, tmp_path: Path) -> None:
     assert np.array_equal(copied, cv2.imread(str(run.crop_path("crops/left/2_5.jpg"))))
     with (tmp_path / "pairs.csv").open(encoding="utf-8", newline="") as file:
         assert [list(row.values()) for row in csv.DictReader(file)] == [
-            ["1", "left", "1", "right", "1"],
-            ["0", "left", "1", "left", "2"],
+            ["bounding_box_train/0001_c1s1_000000_00.jpg", "bounding_box_train/0001_c2s1_000000_00.jpg", "1"],
+            ["bounding_box_train/0001_c1s1_000014_00.jpg", "bounding_box_train/0001_c2s1_000007_00.jpg", "1"],
+            ["bounding_box_train/0001_c1s1_000000_00.jpg", "bounding_box_train/0007_c1s1_000005_00.jpg", "0"],
+            ["bounding_box_train/0001_c1s1_000014_00.jpg", "bounding_box_train/0008_c1s1_000019_00.jpg", "0"],
         ]
     with pytest.raises(InputError, match="mixed with new"):
         export_run(run, "market1501", "person", tmp_path)
+
+
+def test_judged_pairs_that_a_later_correction_contradicts_are_no_training_pairs(run: Run, tmp_path: Path) -> None:
+    with run.ledger() as ledger:
+        ledger.split("right", 1, WHOLE, "anna")  # not the same person as left 1 any more
+        ledger.merge(7, 1, "anna")  # the first half of left 2 is the same person as left 1 now
+    export_run(run, "market1501", "person", tmp_path)
+    with (tmp_path / "pairs.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["same"] == "0"
+    assert row["crop_b"] == "bounding_box_train/0008_c1s1_000019_00.jpg"
+    assert all((tmp_path / row[crop]).is_file() for crop in ("crop_a", "crop_b"))
 
 
 def test_market1501_by_track(run: Run, tmp_path: Path) -> None:
