@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -29,14 +28,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # one cache for all workers
     os.environ.setdefault("OMNITRACK_CACHE", str(shared / "cache"))
-
-
-@pytest.fixture(autouse=True)
-def _smallest_numbers_count() -> None:
-    """Training makes the processor round the smallest floats to zero, for the whole thread; hypothesis refuses to draw
-    floats then. Whichever test ran before, this one starts with all numbers."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Training, as one visible loop.
 
-An output folder holds `state.pt` (everything needed to go on), `log.csv` (a line for each epoch), `best.safetensors`
-(the best weights so far by mAP on held-out people) and at the end NAME.safetensors with its model card NAME.md.
+An output folder holds `state.pt` (everything needed to go on), `log.csv` (a line for each epoch) and `tensorboard/`
+with the same, `best.safetensors` (the best weights so far by mAP on held-out people) and at the end NAME.safetensors
+with its model card NAME.md.
 
 All randomness is drawn from generators seeded by the number of the epoch or step, never from a global state, so that a
 run that was interrupted and resumed takes the same steps as one that was not.
@@ -10,13 +11,13 @@ run that was interrupted and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import copy
-import csv
 import logging
 import os
 import pickle
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from app.allocator import keep_freed_memory
 from app.config import TrainSettings
 from app.detect.device import choose_device
 from app.errors import InputError, RunError
@@ -40,6 +42,7 @@ from app.reid.train.data import load_training_data
 from app.reid.train.finish import finish, recipe_sha256
 from app.reid.train.held_out import score_held_out
 from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, mutual_learning
+from app.reid.train.record import epoch_record
 from app.reid.train.sampler import people_batches
 from app.reid.train.schedule import build_optimiser, learning_rate, picture_height, set_learning_rate
 from app.reid.train.transforms import augment, erase
@@ -101,8 +104,13 @@ def train(
     `finished` False if it was stopped.
     Raises InputError for unusable data or settings, RunError if the loss stops being a number.
     """
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    torch.set_flush_denormal(True)
+    with _processor_settings(settings.threads):
+        return _train(settings, data, output, resume, stop_after_steps)
+
+
+def _train(
+    settings: TrainSettings, data: Sequence[Path], output: Path, resume: bool, stop_after_steps: int | None
+) -> dict[str, Any]:
     device = choose_device(settings.device, "train.device")
     rank, processes = _join_processes(device)
     if settings.people_per_batch % processes:
@@ -141,7 +149,13 @@ def train(
         score_held_out(kept_network, people.held_out, preprocessing, device)
 
     saved_at = time.monotonic()
-    with interruptions() as interrupted, _progress_bar(settings, state, rank) as show:
+    recording = epoch_record(output, state.epoch) if rank == 0 else nullcontext(lambda rows: None)
+    with (
+        keep_freed_memory(),
+        interruptions() as interrupted,
+        _progress_bar(settings, state, rank) as show,
+        recording as record,
+    ):
         while state.epoch < settings.epochs:
             epoch_started, epoch_pictures = time.monotonic(), 0
             frozen = state.epoch < settings.frozen_epochs
@@ -209,6 +223,7 @@ def train(
                 "loss": state.loss_sum / len(batches),
                 "learning_rate": learning_rate(state.epoch + 1, settings),
                 "height_px": height,
+                "pictures_per_s": round(epoch_pictures / (time.monotonic() - epoch_started), 1),
             }
             state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
             due = state.epoch % settings.evaluate_every_epochs == 0 or state.epoch == settings.epochs
@@ -218,10 +233,9 @@ def train(
                     state.best_mean_average_precision = row["mAP"]
                     save_checkpoint(output / "best.safetensors", _checkpoint(kept_network, settings, preprocessing))
             state.rows.append(row)
+            record(state.rows)
             if rank == 0:
-                _write_log(output / "log.csv", state.rows)
-                speed = epoch_pictures / (time.monotonic() - epoch_started)
-                log.info("%s, %.0f pictures/s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()), speed)
+                log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
         if rank == 0:
             _save_state(state_file, state, recipe, students, optimiser, average)
 
@@ -369,15 +383,21 @@ def _load_state(
     return State(**content["state"])
 
 
-def _write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write all epochs anew, so that a resumed run never leaves a line twice."""
-    names = ["epoch", "loss", "learning_rate", "height_px", "rank1", "mAP"]
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    unfinished.replace(path)
+@contextmanager
+def _processor_settings(threads: int) -> Iterator[None]:
+    """Compute with so many threads (0: one for each core) and round the smallest floats to zero while this is open.
+
+    Both hold for the whole process and slow or change what runs after a training, so they are put back. PyTorch can't
+    be asked whether it rounds: half of the smallest normal float tells.
+    """
+    threads_before, flushed_before = torch.get_num_threads(), sys.float_info.min / 2 == 0.0
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)
+        torch.set_flush_denormal(flushed_before)
 
 
 @contextmanager

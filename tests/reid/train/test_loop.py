@@ -66,6 +66,7 @@ def test_a_training_writes_all_that_it_promises(small_market: Path, tmp_path: Pa
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [row["height_px"] for row in rows] == ["32", "64"]
     assert all(0 <= float(row["mAP"]) <= 100 for row in rows)
+    assert all(float(row["pictures_per_s"]) > 0 for row in rows)
     card = (tmp_path / "osnet_x0_25.md").read_text()
     assert "small_market0, 8 queries, 30 gallery pictures" in card
     assert "learning_rate: 0.003" in card
@@ -88,6 +89,24 @@ def test_interrupted_and_resumed_is_as_uninterrupted(small_market: Path, tmp_pat
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_the_process_is_left_as_it_was(small_market: Path, tmp_path: Path) -> None:
+    """Thread count and the rounding of the smallest floats are the whole process's, also after a failure."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        train(SMALL, [small_market], tmp_path / "ended", resume=False, stop_after_steps=1)
+        with pytest.raises(InputError):
+            train(SMALL, [tmp_path / "nowhere"], tmp_path / "failed", resume=False)
+        assert torch.get_num_threads() == 3
+        assert sys.float_info.min / 2 > 0
+        torch.set_flush_denormal(True)
+        train(SMALL, [small_market], tmp_path / "flushed", resume=False, stop_after_steps=1)
+        assert sys.float_info.min / 2 == 0
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
 
 
 def test_training_learns(small_market: Path, tmp_path: Path) -> None:
