@@ -89,6 +89,11 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     track.add_argument("--device", metavar="auto|cpu|cuda:0", help="where networks run (default: auto)")
     track.add_argument("--save-video", action="store_true", help="write annotated video of each camera and of all")
     track.add_argument("--blur", action="store_true", help="make everybody in the saved video unrecognisable")
+    track.add_argument(
+        "--preview",
+        action="store_true",
+        help="while it runs, keep RUN/video/live.jpg and progress.json up to date (not with ray)",
+    )
     track.add_argument("--no-link", action="store_true", help="keep the identities that were decided online")
     track.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
     track.add_argument("--engine", choices=["local", "ray"], default="local",
@@ -186,7 +191,7 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
     from app.engines import Job
     from app.job import track
 
-    job = Job(tuple(options.sources), tuple(options.names), settings, options.resume)
+    job = Job(tuple(options.sources), tuple(options.names), settings, options.resume, preview=options.preview)
     return track(job, options.output, engine=options.engine, quiet=options.json)
 
 

@@ -37,6 +37,7 @@ class Job:
     """What to do: the words of the command line with the settings resolved.
 
     cameras: if not empty, only these of the cameras that the sources hold.
+    preview: keep a picture of the run going on, see `app.preview`.
     """
 
     sources: tuple[str, ...]
@@ -44,6 +45,7 @@ class Job:
     settings: Settings
     resume: bool = False
     cameras: tuple[str, ...] = ()
+    preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.detect import build_detector
     from app.ledger import Ledger
     from app.pipeline import Stopwatch, detect_ahead
+    from app.preview import Preview
     from app.reid.embedder import build_embedder
     from app.render import open_videos
     from app.run_writer import RunWriter
@@ -127,6 +130,9 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         if live and job.settings.run.save_video:  # a stream cannot be read again, so it is drawn as it comes
             height_px = job.settings.run.video_height_px
             sinks.append(stack.enter_context(open_videos(infos, folder, job.settings.render, height_px)))
+        preview = stack.enter_context(Preview(folder, infos, job.settings.render)) if job.preview else None
+        if preview is not None:
+            sinks.append(preview)
         ledger = stack.enter_context(Ledger(folder / LEDGER_FILE))
         pipeline = _build_pipeline(job.settings, infos, embedder, writer, sinks, stopwatch)
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
@@ -139,7 +145,10 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                     if writer.part_is_due:
                         _commit(writer, ledger, pipeline)
                     seconds = time.perf_counter() - start
-                    report(Progress(before + frames, total, seconds, pipeline.people, len(infos)))
+                    progress = Progress(before + frames, total, seconds, pipeline.people, len(infos))
+                    report(progress)
+                    if preview is not None:
+                        preview.report(progress)
             state = "cancelled" if interrupted.is_set() and not live else "finished"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.

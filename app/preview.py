@@ -1,0 +1,97 @@
+"""What a run looks like while it goes on: a picture of all cameras and how far it is, for whoever watches it.
+
+    video/live.jpg       the latest annotated pictures side by side
+    video/progress.json  frames, frames_total (null if unknown), people, seconds
+
+Both are written anew once in a while and deleted at the end. They lie beside the videos: `erase` takes them too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from app.config import RenderSettings
+from app.draw import annotate, blur_people, resize
+from app.engines import Progress
+from app.frames import FrameResult
+from app.render import VIDEO_FOLDER
+from app.sources import SourceInfo
+from app.wall import Wall, WallCamera
+
+PICTURE_FILE = f"{VIDEO_FOLDER}/live.jpg"
+PROGRESS_FILE = f"{VIDEO_FOLDER}/progress.json"
+_PERIOD_S = 1.0
+_HEIGHT_PX = 540
+_QUALITY = 80
+
+
+class Preview:
+    """A sink that keeps the latest result of each camera and draws them all once a second. Use it in a `with` block."""
+
+    def __init__(self, folder: Path, infos: Sequence[SourceInfo], settings: RenderSettings) -> None:
+        """folder: of the run."""
+        self._picture, self._progress = folder / PICTURE_FILE, folder / PROGRESS_FILE
+        self._picture.parent.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._latest: dict[str, FrameResult] = {}
+        self._wall = Wall([WallCamera(info.camera, info.width, info.height, info.fps) for info in infos], _HEIGHT_PX)
+        self._due_s = 0.0
+
+    def write(self, result: FrameResult) -> None:
+        self._latest[result.frame.camera] = result
+
+    def report(self, progress: Progress) -> None:
+        """Say how far the run is; files are written if the last time is a while ago."""
+        if time.monotonic() < self._due_s:
+            return
+        for result in self._latest.values():
+            self._draw(result)
+        now = max((result.frame.time for result in self._latest.values()), default=0.0)
+        self._latest.clear()
+        done, data = cv2.imencode(".jpg", self._wall.picture(now), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        if done:
+            _replace(self._picture, data.tobytes())
+        _replace(self._progress, json.dumps(asdict(progress)).encode())
+        self._due_s = time.monotonic() + _PERIOD_S
+
+    def __enter__(self) -> Preview:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in (self._picture, self._progress):
+            file.unlink(missing_ok=True)
+
+    def _draw(self, result: FrameResult) -> None:
+        frame, boxes = result.frame, result.detections.boxes
+        image = frame.image
+        if self._settings.blur and frame.has_pixels:
+            image = blur_people(image, boxes, result.person_ids)
+        # Drawn in the small picture, so that lines and labels stay readable there.
+        scale = min(1.0, self._wall.tile_height / image.shape[0])
+        drawn = annotate(resize(image, scale), boxes * np.float32(scale), result.person_ids, result.track_ids)
+        self._wall.show(frame.camera, drawn, frame.time)
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Return how far the run in `folder` is, None if nobody writes it down (any more)."""
+    try:
+        return Progress(**json.loads((folder / PROGRESS_FILE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Write a file in one step. Unlike rows it need not survive a loss of power."""
+    unfinished = file.with_name(f".{file.name}.part")
+    unfinished.write_bytes(data)
+    unfinished.replace(file)
