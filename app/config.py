@@ -139,6 +139,12 @@ class TrainSettings(Section):
     pictures_per_person: int = Field(4, ge=2, le=64, description="Pictures of each of them (K).")
     students: int = Field(1, ge=1, le=4, description="Networks that teach each other; the first one is kept.")
     held_out_people: int = Field(50, ge=0, description="People kept apart, for choosing weights and calibration.")
+    pairs_per_batch: int = Field(
+        4, ge=0, le=256, description="Judged pairs of pictures added to each batch, where data has a pairs.csv."
+    )
+    judged_share: float = Field(
+        0.3, ge=0.0, lt=1.0, description="Judged pairs kept apart, to compare new weights with those started from."
+    )
 
     mirror: bool = Field(True, description="Mirror every second picture.")
     shift_share: float = Field(0.04, ge=0.0, le=0.5, description="Largest shift, as a share of the height.")
@@ -340,6 +346,7 @@ class UiSettings(Section):
     )
     people_per_page: int = Field(24, ge=1, le=500, description="Cards on one page of People.")
     max_picture_mb: int = Field(20, ge=1, le=500, description="Largest picture that may be uploaded, megabytes.")
+    max_video_mb: int = Field(4000, ge=1, le=1_000_000, description="Largest video that may be uploaded, megabytes.")
     frame_height_px: int = Field(540, ge=120, le=2160, description="Height of frames that are drawn on demand.")
 
 

@@ -1,10 +1,12 @@
-"""Runs that were started in the browser: child processes that outlive the page, one after the other.
+"""Work that was started in the browser: child processes that outlive the page, one after the other.
 
-A job is the command line `main.py track …` with choices that the server offered; how far it is shows in its run folder.
+A job is one or several command lines of `main.py` with choices that the server offered. How far a run is shows in its
+folder; what a command answers with `--json` is kept.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -20,29 +22,45 @@ from typing import Any, Literal
 import yaml
 
 from app.config import Settings
+from app.engines import Progress
 from app.errors import InputError
+from app.preview import read_progress
 from app.runs import Run
-from app.ui.library import RunLibrary
 
 _MAIN = "import sys; from app.cli import main; sys.exit(main())"
 _LOG_CHARACTERS = 4000
+_SCRATCH = ".jobs"
+TRAINED = "trained"
+"""Folder beside the runs that holds weights trained on their corrections."""
 
-State = Literal["waiting", "running", "finished", "failed", "cancelled"]
+State = Literal["waiting", "running", "stopping", "finished", "failed", "cancelled"]
+Kind = Literal["run", "training"]
+_ALIVE = ("running", "stopping")
 
 
 @dataclass
 class JobRecord:
-    """One job. folder: of its run.  words: its command line after `main.py`.  log: what it says on stderr."""
+    """One job.
+
+    folder: what it makes: a run, or trained weights.  about: the run whose corrections a training is for.
+    commands: command lines after `main.py`, one after the other.  log, answer: what they say on stderr and on stdout.
+    """
 
     number: int
+    kind: Kind
     folder: Path
-    words: list[str]
-    frames_total: int | None
+    commands: list[list[str]]
+    log: Path
+    answer: Path
+    about: Path | None = None
     state: State = "waiting"
     started: float = 0.0
     ended: float = 0.0
-    log: Path = Path()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("finished", "failed", "cancelled")
 
     def said(self) -> str:
         """Return the end of what the job said."""
@@ -50,89 +68,121 @@ class JobRecord:
             return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:].strip()
         return ""
 
-    def progress(self) -> tuple[int, int]:
-        """Return frames and people so far; the run writes them part by part."""
+    def result(self) -> dict[str, Any]:
+        """Return what the last command answered, empty if it has not."""
+        with suppress(OSError, ValueError):
+            values = json.loads(self.answer.read_text(encoding="utf-8"))
+            return values if isinstance(values, dict) else {}
+        return {}
+
+    def progress(self) -> Progress:
+        """Return how far a run is. Frames that are followed come first; linking and drawing have no figures."""
+        seconds = (self.ended or time.time()) - self.started
+        now = read_progress(self.folder) if self.state in _ALIVE else None
+        if now is not None:
+            return now
         try:
             run = Run.open(self.folder)
             frames = sum(file.rows for file in run.manifest.files if file.kind == "frames")
-            return frames, len(run.identities().people())
+            total = frames if run.state == "finished" else None
+            return Progress(frames, total, seconds, len(run.identities().people()), len(run.cameras))
         except InputError:
-            return 0, 0
+            return Progress(0, None, seconds, 0, 0)
 
 
 class Jobs:
     """The queue of jobs: one runs, the others wait. May be used from several threads."""
 
-    def __init__(self, library: RunLibrary) -> None:
-        self._library = library
+    def __init__(self, root: Path) -> None:
+        """root: the folder of the runs."""
+        self._root = root
         self._lock = threading.RLock()
         self._jobs: list[JobRecord] = []
 
     def all(self) -> list[JobRecord]:
-        """Return the jobs of this session, the newest first, with their states up to date."""
+        """Return the jobs of this session, the newest first."""
         with self._lock:
-            self._advance()
             return self._jobs[::-1]
 
-    def start(self, sources: Sequence[Path], names: Sequence[str], options: Sequence[str], settings: Settings) -> None:
+    def start_run(
+        self, sources: Sequence[Path], names: Sequence[str], options: Sequence[str], settings: Settings
+    ) -> JobRecord:
         """Queue a run over `sources`. options: further words of `main.py track`; every value that is not default in
         `settings` goes along as its configuration."""
         with self._lock:
-            number = len(self._jobs) + 1
-            moment = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-            folder = self._library.root / moment
-            while folder.exists() or any(job.folder == folder for job in self._jobs):
-                folder = folder.with_name(f"{folder.name}_{number}")
-            scratch = self._library.root / ".jobs"
-            scratch.mkdir(parents=True, exist_ok=True)
-            config = scratch / f"{folder.name}.yaml"
+            folder = self._free(self._root)
+            config = self._scratch("run", folder, ".yaml")
             config.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True)), encoding="utf-8")
             words = ["track", "--sources", *map(str, sources), "--output", str(folder), "--config", str(config)]
-            words += ["--json", *(["--names", *names] if names else []), *options]
-            total = _frames_of(sources)
-            self._jobs.append(JobRecord(number, folder, words, total, log=scratch / f"{folder.name}.log"))
-            self._advance()
+            words += ["--preview", "--json", *(["--names", *names] if names else []), *options]
+            return self._queue("run", folder, [words])
+
+    def start_training(self, run: Path, options: Sequence[str]) -> JobRecord:
+        """Queue a training on the corrections of a run. options: further words of `main.py train`."""
+        with self._lock:
+            folder = self._free(self._root / TRAINED)
+            data = run / "export" / f"training_{folder.name}"  # `erase` deletes exports
+            export = ["export", str(run), "--format", "market1501", "--output", str(data)]
+            train = ["train", "--data", str(data), "--output", str(folder), "--json", *options]
+            return self._queue("training", folder, [export, train], run)
 
     def cancel(self, number: int) -> None:
-        """Stop a job: what was processed is kept, and can be resumed on the command line."""
+        """Stop a job: what a run has processed is kept, and can be resumed on the command line."""
         with self._lock:
             for job in self._jobs:
                 if job.number == number and job.state == "waiting":
                     job.state = "cancelled"
-                elif job.number == number and job.state == "running" and job.process is not None:
+                elif job.number == number and job.state in _ALIVE and job.process is not None:
+                    job.state = "stopping"
                     job.process.send_signal(signal.SIGINT)
 
-    def _advance(self) -> None:
-        """Note which job has ended, and start the next one."""
-        for job in self._jobs:
-            if job.state == "running" and job.process is not None and job.process.poll() is not None:
-                job.ended = time.time()
-                job.state = "finished" if job.process.returncode == 0 else _ended_as(job.folder)
-        if any(job.state == "running" for job in self._jobs):
+    def _free(self, parent: Path) -> Path:
+        """Return a new folder's name: the time."""
+        folder = parent / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+        while folder.exists() or any(job.folder == folder for job in self._jobs):
+            folder = folder.with_name(f"{folder.name}_{len(self._jobs) + 1}")
+        return folder
+
+    def _scratch(self, kind: Kind, folder: Path, suffix: str) -> Path:
+        scratch = self._root / _SCRATCH
+        scratch.mkdir(parents=True, exist_ok=True)
+        return scratch / f"{kind}_{folder.name}{suffix}"
+
+    def _queue(self, kind: Kind, folder: Path, commands: list[list[str]], about: Path | None = None) -> JobRecord:
+        log, answer = self._scratch(kind, folder, ".log"), self._scratch(kind, folder, ".json")
+        job = JobRecord(len(self._jobs) + 1, kind, folder, commands, log, answer, about)
+        self._jobs.append(job)
+        self._start_next()
+        return job
+
+    def _start_next(self) -> None:
+        if any(job.state in _ALIVE for job in self._jobs):
             return
-        for job in self._jobs:
-            if job.state == "waiting":
-                with job.log.open("wb") as log:
-                    command = [sys.executable, "-c", _MAIN, *job.words]
-                    job.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-                job.state, job.started = "running", time.time()
+        waiting = next((job for job in self._jobs if job.state == "waiting"), None)
+        if waiting is not None:
+            waiting.state, waiting.started = "running", time.time()
+            waiting.log.unlink(missing_ok=True)
+            self._launch(waiting, 0)
+
+    def _launch(self, job: JobRecord, step: int) -> None:
+        with job.log.open("ab") as log, job.answer.open("wb") as answer:
+            command = [sys.executable, "-c", _MAIN, *job.commands[step]]
+            job.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=log)
+        threading.Thread(target=self._wait, args=(job, step, job.process), daemon=True).start()
+
+    def _wait(self, job: JobRecord, step: int, process: subprocess.Popen[bytes]) -> None:
+        """Wait for a command to end, whether or not a page is open, and start what comes next."""
+        status = process.wait()
+        with self._lock:
+            if status == 0 and job.state == "running" and step + 1 < len(job.commands):
+                self._launch(job, step + 1)
                 return
-
-
-def _ended_as(folder: Path) -> State:
-    try:
-        return "cancelled" if Run.open(folder).state == "cancelled" else "failed"
-    except InputError:
-        return "failed"
-
-
-def _frames_of(sources: Sequence[Path]) -> int | None:
-    """Return how many frames the sources announce together, None if one does not say."""
-    from app.config import SourceSettings
-    from app.sources import open_sources
-
-    counts = [source.info.frame_count for source in open_sources(list(map(str, sources)), [], SourceSettings())]
-    return None if None in counts else sum(count or 0 for count in counts)
+            job.ended = time.time()
+            if status == 0:
+                job.state = "finished"
+            else:
+                job.state = "cancelled" if job.state == "stopping" else "failed"
+            self._start_next()
 
 
 def run_facts(folder: Path) -> dict[str, Any]:

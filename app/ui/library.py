@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,7 @@ from app.errors import InputError
 from app.identities import Event, Identities, Key
 from app.ledger import Ledger
 from app.people import Person, people_of
-from app.review import Link, latest_evidence, links_in_force
+from app.review import Link, links_in_force
 from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Run
 
 
@@ -31,16 +32,21 @@ class RunLibrary:
             Run.open(folder)
         self.root = root
         self._folders = tuple(folder.resolve() for folder in folders)
+        self._added: list[Path] = []
         self._open: dict[str, OpenRun] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, Path]:
         """Return the run folders by id, the newest first."""
-        folders: Sequence[Path] = self._folders
-        if not folders:
+        folders = [*self._folders, *(folder for folder in self._added if (folder / RUN_FILE).is_file())]
+        if not self._folders:
             folders = [file.parent.resolve() for file in self.root.glob(f"*/{RUN_FILE}")]
         newest = sorted(folders, key=lambda folder: -_changed(folder / RUN_FILE))
         return {run_id(folder): folder for folder in newest}
+
+    def add(self, folder: Path) -> None:
+        """Show a run that is about to be made, too."""
+        self._added.append(folder.resolve())
 
     def get(self, wanted: str | None) -> OpenRun:
         """Return a run by its id, the newest without one. Raises InputError if there is none."""
@@ -67,10 +73,11 @@ class OpenRun:
     folder: Path
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _run: Run | None = None
+    _indexed: Run | None = None
     _stamp: tuple[int, int] = (0, 0)
     _ledger: Ledger | None = None
     _people: tuple[Run, Identities, dict[int, Person]] | None = None
-    _evidence: tuple[Identities, dict[Key, Event]] | None = None
+    _links: tuple[Identities, list[Link]] | None = None
     _frames: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
 
     @property
@@ -100,6 +107,10 @@ class OpenRun:
         with self._lock:
             run, identities = self.run, self.identities()
             if self._people is None or self._people[0] is not run or self._people[1] is not identities:
+                if run.state == "finished" and run is not self._indexed:
+                    with suppress(OSError):  # a folder that may only be read: all parts are read each time
+                        run.index_tracklets()
+                    self._indexed = run
                 self._people = run, identities, people_of(run, identities)
             return self._people[2]
 
@@ -110,15 +121,16 @@ class OpenRun:
             raise InputError(f"There is no person {number} in this run.")
         return person
 
-    def evidence(self) -> dict[Key, Event]:
-        with self._lock:
-            identities = self.identities()
-            if self._evidence is None or self._evidence[0] is not identities:
-                self._evidence = identities, latest_evidence(self.ledger)
-            return self._evidence[1]
+    def evidence(self, person: Person) -> dict[Key, Event]:
+        """Return why machines gave these visits to a person."""
+        return self.ledger.latest_evidence([visit.key for visit in person.visits])
 
     def links(self) -> list[Link]:
-        return links_in_force(self.people(), self.evidence())
+        with self._lock:
+            identities = self.identities()
+            if self._links is None or self._links[0] is not identities:
+                self._links = identities, links_in_force(self.people(), self.ledger.latest_evidence())
+            return self._links[1]
 
     def frames(self, camera: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return (F,) indices and (F,) times of the processed frames of a camera."""

@@ -16,6 +16,7 @@ from app.config import UiSettings
 from app.draw import person_color
 from app.errors import InputError
 from app.frames import NO_ID
+from app.preview import PICTURE_FILE
 from app.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 
@@ -64,6 +65,14 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
     def frame(number: str, camera: int, t: float) -> Response:
         found = opened(number)
         return Response(_found(lambda: _still(found, camera, t, settings.frame_height_px)), 200, _PRIVATE, "image/jpeg")
+
+    @routes.get("/{number}/live")
+    def live(number: str) -> Response:
+        try:
+            picture = (library.folders()[number] / PICTURE_FILE).read_bytes()
+            return Response(picture, 200, _PRIVATE, "image/jpeg")
+        except (KeyError, OSError):  # the run has not begun, or has ended
+            return Response(None, 204)
 
     @routes.get("/{number}/timeline")
     def timeline(number: str) -> Response:

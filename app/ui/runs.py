@@ -1,4 +1,4 @@
-"""The page Runs: start a run over recordings, watch it, cancel it; and the list of all runs."""
+"""The page Runs: start runs over recordings, watch them, cancel them; and the list of all runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ import gradio as gr
 from app.config import Settings
 from app.errors import InputError
 from app.ui import layout
-from app.ui.jobs import JobRecord, Jobs, run_facts
-from app.ui.layout import button, chip, duration
+from app.ui.job_cards import KINDS, jobs_list, live_wall
+from app.ui.jobs import Jobs, run_facts
+from app.ui.layout import chip
 from app.ui.library import RunLibrary
+from app.ui.video_reader import keep_upload
 from app.video import VIDEO_SUFFIXES
 
+UPLOADS = "uploads"
+_JOBS_SHOWN = 8
+_RUNS_SHOWN = 100
 _CONFIGURED = "as configured"
 _BESIDE = "boxes beside the recordings (det/det.txt)"
 _DETECTORS = {
@@ -26,68 +31,103 @@ _DETECTORS = {
     "YOLO26 m, accurate": "yolo26m.pt",
     _BESIDE: "file:det/det.txt",
 }
-_REIDS = {_CONFIGURED: "", "none: motion only": "none"}
+_NO_REID = "none: motion only"
 _DEVICES = {_CONFIGURED: "", "processor": "cpu", "first graphics card": "cuda:0"}
-_KINDS = {"finished": "good", "running": "accent", "failed": "bad", "interrupted": "warn", "cancelled": "warn"}
+_TOGETHER, _EACH = "cameras of one place: one run", "separate: a run for each"
 
 
 def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) -> None:
     """Put the page together."""
     layout.header("runs")
     layout.title("Runs", "Find and follow the people in recordings. A run goes on when this page is closed.")
+    live = layout.html(elem_id="live")
     status = layout.html(actions=True, elem_id="jobs")
     with gr.Column(elem_classes="ot-panel"):
         layout.html('<h2 class="ot-section">Start a run</h2>')
-        sources = gr.CheckboxGroup([], label="Recordings", elem_id="job-sources")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3):
+                sources = gr.CheckboxGroup([], label="Recordings", elem_id="job-sources")
+                together = gr.Radio([_TOGETHER, _EACH], value=_TOGETHER, label="Several recordings are",
+                                    elem_id="job-together")  # fmt: skip
+            with gr.Column(scale=2, min_width=260):
+                upload = gr.File(label="Add recordings from this computer", file_count="multiple",
+                                 file_types=["video", ".mkv", ".ts"], height=150, elem_id="job-upload")  # fmt: skip
         with gr.Row():
-            names = gr.Textbox(label="Names of the cameras", placeholder="door, yard")
+            names = gr.Textbox(label="Names of the cameras, in the order above", placeholder="door, yard",
+                               elem_id="job-names")  # fmt: skip
             detector = gr.Dropdown(list(_DETECTORS), value=_CONFIGURED, label="Detector", elem_id="job-detector")
-            reid = gr.Dropdown(list(_REIDS), value=_CONFIGURED, label="Recognition", elem_id="job-reid")
-            device = gr.Dropdown(list(_DEVICES), value=_CONFIGURED, label="Device")
+            reid = gr.Dropdown([_CONFIGURED], value=_CONFIGURED, label="Recognition", elem_id="job-reid")
+            device = gr.Dropdown(list(_DEVICES), value=_CONFIGURED, label="Device", elem_id="job-device")
         with gr.Row():
-            video = gr.Checkbox(True, label="Annotated videos, for the overview", scale=3)
+            video = gr.Checkbox(True, label="Annotated videos, for the overview", scale=3, elem_id="job-video")
             start = gr.Button("Start", variant="primary", elem_id="job-start", scale=1)
     every_run = layout.html(elem_id="all-runs")
-    timer = gr.Timer(2.0)
+    timer = gr.Timer(1.5, active=False)
+    outputs = [live, status, every_run, timer]
 
-    def show() -> tuple[str, str]:
-        return _jobs(jobs, library), _all_runs(library)
+    def show() -> tuple[str, str, str, Any]:
+        now = jobs.all()
+        going_on = any(not job.is_over for job in now)
+        wall, panels = live_wall(now), jobs_list(now[:_JOBS_SHOWN], library)
+        return wall, panels, _all_runs(library), gr.Timer(active=going_on)
 
-    def open_page() -> tuple[Any, str, str]:
+    def offered(chosen: list[str]) -> Any:
         found = list(recordings(settings.ui.source_folders))
-        info = "" if found else f"There is no recording in {', '.join(settings.ui.source_folders)}."
-        return gr.CheckboxGroup(found, value=[], info=info), *show()
+        info = "" if found else f"There is none in {', '.join(settings.ui.source_folders)} yet: add one from here."
+        return gr.CheckboxGroup(found, value=chosen, info=info)
 
-    def on_start(chosen: list[str], names: str, detector: str, reid: str, device: str, video: bool) -> tuple[str, str]:
+    def open_page() -> tuple[Any, ...]:
+        return offered([]), gr.Dropdown(list(_reids(library.root)), value=_CONFIGURED), *show()
+
+    def on_upload(files: list[str] | None, chosen: list[str]) -> tuple[Any, Any]:
+        def act() -> list[Path]:
+            folder = Path(settings.ui.source_folders[0]) / UPLOADS
+            largest = settings.ui.max_video_mb * 1_000_000
+            return [keep_upload(Path(file), folder, Path(file).name, largest) for file in files or []]
+
+        kept = {path.resolve() for path in layout.told(act)}
+        new = [name for name, path in recordings(settings.ui.source_folders).items() if path in kept]
+        return offered([*chosen, *new]), None
+
+    def on_start(
+        chosen: list[str], together: str, names: str, detector: str, reid: str, device: str, video: bool
+    ) -> tuple[Any, ...]:
         def act() -> None:
-            offered = recordings(settings.ui.source_folders)
-            paths = [offered[name] for name in chosen if name in offered]
+            found = recordings(settings.ui.source_folders)
+            paths = [path for name, path in found.items() if name in chosen]
             if not paths:
                 raise InputError("Choose at least one recording.")
             cameras = [name.strip() for name in names.split(",") if name.strip()]
             if any(name.startswith("-") for name in cameras):
                 raise InputError("The name of a camera cannot begin with a dash.")
-            options = []
+            if cameras and len(cameras) != len(paths):
+                raise InputError(f"There are {len(paths)} recordings, but {len(cameras)} names. Give one for each.")
+            options = ["--save-video"] if video else []
             for option, word in (
                 ("--detector", _DETECTORS[detector]),
-                ("--reid", _REIDS[reid]),
+                ("--reid", _reids(library.root).get(reid, "")),
                 ("--device", _DEVICES[device]),
             ):
                 options += [option, word] if word else []
-            jobs.start(paths, cameras, [*options, *(["--save-video"] if video else [])], settings)
+            groups = [list(range(len(paths)))] if together == _TOGETHER else [[row] for row in range(len(paths))]
+            for rows in groups:
+                own = [cameras[row] for row in rows] if cameras else []
+                library.add(jobs.start_run([paths[row] for row in rows], own, options, settings).folder)
 
         layout.told(act)
         return show()
 
-    def on_button(event: gr.EventData) -> tuple[str, str]:
+    def on_button(event: gr.EventData) -> tuple[Any, ...]:
         jobs.cancel(int(event._data["job"]))
         time.sleep(0.3)
         return show()
 
-    page.load(open_page, None, [sources, status, every_run], queue=False, show_progress="hidden")
-    start.click(on_start, [sources, names, detector, reid, device, video], [status, every_run], show_progress="hidden")
-    status.select(on_button, None, [status, every_run], show_progress="hidden")
-    timer.tick(show, None, [status, every_run], queue=False, show_progress="hidden")
+    page.load(open_page, None, [sources, reid, *outputs], queue=False, show_progress="hidden")
+    upload.upload(on_upload, [upload, sources], [sources, upload], show_progress="minimal")
+    choices = [sources, together, names, detector, reid, device, video]
+    start.click(on_start, choices, outputs, show_progress="hidden")
+    status.select(on_button, None, outputs, show_progress="hidden")
+    timer.tick(show, None, outputs, queue=False, show_progress="hidden")
 
 
 def recordings(folders: list[str]) -> dict[str, Path]:
@@ -102,49 +142,21 @@ def recordings(folders: list[str]) -> dict[str, Path]:
     return found
 
 
-def _jobs(jobs: Jobs, library: RunLibrary) -> str:
-    rows = "".join(_job(job, library) for job in jobs.all()[:6])
-    return f'<div class="ot-jobs">{rows}</div>' if rows else ""
-
-
-def _job(job: JobRecord, library: RunLibrary) -> str:
-    action, line, bar = "", "", ""
-    if job.state in ("waiting", "running"):
-        action = button("Cancel", "cancel", "danger", job=job.number, ask="Stop this run? What was processed is kept.")
-    if job.state == "running":
-        frames, people = job.progress()
-        seconds = time.time() - job.started
-        speed = f", {frames / seconds:.0f} frames/s" if frames else ""
-        of = f" of {job.frames_total:,}" if job.frames_total else ""
-        line = f"{frames:,}{of} frames{speed}, {layout.count(people, 'person', 'people')} so far, {duration(seconds)}"
-        share = 100 * frames / job.frames_total if job.frames_total else 0
-        unknown = "" if frames and job.frames_total else " unknown"
-        bar = f'<div class="ot-progress{unknown}"><i style="width:{min(100, share):.0f}%"></i></div>'
-        if frames and frames == job.frames_total:
-            line += ": linking and drawing"
-    elif job.state in ("finished", "failed", "cancelled"):
-        frames, people = job.progress()
-        line = f"{frames:,} frames, {layout.count(people, 'person', 'people')}, {duration(job.ended - job.started)}"
-    folders = {folder: number for number, folder in library.folders().items()}
-    name = escape(job.folder.name)
-    if job.folder.resolve() in folders:
-        name = f'<a class="ot-link" href="/?run={folders[job.folder.resolve()]}">{name}</a>'
-    said = f'<pre class="ot-log">{escape(job.said())}</pre>' if job.state == "failed" else ""
-    return f"""<div class="ot-panel" data-job="{job.number}" data-state="{job.state}"><div class="ot-visit-head">
-    <b>{name}</b>{chip(job.state, _KINDS.get(job.state, ""))}<span>{line}</span>
-    <div class="ot-acts">{action}</div></div>{bar}{said}</div>"""
+def _reids(root: Path) -> dict[str, str]:
+    """Return what `--reid` may be, by the words of the page: also the weights that were trained on corrections."""
+    return {_CONFIGURED: "", _NO_REID: "none"}
 
 
 def _all_runs(library: RunLibrary) -> str:
     rows = ""
-    for number, folder in list(library.folders().items())[:100]:
+    for number, folder in list(library.folders().items())[:_RUNS_SHOWN]:
         try:
             facts = run_facts(folder)
         except InputError as error:
             rows += f'<tr><td>{escape(folder.name)}</td><td colspan="6">{escape(str(error))}</td></tr>'
             continue
         rows += f"""<tr><td><a class="ot-link" href="/?run={number}">{escape(folder.name)}</a></td>
-        <td>{chip(facts["state"], _KINDS.get(facts["state"], ""))}</td><td>{facts["created"]}</td>
+        <td>{chip(facts["state"], KINDS.get(facts["state"], ""))}</td><td>{facts["created"]}</td>
         <td class="number">{facts["cameras"]}</td><td class="number">{facts["frames"]:,}</td>
         <td>{escape(facts["detector"])}</td><td>{escape(facts["reid"])}</td></tr>"""
     if not rows:

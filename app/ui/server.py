@@ -75,7 +75,7 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
     app.include_router(media_routes(library, settings.ui))
     gr.mount_gradio_app(
         app,
-        build_pages(library, settings, Jobs(library)),
+        build_pages(library, settings, Jobs(library.root)),
         path="/",
         theme=layout.theme(),
         head=layout.head(),
@@ -83,7 +83,7 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
         favicon_path=str(layout.ICON),
         auth_dependency=_user_of,
         allowed_paths=[],
-        max_file_size=settings.ui.max_picture_mb * 1_000_000,
+        max_file_size=max(settings.ui.max_picture_mb, settings.ui.max_video_mb) * 1_000_000,
         show_error=True,
         ssr_mode=False,
         pwa=False,

@@ -327,6 +327,33 @@ class Keys extends HTMLElement {
   disconnectedCallback() { document.removeEventListener('keydown', this.listener); }
 }
 
+// The pictures of a run that goes on. The next one is asked for when the last one is there, so that nothing flickers.
+class Live extends HTMLElement {
+  connectedCallback() {
+    this.view = element('img', { alt: 'What the cameras of the running job show', hidden: true });
+    this.words = element('div', { className: 'ot-live-wait', textContent: 'Waiting for the first pictures' });
+    this.replaceChildren(this.view, this.words);
+    this.next();
+  }
+
+  disconnectedCallback() { clearTimeout(this.timer); }
+
+  async next() {
+    try {
+      const answer = await fetch(`${this.dataset.src}?t=${Date.now()}`);
+      if (answer.status === 200) {
+        const url = URL.createObjectURL(await answer.blob());
+        this.view.onload = () => URL.revokeObjectURL(url);
+        this.view.src = url;
+        this.view.hidden = false;
+        this.words.hidden = true;
+      }
+    } catch { /* the server is busy or gone: try again */ }
+    if (this.isConnected) this.timer = setTimeout(() => this.next(), 1000);
+  }
+}
+
 customElements.define('ot-header', Header);
+customElements.define('ot-live', Live);
 customElements.define('ot-overview', Overview);
 customElements.define('ot-keys', Keys);

@@ -1,0 +1,113 @@
+"""The queue of jobs, with short programs in place of `main.py`; and videos that visitors bring. No browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from app.config import Settings
+from app.errors import InputError
+from app.ui import jobs as jobs_module
+from app.ui.jobs import JobRecord, Jobs
+from app.ui.video_reader import keep_upload
+
+FAKE = """
+import json, sys, time
+open({seen!r}, 'a').write(sys.argv[1] + '\\n')
+output = sys.argv[sys.argv.index('--output') + 1]
+if 'fail' in output: sys.exit('it broke')
+if '--sources' in sys.argv and 'slow' in sys.argv[3]: time.sleep(30)
+print(json.dumps({{'command': sys.argv[1]}}))
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    monkeypatch.setattr(jobs_module, "_MAIN", FAKE.format(seen=str(tmp_path / "seen")))
+    return Jobs(tmp_path / "runs")
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def start(jobs: Jobs, source: str) -> JobRecord:
+    return jobs.start_run([Path(source)], ["door"], ["--device", "cpu"], Settings())
+
+
+def test_jobs_run_one_after_the_other_without_a_page(jobs: Jobs) -> None:
+    first, second = start(jobs, "slow.mp4"), start(jobs, "b.mp4")
+    assert (first.state, second.state) == ("running", "waiting")
+    assert first.folder != second.folder
+    jobs.cancel(first.number)
+    wait(lambda: second.state == "finished")
+    assert first.state == "cancelled"
+    assert second.result() == {"command": "track"}
+    assert [job.number for job in jobs.all()] == [2, 1]
+    words = second.commands[0]
+    assert words[: words.index("--output")] == ["track", "--sources", "b.mp4"]
+    assert words[-4:] == ["--names", "door", "--device", "cpu"]
+
+
+def test_a_job_that_waits_can_be_cancelled(jobs: Jobs) -> None:
+    first, second = start(jobs, "slow.mp4"), start(jobs, "b.mp4")
+    jobs.cancel(second.number)
+    jobs.cancel(first.number)
+    wait(lambda: first.is_over)
+    assert (first.state, second.state, second.started) == ("cancelled", "cancelled", 0.0)
+
+
+def test_a_training_is_an_export_and_then_a_training(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.start_training(tmp_path / "run", ["--config", "f.yaml"])
+    wait(lambda: job.is_over)
+    assert job.state == "finished"
+    assert (tmp_path / "seen").read_text().split() == ["export", "train"]
+    assert job.result() == {"command": "train"}
+    data = job.commands[0][job.commands[0].index("--output") + 1]
+    assert Path(data).parent == tmp_path / "run" / "export"
+    assert job.commands[1][:3] == ["train", "--data", data]
+    assert job.folder.parent == tmp_path / "runs" / "trained"
+
+
+def test_a_failure_ends_a_job_and_is_told(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.start_training(tmp_path / "fail", [])
+    wait(lambda: job.is_over)
+    assert (job.state, job.said(), job.result()) == ("failed", "it broke", {})
+    assert (tmp_path / "seen").read_text().split() == ["export"]
+
+
+def test_an_uploaded_video_gets_a_name_of_our_own(tmp_path: Path, small_videos: ModuleType) -> None:
+    folder = tmp_path / "uploads"
+    names = []
+    for row in range(2):
+        upload = tmp_path / f"upload{row}"
+        small_videos.write(upload.with_suffix(".mp4"), 6)
+        names.append(keep_upload(upload.with_suffix(".mp4"), folder, "../../Hof <Süd>.exe", 10**6).name)
+    assert names == ["Hof__S_d.mp4", "Hof__S_d_2.mp4"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"])
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+    upload = tmp_path / "upload.mp4"
+    upload.write_bytes(content)
+    with pytest.raises(InputError, match="no video"):
+        keep_upload(upload, tmp_path / "uploads", "door.mp4", 10**6)
+    assert not (tmp_path / "uploads").exists()
+    with pytest.raises(InputError, match="larger"):
+        keep_upload(Path(__file__), tmp_path / "uploads", "door.mp4", 100)
+
+
+def test_a_playlist_that_names_a_video_is_refused(tmp_path: Path, small_videos: ModuleType) -> None:
+    small_videos.write(tmp_path / "secret.mp4", 6)
+    upload = tmp_path / "upload.mp4"
+    upload.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path / 'secret.mp4'}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(InputError, match="no video"):
+        keep_upload(upload, tmp_path / "uploads", "door.mp4", 10**6)
