@@ -17,6 +17,7 @@ from app.identities import Identities
 from app.run_parts import Part, lock_run, write_atomically, write_parts
 from app.run_writer import delete_unlisted
 from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, PartFile, Run, crop_frame
+from app.tracklet_parts import INDEX_FILE
 
 RENDERED = ("video", "export")
 """Folders of a run that are made from its rows and may show anybody: they are deleted whole and can be made again."""
@@ -45,12 +46,14 @@ def erase_person(folder: Path, person: int, actor: str = "command line") -> dict
                 tracks = {segment.track_id for segment in segments if segment.camera == camera}
                 rewritten |= _CameraErasure(run, camera, tracks, identities, root).rewrite_parts()
             files = [rewritten.get(file, file) for file in run.manifest.files]
+            (folder / INDEX_FILE).unlink(missing_ok=True)
             manifest = replace(run.manifest, files=tuple(file for file in files if file is not None))
             write_atomically(folder / MANIFEST_FILE, manifest.to_json().encode())
             after = Run.open(folder)
             delete_unlisted(after)
             removed_files = _delete_rendered(folder)
             ledger.erase(root, actor)
+            after.index_tracklets()
     return {
         "person": root,
         "rows": _row_count(run) - _row_count(after),
@@ -126,7 +129,7 @@ def _row_count(run: Run) -> int:
 
 
 def _crops(run: Run) -> set[str]:
-    return {crop for summary in run.tracklet_summaries() for crop in summary.crops}
+    return {crop for summary in run.tracklet_summaries(vectors=False) for crop in summary.crops}
 
 
 def _delete_rendered(folder: Path) -> list[str]:

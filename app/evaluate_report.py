@@ -133,7 +133,10 @@ def report_run(folder: Path, truth: Path, output: Path, limit: int = 30) -> list
     run = Run.open(folder)
     true_rows = load_truth(truth, [camera.name for camera in run.cameras])
     mistakes = identity_mistakes(true_rows, run_trajectories(run), limit)
-    crops = {summary.key: [run.crop_path(crop) for crop in summary.crops] for summary in run.tracklet_summaries()}
+    crops = {
+        summary.key: [run.crop_path(crop) for crop in summary.crops]
+        for summary in run.tracklet_summaries(vectors=False)
+    }
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(report_page(mistakes, crops, f"Identity mistakes of {folder.name}"), encoding="utf-8")

@@ -3,6 +3,9 @@
 An append-only SQLite file (write-ahead log), so that several processes can read and write it at once. Who is who now is
 the replay of its events; `app.identities` says what each kind of event means. The one thing ever changed in a written
 event is its free text and evidence, when the person whom it is about is erased.
+
+A long ledger opens fast because of its checkpoint: for each camera the tracklets and the persons that machines gave
+them, as of one event. It is derived; replay goes on from there, and without it from the beginning, to the same end.
 """
 
 from __future__ import annotations
@@ -14,13 +17,15 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+import numpy as np
 
 from app.errors import InputError
 from app.frames import NO_ID
@@ -43,6 +48,9 @@ if TYPE_CHECKING:
 GALLERY = f"{MACHINE}gallery"
 LINKER = f"{MACHINE}linker"
 
+_CHECKPOINT_EVENTS = 50_000
+"""So many events after the last checkpoint a new one is worth its writing."""
+
 _LONGEST_TEXT = 200
 _COLUMNS = ("id", "time", *(f.name for f in fields(Event) if f.name not in ("id", "time")))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"
@@ -58,6 +66,10 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_of_tracklet ON events (camera, track_id);
 CREATE INDEX IF NOT EXISTS rare_events ON events (id) WHERE {_RARE};
+CREATE TABLE IF NOT EXISTS checkpoints (
+    camera TEXT PRIMARY KEY, last_id INTEGER NOT NULL, highest_person INTEGER NOT NULL,
+    track_ids BLOB NOT NULL, persons BLOB NOT NULL
+) STRICT;
 CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_do_not_change BEFORE UPDATE OF
@@ -86,7 +98,9 @@ class Ledger:
         self._cached: Identities | None = None
         self._cached_people: People | None = None
         self._person_ids: dict[int, int] = {}
+        self._has_index = _has(self._connection, "rare_events")
         self._first_new_person_id = self.replay().next_person_id
+        self._keep_checkpoint()
 
     def __enter__(self) -> Ledger:
         return self
@@ -136,7 +150,7 @@ class Ledger:
 
     def corrections(self) -> list[Event]:
         """Return the events of humans, in order, those that were undone among them."""
-        query = f"{_SELECT} INDEXED BY rare_events WHERE {_RARE} AND substr(actor, 1, ?) <> ? ORDER BY id"
+        query = f"{self._select_rare} WHERE {_RARE} AND substr(actor, 1, ?) <> ? ORDER BY id"
         with self._mutex:
             return [_event(row) for row in self._connection.execute(query, (len(MACHINE), MACHINE)).fetchall()]
 
@@ -145,6 +159,26 @@ class Ledger:
         with self._mutex:
             self._refresh()
             return frozenset(self._undone)
+
+    def latest_evidence(self, keys: Iterable[Key] | None = None) -> dict[Key, Event]:
+        """Return for each tracklet (of `keys`, or of all) the latest assignment by a machine that is in force and has
+        evidence, as far as there is one."""
+        wanted = (
+            f"SELECT max(id) FROM events WHERE kind = 'assign' AND substr(actor, 1, {len(MACHINE)}) = '{MACHINE}' "
+            "AND evidence <> '{}' AND id NOT IN (SELECT id FROM undone)"
+        )
+        with self._mutex:
+            self._refresh()
+            execute = self._connection.execute
+            execute("CREATE TEMP TABLE IF NOT EXISTS undone (id INTEGER PRIMARY KEY)")
+            execute("DELETE FROM undone")
+            self._connection.executemany("INSERT INTO undone VALUES (?)", [(number,) for number in self._undone])
+            if keys is None:
+                rows = execute(f"{_SELECT} WHERE id IN ({wanted} GROUP BY camera, track_id)").fetchall()
+            else:
+                one = f"{_SELECT} WHERE id = ({wanted} AND camera = ? AND track_id = ?)"
+                rows = [row for key in keys for row in execute(one, key).fetchall()]
+        return {(event.camera, event.track_id): event for event in map(_event, rows)}
 
     def last_track_ids(self) -> dict[str, int]:
         """Return for each camera the highest track id that any event names."""
@@ -281,6 +315,10 @@ class Ledger:
 
     # Inside
 
+    @property
+    def _select_rare(self) -> str:
+        return f"{_SELECT} INDEXED BY rare_events" if self._has_index else _SELECT
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the write lock of the file; commit at the end, or take everything back after an exception."""
@@ -383,25 +421,25 @@ class Ledger:
         newest = query("SELECT max(id) FROM events").fetchone()[0] or 0
         if newest == last:
             return
+        start, highest = (last, 0) if last else self._read_checkpoint(newest)
         bounds = (last, newest)
         rare = [
             _event(row)
-            for row in query(
-                f"{_SELECT} INDEXED BY rare_events WHERE {_RARE} AND id > ? AND id <= ? ORDER BY id", bounds
-            ).fetchall()
+            for row in query(f"{self._select_rare} WHERE {_RARE} AND id > ? AND id <= ? ORDER BY id", bounds).fetchall()
         ]
         self._undos += [(event.id, event.target) for event in rare if event.kind == "undo"]
         undone = _undone(self._undos)
+        undone_at_start = self._undone if last else _undone([undo for undo in self._undos if undo[0] <= start])
         dirty = {(event.camera, event.track_id) for event in rare if event.kind in ("assign", "split")}
-        for number in sorted(undone ^ self._undone):
-            row = query("SELECT kind, camera, track_id FROM events WHERE id = ? AND id <= ?", (number, last)).fetchone()
-            if row is not None and row[0] in ("assign", "split"):
-                dirty.add((row[1], row[2]))
-        highest = max((max(event.person, event.other_person) for event in rare), default=0)
+        for number in sorted(undone ^ undone_at_start):
+            if number <= start:
+                own = "SELECT camera, track_id FROM events WHERE id = ? AND kind IN ('assign', 'split')"
+                dirty.update(query(own, (number,)).fetchall())
+        highest = max([highest, *(max(event.person, event.other_person) for event in rare)])
         simple = self._simple
         for number, camera, track_id, person in query(
             f"SELECT id, camera, track_id, person FROM events WHERE NOT {_RARE} AND id > ? AND id <= ? ORDER BY id",
-            bounds,
+            (start, newest),
         ):
             if person > highest:
                 highest = person
@@ -419,6 +457,37 @@ class Ledger:
         self._last_id = newest
         self._next_person_id = max(self._next_person_id, highest + 1)
         self._cached = None
+
+    def _read_checkpoint(self, newest: int) -> tuple[int, int]:
+        """Begin with what the checkpoint says; return the last event in it and the highest person (0, 0 without it)."""
+        if not _has(self._connection, "checkpoints"):
+            return 0, 0
+        last = highest = 0
+        for camera, last_id, highest_person, track_ids, persons in self._connection.execute(
+            "SELECT camera, last_id, highest_person, track_ids, persons FROM checkpoints WHERE last_id <= ?", (newest,)
+        ):
+            ids = np.frombuffer(track_ids, "<i8").tolist()
+            self._simple[camera] = dict(zip(ids, np.frombuffer(persons, "<i8").tolist(), strict=True))
+            last, highest = last_id, highest_person
+        return last, highest
+
+    def _keep_checkpoint(self) -> None:
+        """Write a checkpoint if the last one is old and the file may be written."""
+        if not _is_writable(self.path):
+            return
+        last = self._connection.execute("SELECT max(last_id) FROM checkpoints").fetchone()[0] or 0
+        if self._last_id - last < _CHECKPOINT_EVENTS:
+            return
+        with self._writing():
+            self._refresh()
+            self._connection.execute("DELETE FROM checkpoints")
+            self._connection.executemany(
+                "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?)",
+                (
+                    (camera, self._last_id, self._next_person_id - 1, _blob(tracks.keys()), _blob(tracks.values()))
+                    for camera, tracks in self._simple.items()
+                ),
+            )
 
     def _replay_tracklets(self, keys: set[Key]) -> None:
         """Replay all events of some tracklets and file the outcomes where they belong."""
@@ -480,9 +549,21 @@ def _event(row: tuple[Any, ...]) -> Event:
     return Event(*values)
 
 
+def _blob(numbers: Collection[int]) -> bytes:
+    return np.fromiter(numbers, "<i8", len(numbers)).tobytes()
+
+
+def _has(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the file, and make it if there is none. Raises InputError if it is no ledger."""
-    writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+    writable = _is_writable(path)
     name = f"file:{quote(path.absolute().as_posix())}" + ("" if writable else "?immutable=1")
     try:
         connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0)
@@ -506,5 +587,6 @@ def _set_up(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA secure_delete = ON")
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+    if not (_has(connection, "rare_events") and _has(connection, "checkpoints")):
+        # A new file, or one from before these were added; what is there already stays as it is.
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from app.frames import NO_ID
 from app.identities import Identities
-from app.runs import Run, TrackletSummary, crop_frame
+from app.runs import Run, crop_frame
+from app.tracklet_parts import TrackletSummary
 
 
 @dataclass(frozen=True, slots=True)

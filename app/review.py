@@ -33,16 +33,6 @@ class Link:
         return first, second
 
 
-def latest_evidence(ledger: Ledger) -> dict[Key, Event]:
-    """Return for each tracklet the assignment by a machine that is in force, as far as it has evidence."""
-    undone = ledger.undone()
-    return {
-        (event.camera, event.track_id): event
-        for event in ledger.events()
-        if event.kind == "assign" and event.by_machine and event.evidence and event.id not in undone
-    }
-
-
 def links_in_force(people: Mapping[int, Person], evidence: Mapping[Key, Event]) -> list[Link]:
     """Return the links between tracklets that belong to the same person now, the least certain first.
 

@@ -238,6 +238,8 @@ class RunWriter:
         self._header["state"] = state
         self._header["times"]["finished"] = _now()
         self._header["summary"] = _redacted(dict(summary))
+        if state == "finished":
+            Run.open(self.folder).index_tracklets()
         self._write_header()
         self.close()
 
@@ -320,7 +322,9 @@ def versions() -> dict[str, str]:
 def delete_unlisted(run: Run) -> None:
     """Delete what a killed writer left behind: files of the run that its manifest does not list."""
     listed = {run.folder / file.path for file in run.manifest.files}
-    crops = {run.crop_path(reference) for summary in run.tracklet_summaries() for reference in summary.crops}
+    crops = {
+        run.crop_path(reference) for summary in run.tracklet_summaries(vectors=False) for reference in summary.crops
+    }
     for path in (path for kind in KINDS for path in (run.folder / kind).rglob("*")):
         if path.is_file() and path not in listed:
             path.unlink()

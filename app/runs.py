@@ -6,6 +6,7 @@
     frames/<camera>/*.parquet            one row for each processed frame, also when nobody was in it
     tracklets/<camera>/*.parquet         one row for each tracklet: crop references, vectors, qualities
     crops/<camera>/<track>_<frame>.jpg   the kept pictures
+    index/tracklets.parquet              all tracklets without vectors, made from the parts (`app.tracklet_parts`)
     identities.sqlite                    the ledger of identity events (`app.ledger`)
 
 `frame` is `Frame.index`, from 0; `time_s` is seconds on the clock that all cameras share; boxes are x1 y1 x2 y2 in
@@ -21,18 +22,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.frames import Tracklet
 from app.identities import Identities
 from app.ledger import Ledger
+from app.tracklet_parts import TrackletSummary, read_columns, read_index, read_summaries, stretches, write_index
 
 if sys.platform != "win32":
     import fcntl
@@ -142,6 +144,11 @@ class Manifest:
         lines = ",\n".join(f"  {json.dumps(file)}" for file in values.pop("files"))
         return f'{json.dumps(values)[:-1]}, "files": [\n{lines}\n]}}\n'
 
+    def checksum(self) -> str:
+        """Return what is different for every state of the finished part files."""
+        named = ((file.path, file.rows, file.start_s, file.end_s) for file in self.files)
+        return sha256(repr(sorted(named)).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Observations:
@@ -165,27 +172,6 @@ class Observations:
         return Observations(
             self.frames[rows], self.times[rows], self.track_ids[rows], self.boxes[rows], self.scores[rows]
         )
-
-
-@dataclass(frozen=True, slots=True)
-class TrackletSummary:
-    """A tracklet without its boxes: cheap to read for all people of a long run.
-
-    rows: number of its observations.  crops: references, best first, aligned with `vectors` (K, D) and `qualities`.
-    """
-
-    camera: str
-    track_id: int
-    start_time: float
-    end_time: float
-    rows: int
-    crops: tuple[str, ...]
-    vectors: NDArray[np.float32]
-    qualities: NDArray[np.float32]
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.camera, self.track_id
 
 
 class Run:
@@ -276,7 +262,24 @@ class Run:
 
         vectors: False leaves them unread, which takes a small part of the time and of the memory; they are (K, 0) then.
         """
+        indexed = None if vectors else read_index(self.folder, self.manifest.checksum())
+        if indexed is not None:
+            return indexed
         return [summary for camera in self.cameras for summary in self._summaries(camera.name, vectors)]
+
+    def tracklet_stretches(self, camera: str) -> Iterator[TrackletSummary]:
+        """Yield the tracklets of a camera with their vectors, part by part, so that a long run never has to fit into
+        memory. A track that was closed and opened again comes several times."""
+        return stretches(camera, self._paths("tracklets", camera), vectors=True)
+
+    def index_tracklets(self) -> list[TrackletSummary]:
+        """Return what `tracklet_summaries` returns without vectors, and keep it in one file for the next who asks."""
+        checksum = self.manifest.checksum()
+        summaries = read_index(self.folder, checksum)
+        if summaries is None:
+            summaries = self.tracklet_summaries(vectors=False)
+            write_index(self.folder, checksum, summaries)
+        return summaries
 
     def tracklets(self) -> list[Tracklet]:
         """Return every tracklet with its boxes, by camera and then by track id. Needs all observations in memory."""
@@ -317,6 +320,12 @@ class Run:
             raise InputError(f"{reference!r} is not a crop of {self.folder}")
         return path
 
+    def _summaries(self, camera: str, vectors: bool = True) -> list[TrackletSummary]:
+        return read_summaries(camera, self._paths("tracklets", camera), vectors)
+
+    def _paths(self, kind: Kind, camera: str) -> list[Path]:
+        return [self.folder / file.path for file in self._files(kind, camera)]
+
     def _files(self, kind: Kind, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> list[PartFile]:
         self.camera(camera)
         return [
@@ -324,29 +333,6 @@ class Run:
             for file in self.manifest.files
             if file.kind == kind and file.camera == camera and file.start_s <= end_s and file.end_s >= start_s
         ]
-
-    def _summaries(self, camera: str, vectors: bool = True) -> list[TrackletSummary]:
-        """Of each tracklet the latest row; rows that closed an earlier stretch of the same track are joined to it."""
-        columns = [n for n in TRACKLET_SCHEMA.names if n != "camera" and (vectors or n not in ("vectors", "dimension"))]
-        files = self._files("tracklets", camera)
-        heads = [_read_columns(self.folder / file.path, ["track_id", "open"]) for file in files]
-        last = {
-            int(track_id): (number, row)
-            for number, head in enumerate(heads)
-            for row, track_id in enumerate(head["track_id"])
-        }
-        found: dict[int, list[TrackletSummary]] = {}
-        for number, (file, head) in enumerate(zip(files, heads, strict=True)):
-            wanted = [
-                row
-                for row, (track_id, is_open) in enumerate(zip(head["track_id"], head["open"], strict=True))
-                if not is_open or last[int(track_id)] == (number, row)
-            ]
-            if wanted:
-                table = pq.read_table(self.folder / file.path, columns=columns, memory_map=False).take(wanted)
-                for summary in _summaries_of(camera, table):
-                    found.setdefault(summary.track_id, []).append(summary)
-        return [_joined(found[track_id]) for track_id in sorted(found)]
 
 
 def crop_frame(reference: str) -> int:
@@ -379,45 +365,5 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_columns(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
-    table = pq.read_table(path, columns=names, use_threads=False)
+    table = read_columns(path, names)
     return {name: table.column(name).to_numpy() for name in names}
-
-
-def _summaries_of(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
-    """`table` has the columns of TRACKLET_SCHEMA, perhaps without `vectors` and `dimension`."""
-    numbers = [np.zeros(0, np.float32)] * table.num_rows
-    if "vectors" in table.column_names:
-        # Taken as arrays: as Python numbers they would need eight times the memory and most of the time.
-        numbers = [value.values.to_numpy() for value in table.column("vectors")]
-        table = table.drop_columns(["vectors"])
-    for row, own in zip(table.to_pylist(), numbers, strict=True):
-        yield TrackletSummary(
-            camera,
-            row["track_id"],
-            row["start_s"],
-            row["end_s"],
-            row["rows"],
-            tuple(row["crops"]),
-            np.array(own, np.float32).reshape(len(row["crops"]), row.get("dimension", 0)),
-            np.array(row["qualities"], np.float32),
-        )
-
-
-def _joined(stretches: list[TrackletSummary]) -> TrackletSummary:
-    """Return one summary for a track whose tracklet was closed and opened again; nearly always there is one stretch."""
-    if len(stretches) == 1:
-        return stretches[0]
-    crops = [crop for stretch in stretches for crop in stretch.crops]
-    qualities = np.concatenate([stretch.qualities for stretch in stretches])
-    vectors = [stretch.vectors for stretch in stretches if len(stretch.vectors)]
-    order = np.argsort(-qualities, kind="stable")
-    return TrackletSummary(
-        stretches[0].camera,
-        stretches[0].track_id,
-        min(stretch.start_time for stretch in stretches),
-        max(stretch.end_time for stretch in stretches),
-        sum(stretch.rows for stretch in stretches),
-        tuple(crops[row] for row in order),
-        np.concatenate(vectors)[order] if vectors else stretches[0].vectors,
-        qualities[order],
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.reid import Embedder
     from app.reid.calibrate import Calibration
-    from app.runs import TrackletSummary
+    from app.tracklet_parts import TrackletSummary
 
 CROPS_COMPARED = 3
 """A tracklet is judged by this many of its crops, those most similar to the query: one lucky crop is not enough."""
@@ -62,11 +63,32 @@ def search_picture(run: Run, picture: NDArray[np.uint8], embedder: Embedder, top
 
 
 def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[str, Any]]:
-    """Search for the (D,) float32 unit vector of a person, as `search_run` does for a picture."""
+    """Search for the (D,) float32 unit vector of a person, as `search_run` does for a picture.
+
+    The vectors are read part by part: however long the run, only what is compared is in memory.
+    """
     calibration = _calibration(run)
-    seen = [tracklet for tracklet in run.tracklet_summaries() if len(tracklet.crops)]
-    probabilities = calibration.probability(np.array([_distance(query, tracklet) for tracklet in seen]))
-    return _rank(run, seen, probabilities, query)[:top]
+    compared: dict[tuple[str, int], _Compared] = {}
+    for camera in run.cameras:
+        for stretch in run.tracklet_stretches(camera.name):
+            if len(stretch.crops):
+                found = _compare(query, stretch)
+                before = compared.get(stretch.key)
+                compared[stretch.key] = found if before is None else before.joined(found)
+    seen = list(compared.values())
+    distances = np.array([1 - float(np.mean(tracklet.similarities)) for tracklet in seen])
+    return _rank(run, seen, calibration.probability(distances))[:top]
+
+
+def crop_vector(run: Run, camera: str, reference: str) -> NDArray[np.float32]:
+    """Return the stored (D,) vector of a crop, so that no network is needed to search for it.
+
+    Raises InputError if the run does not have it (any more).
+    """
+    for stretch in run.tracklet_stretches(camera):
+        if reference in stretch.crops and len(stretch.vectors):
+            return np.array(stretch.vectors[stretch.crops.index(reference)])
+    raise InputError(f"{reference}: this picture is not part of the run, or was never turned into a vector")
 
 
 def _calibration(run: Run) -> Calibration:
@@ -88,33 +110,64 @@ def search_table(found: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _distance(query: NDArray[np.float32], tracklet: TrackletSummary) -> float:
-    """Mean cosine distance from the query to the crops of a tracklet that are most similar to it."""
-    similarity = np.sort(tracklet.vectors @ query)[::-1][:CROPS_COMPARED]
-    return float(1 - similarity.mean())
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What is left of a tracklet after it was compared with the query.
+
+    similarities: cosines of its most similar crops, at most `CROPS_COMPARED`, the highest first.  crop: the most
+    similar one.
+    """
+
+    camera: str
+    track_id: int
+    start_s: float
+    end_s: float
+    similarities: tuple[float, ...]
+    crop: str
+
+    def joined(self, other: _Compared) -> _Compared:
+        """Return the same for two stretches of one track."""
+        return _Compared(
+            self.camera,
+            self.track_id,
+            min(self.start_s, other.start_s),
+            max(self.end_s, other.end_s),
+            tuple(sorted((*self.similarities, *other.similarities), reverse=True)[:CROPS_COMPARED]),
+            max(self, other, key=lambda compared: compared.similarities[0]).crop,
+        )
 
 
-def _rank(
-    run: Run, seen: list[TrackletSummary], probabilities: NDArray[np.float32], query: NDArray[np.float32]
-) -> list[dict[str, Any]]:
+def _compare(query: NDArray[np.float32], stretch: TrackletSummary) -> _Compared:
+    similarities = stretch.vectors @ query
+    best = np.argsort(-similarities, kind="stable")[:CROPS_COMPARED]
+    return _Compared(
+        stretch.camera,
+        stretch.track_id,
+        stretch.start_time,
+        stretch.end_time,
+        tuple(similarities[best].tolist()),
+        stretch.crops[best[0]],
+    )
+
+
+def _rank(run: Run, seen: list[_Compared], probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
     """Return one entry for each person, from its most probable tracklet."""
     identities = run.identities()
     best: dict[int, dict[str, Any]] = {}
     for row in np.argsort(-probabilities, kind="stable").tolist():
         tracklet = seen[row]
-        middle = np.array([(tracklet.start_time + tracklet.end_time) / 2])
+        middle = np.array([(tracklet.start_s + tracklet.end_s) / 2])
         person = int(identities.person_of(tracklet.camera, np.array([tracklet.track_id]), middle)[0])
         if person == NO_ID or person in best:
             continue
-        crop = tracklet.crops[int(np.argmax(tracklet.vectors @ query))]
         best[person] = {
             "person": person,
             "name": identities.names.get(person, ""),
             "p_same": float(probabilities[row]),
             "camera": tracklet.camera,
             "track_id": tracklet.track_id,
-            "start_s": tracklet.start_time,
-            "end_s": tracklet.end_time,
-            "crop": str(run.crop_path(crop)),
+            "start_s": tracklet.start_s,
+            "end_s": tracklet.end_s,
+            "crop": str(run.crop_path(tracklet.crop)),
         }
     return list(best.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import app.ledger as ledger_module
 from app.errors import InputError
 from app.frames import NO_ID
 from app.identities import WHOLE, Event, Identities, Key
@@ -429,6 +431,79 @@ def test_link_stage_rules_hold_after_any_history(events: list[Event], groups: li
             if (first in loose or second in loose) and after.segments(*first) and after.segments(*second):
                 mine, theirs = ({who for _, who in after.segments(*key)} - {NO_ID} for key in (first, second))
                 assert not mine & theirs
+
+
+# Opening
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=st.lists(operations, max_size=25), cut=st.integers(0, 25))
+def test_a_checkpoint_changes_nothing_but_the_time(events: list[Event], cut: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger_module, "_CHECKPOINT_EVENTS", 1)
+        path = Path(folder) / "identities.sqlite"
+        for part in (events[:cut], events[cut:]):
+            with Ledger(path) as ledger:  # opening writes a checkpoint of what the part before left
+                for event in part:
+                    with contextlib.suppress(InputError):
+                        ledger.append([event])
+        with Ledger(path) as ledger:
+            expected = everything(ledger.replay()), ledger.replay().next_person_id
+        with sqlite3.connect(path) as connection:
+            connection.execute("DELETE FROM checkpoints")
+        with Ledger(path) as ledger:
+            assert (everything(ledger.replay()), ledger.replay().next_person_id) == expected
+
+
+def test_a_long_ledger_is_read_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "_CHECKPOINT_EVENTS", 10)
+    path = tmp_path / "identities.sqlite"
+    with Ledger(path) as ledger:
+        ledger.append([Event("assign", GALLERY, "a", track, track % 3 + 1) for track in range(20)])
+        expected = everything(ledger.replay())
+    with Ledger(path) as ledger:
+        assert everything(ledger.replay()) == expected
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT camera, last_id FROM checkpoints").fetchall() == [("a", 20)]
+        connection.execute("DROP TRIGGER events_do_not_change")
+        connection.execute("UPDATE events SET person = 7")  # nobody looks at what is before the checkpoint
+    with Ledger(path) as ledger:
+        assert everything(ledger.replay()) == expected
+
+
+def test_a_ledger_of_an_older_version_gets_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "identities.sqlite"
+    with Ledger(path) as ledger:
+        ledger.assign("a", 1, 1, HUMAN)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP INDEX rare_events; DROP TABLE checkpoints")
+    with Ledger(path) as ledger:
+        assert [event.person for event in ledger.corrections()] == [1]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("PRAGMA journal_mode = DELETE; DROP INDEX rare_events; DROP TABLE checkpoints")
+    before = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)  # a medium that can only be read
+        with Ledger(path) as ledger:
+            assert ledger.replay().people() == [1]
+            assert len(ledger.corrections()) == 1
+    assert path.read_bytes() == before
+
+
+def test_the_latest_evidence_in_force_is_asked_for_some_tracklets_or_all(ledger: Ledger) -> None:
+    ledger.assign("a", 1, 1, GALLERY, {"p_same": 0.6})
+    second = ledger.assign("a", 1, 2, GALLERY, {"p_same": 0.7})
+    ledger.assign("a", 2, 1, GALLERY, {"p_same": 0.8})
+    ledger.assign("a", 2, 1, HUMAN, {"p_same": 1.0})
+    ledger.assign("b", 3, 1, GALLERY)
+
+    def found(keys: list[Key] | None = None) -> dict[Key, float]:
+        return {key: event.evidence["p_same"] for key, event in ledger.latest_evidence(keys).items()}
+
+    assert found() == {("a", 1): 0.7, ("a", 2): 0.8}
+    ledger.undo(second, HUMAN)
+    assert found() == {("a", 1): 0.6, ("a", 2): 0.8}
+    assert found([("a", 2), ("b", 3)]) == {("a", 2): 0.8}
 
 
 # Erasure

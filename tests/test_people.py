@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.identities import Event
 from app.people import people_of
-from app.review import last_correction, latest_evidence, links_in_force, open_questions, undo_last
+from app.review import last_correction, links_in_force, open_questions, undo_last
 from app.runs import Run
 
 
@@ -34,7 +34,7 @@ def test_a_no_takes_the_visit_out_and_undo_brings_it_back(make_run: Callable[...
     with run.ledger() as ledger:
         ledger.append([Event("assign", "machine:linker", "left", 1, 1)])
         ledger.append([Event("assign", "machine:linker", "right", 1, 1, evidence=evidence)])
-        links = links_in_force(people_of(run, ledger.replay()), latest_evidence(ledger))
+        links = links_in_force(people_of(run, ledger.replay()), ledger.latest_evidence())
         (link,) = open_questions(links, ledger.replay())
         assert (link.own, link.other, link.p_same) == (("right", 1), ("left", 1), 0.6)
         ledger.separate(link.own, link.other, "tester")

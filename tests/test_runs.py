@@ -25,7 +25,7 @@ from app.checksum import file_sha256
 from app.config import load_settings
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.run_writer import RunWriter
+from app.run_writer import KINDS, RunWriter
 from app.runs import Run
 
 SETTINGS = load_settings()
@@ -315,7 +315,7 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
         assert run.frames("left")[0].tolist() == list(range(20))
         check_consistent(run)
         assert {f.path for f in run.manifest.files} == {
-            path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")
+            path.relative_to(folder).as_posix() for kind in KINDS for path in (folder / kind).rglob("*.parquet")
         }
         number += 7
     assert number > 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -145,9 +146,9 @@ def _view(found: OpenRun, person: Person) -> str:
     facts = "".join(f'<div class="ot-figure"><b>{value}</b><span>{what}</span></div>' for value, what in figures)
     identities = found.identities()
     confirmed = set(identities.confirmed)
-    legs = "".join(
-        _leg(found, person, row, confirmed, found.evidence()) for row in range(min(len(person.visits), _VISITS_SHOWN))
-    )
+    shown = replace(person, visits=person.visits[:_VISITS_SHOWN])
+    evidence = found.evidence(shown)
+    legs = "".join(_leg(found, person, row, confirmed, evidence) for row in range(len(shown.visits)))
     more = len(person.visits) - _VISITS_SHOWN
     rest = f'<p class="ot-hint">{more} later visits are not shown.</p>' if more > 0 else ""
     return f"""<p class="ot-crumb"><a href="{layout.address("people", found)}">People</a></p>

@@ -1,0 +1,166 @@
+"""Reading the tracklets of a run from its parts, and the one small file that holds what nearly everybody asks for.
+
+A tracklet that was still open when a part was written has a row there, and a later one that replaces it; a track that
+was closed and opened again has several rows that count. Finding that out takes a look into every part, and an hour of
+four cameras has 480 of them. So a finished run keeps `index/tracklets.parquet`: all tracklets as they came out, without
+their vectors. It is derived, carries the checksum of the manifest that it was made from, and is not believed otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+INDEX_FILE = "index/tracklets.parquet"
+
+_INDEX_SCHEMA = pa.schema(
+    [
+        ("camera", pa.dictionary(pa.int32(), pa.string())),
+        ("track_id", pa.int64()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("rows", pa.int64()),
+        ("crops", pa.list_(pa.string())),
+        ("qualities", pa.list_(pa.float32())),
+    ]
+)
+_LIGHT = ["track_id", "start_s", "end_s", "rows", "open", "crops", "qualities"]
+_WITH_VECTORS = [*_LIGHT, "dimension", "vectors"]
+_MADE_FROM = b"manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackletSummary:
+    """A tracklet without its boxes: cheap to read for all people of a long run.
+
+    rows: number of its observations.  crops: references, best first, aligned with `vectors` (K, D) and `qualities`.
+    """
+
+    camera: str
+    track_id: int
+    start_time: float
+    end_time: float
+    rows: int
+    crops: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    qualities: NDArray[np.float32]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.camera, self.track_id
+
+
+def read_columns(path: Path, names: list[str]) -> pa.Table:
+    """Read some columns of one Parquet file, without the search for further files that `read_table` begins with."""
+    return pq.ParquetFile(path).read(columns=names, use_threads=False)
+
+
+def read_summaries(camera: str, paths: Sequence[Path], vectors: bool) -> list[TrackletSummary]:
+    """Return the tracklets of a camera by track id, from its parts in the order of their making."""
+    found: dict[int, list[TrackletSummary]] = {}
+    for summary in stretches(camera, paths, vectors):
+        found.setdefault(summary.track_id, []).append(summary)
+    return [_joined(found[track_id]) for track_id in sorted(found)]
+
+
+def stretches(camera: str, paths: Sequence[Path], vectors: bool) -> Iterator[TrackletSummary]:
+    """Yield the rows that count part by part: a track that was closed and opened again comes several times."""
+    light = [] if vectors else [read_columns(path, _LIGHT) for path in paths]
+    heads = [read_columns(path, ["track_id", "open"]) for path in paths] if vectors else light
+    ids = [head.column("track_id").to_numpy() for head in heads]
+    last = {track_id: (part, row) for part, own in enumerate(ids) for row, track_id in enumerate(own.tolist())}
+    for part, (path, head) in enumerate(zip(paths, heads, strict=True)):
+        is_open = head.column("open").to_numpy()
+        wanted = [row for row, track_id in enumerate(ids[part].tolist())
+                  if not is_open[row] or last[track_id] == (part, row)]  # fmt: skip
+        if wanted:
+            table = read_columns(path, _WITH_VECTORS) if vectors else light[part]
+            yield from _summaries(camera, table.take(wanted))
+
+
+def write_index(folder: Path, manifest_checksum: str, summaries: Sequence[TrackletSummary]) -> None:
+    """Write the index of the run in `folder`. A half written one never gets its name."""
+    columns: dict[str, Any] = {
+        "camera": [summary.camera for summary in summaries],
+        "track_id": [summary.track_id for summary in summaries],
+        "start_s": [summary.start_time for summary in summaries],
+        "end_s": [summary.end_time for summary in summaries],
+        "rows": [summary.rows for summary in summaries],
+        "crops": [list(summary.crops) for summary in summaries],
+        "qualities": [summary.qualities for summary in summaries],
+    }
+    columns["camera"] = pa.array(columns["camera"], pa.string()).dictionary_encode()
+    table = pa.table(columns, schema=_INDEX_SCHEMA.with_metadata({_MADE_FROM: manifest_checksum.encode()}))
+    path = folder / INDEX_FILE
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)
+
+
+def read_index(folder: Path, manifest_checksum: str) -> list[TrackletSummary] | None:
+    """Return all tracklets by camera and track id, None if there is no index or it is of another manifest."""
+    try:
+        file = pq.ParquetFile(folder / INDEX_FILE)
+        if (file.schema_arrow.metadata or {}).get(_MADE_FROM) != manifest_checksum.encode():
+            return None
+        table = file.read(use_threads=False)
+    except (OSError, pa.ArrowException):
+        return None
+    cameras = table.column("camera").to_pylist()
+    without = table.drop_columns(["camera"])
+    return [
+        _summary(camera, row, np.zeros((len(row["crops"]), 0), np.float32))
+        for camera, row in zip(cameras, without.to_pylist(), strict=True)
+    ]
+
+
+def _summaries(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
+    numbers = [np.zeros(0, np.float32)] * table.num_rows
+    if "vectors" in table.column_names:
+        # Taken as arrays: as Python numbers they would need eight times the memory and most of the time.
+        numbers = [value.values.to_numpy() for value in table.column("vectors")]
+        table = table.drop_columns(["vectors"])
+    for row, own in zip(table.to_pylist(), numbers, strict=True):
+        vectors = np.array(own, np.float32).reshape(len(row["crops"]), row.get("dimension", 0))
+        yield _summary(camera, row, vectors)
+
+
+def _summary(camera: str, row: dict[str, Any], vectors: NDArray[np.float32]) -> TrackletSummary:
+    return TrackletSummary(
+        camera,
+        row["track_id"],
+        row["start_s"],
+        row["end_s"],
+        row["rows"],
+        tuple(row["crops"]),
+        vectors,
+        np.array(row["qualities"], np.float32),
+    )
+
+
+def _joined(parts: list[TrackletSummary]) -> TrackletSummary:
+    """Return one summary for a track whose tracklet was closed and opened again; nearly always there is one stretch."""
+    if len(parts) == 1:
+        return parts[0]
+    crops = [crop for part in parts for crop in part.crops]
+    qualities = np.concatenate([part.qualities for part in parts])
+    vectors = [part.vectors for part in parts if len(part.vectors)]
+    order = np.argsort(-qualities, kind="stable")
+    return TrackletSummary(
+        parts[0].camera,
+        parts[0].track_id,
+        min(part.start_time for part in parts),
+        max(part.end_time for part in parts),
+        sum(part.rows for part in parts),
+        tuple(crops[row] for row in order),
+        np.concatenate(vectors)[order] if vectors else parts[0].vectors,
+        qualities[order],
+    )
