@@ -87,7 +87,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     track.add_argument("--detector", metavar="auto|WEIGHTS|file:PATH", help="what finds people (default: auto)")
     track.add_argument("--reid", metavar="auto|NAME|WEIGHTS|none", help="what tells people apart (default: auto)")
     track.add_argument("--device", metavar="auto|cpu|cuda:0", help="where networks run (default: auto)")
-    track.add_argument("--save-video", action="store_true", help="write annotated video of each camera and of all")
+    track.add_argument("--save-video", action="store_true", help="write annotated video of each camera and of all, and a sheet of people")
     track.add_argument("--blur", action="store_true", help="make everybody in the saved video unrecognisable")
     track.add_argument(
         "--preview",
@@ -142,6 +142,13 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                             "folders or zip files, several are trained on together")  # fmt: skip
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="weights, model card, log and state")
     train.add_argument("--resume", action="store_true", help="go on from the state in --output")
+
+    detector = command("train-detector", _train_detector, "train detector weights on pictures of people", settings=True)
+    detector.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
+                          help="data sets in YOLO's layout, images/ and labels/ and perhaps masks/, "
+                               "anywhere within folders or zip files")  # fmt: skip
+    detector.add_argument("--output", type=Path, required=True, metavar="DIR", help="pictures, state, finished weights")
+    detector.add_argument("--resume", action="store_true", help="go on from the state in --output")
 
     reid = command("evaluate-reid", _evaluate_reid, "score ReID weights on a Market-1501 folder or zip", settings=True)
     reid.add_argument("--weights", required=True, metavar="FILE")
@@ -262,14 +269,27 @@ def _ui(options: argparse.Namespace) -> dict[str, Any]:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options)
+    from app.reid.train.finetune import fine_tune
     from app.reid.train.loop import train
+    from app.reid.train.pairs import has_pairs
 
-    card = train(settings.train, options.data, options.output, options.resume)
+    run = fine_tune if settings.train.start_from and has_pairs(options.data) else train
+    card = run(settings.train, options.data, options.output, options.resume)
     if not options.json:
-        _say(
-            f"wrote {options.output}" if card["finished"] else f"stopped; go on with --resume --output {options.output}"
-        )
+        _say(f"wrote {options.output}")
+        if "verdict" in card:
+            _say(card["verdict"]["reason"])
     return card
+
+
+def _train_detector(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options)
+    from app.detect.train.loop import train_detector
+
+    scores = train_detector(settings.train_detector, options.data, options.output, options.resume)
+    if not options.json:
+        _say(f"wrote {scores['weights']}")
+    return scores
 
 
 def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:

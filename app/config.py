@@ -13,10 +13,10 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import InputError
 
@@ -189,6 +189,31 @@ class TrainSettings(Section):
     seed: int = Field(0, ge=0, description="Seed of everything random in training.")
 
 
+class DetectorTrainSettings(Section):
+    """How detector weights are made. The defaults are the recipe for a GPU."""
+
+    name: str = Field("person_n", pattern=r"^[A-Za-z0-9_]+$", description="Name of the weight file.")
+    size_px: int = Field(640, ge=64, le=2048, multiple_of=32, description="Side of the square training pictures.")
+    pictures: int = Field(40_000, ge=1, description="Training pictures that are composed, once, before training.")
+    held_out_pictures: int = Field(500, ge=1, description="Composed pictures on which the result is scored.")
+    scenes: int = Field(3000, ge=0, description="Pictures of the simulator among the material.")
+    epochs: int = Field(100, ge=1, le=10_000, description="Passes over the training pictures.")
+    hours: float = Field(
+        0.0, ge=0.0, description="Train for so long instead, choosing the number of epochs by speed; 0 is off."
+    )
+    batch: int = Field(64, ge=1, le=1024, description="Pictures in a step.")
+    learning_rate: float = Field(0.002, gt=0.0, le=1.0, description="Highest learning rate of AdamW.")
+    weight_decay: float = Field(0.02, ge=0.0, le=1.0, description="Weight decay of AdamW.")
+    warmup_epochs: float = Field(1.0, ge=0.0, description="Epochs in which the rate rises.")
+    mosaic_probability: float = Field(0.5, ge=0.0, le=1.0, description="Pictures that are put together of four.")
+    plain_epochs: int = Field(10, ge=0, description="Last epochs, in which there is no mosaic.")
+    workers: int = Field(8, ge=0, le=64, description="Processes that read pictures; 0 reads them in this one.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 leaves it to Ultralytics.")
+    half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU.")
+    seed: int = Field(0, ge=0, description="Seed of the pictures and of training.")
+
+
 class TrackSettings(Section):
     """How one person is followed within one camera."""
 
@@ -263,6 +288,43 @@ class GallerySettings(Section):
     vectors_per_camera: int = Field(4, ge=1, le=64, description="Appearance vectors remembered of a person per camera.")
 
 
+class CameraPlace(Section):
+    """What the user knows of one camera; an item of `link.cameras`."""
+
+    clock_offset_s: float | None = Field(None, ge=-1e6, le=1e6, description="How far its clock is ahead, seconds.")
+    floor_points: list[Annotated[list[float], Field(min_length=4, max_length=4)]] = Field(
+        default_factory=list, description="Four or more points of the floor: [x_px, y_px, x_m, y_m] each."
+    )
+    image_to_floor: list[Annotated[list[float], Field(min_length=3, max_length=3)]] = Field(
+        default_factory=list, description="Instead of points: 3 rows of the homography from pixels to metres."
+    )
+
+    @model_validator(mode="after")
+    def _one_calibration(self) -> CameraPlace:
+        if self.floor_points and self.image_to_floor:
+            raise ValueError("give floor_points or image_to_floor, not both")
+        if self.floor_points and len(self.floor_points) < 4:
+            raise ValueError(f"floor_points needs 4 points or more, it has {len(self.floor_points)}")
+        if self.image_to_floor and len(self.image_to_floor) != 3:
+            raise ValueError(f"image_to_floor has 3 rows of 3 numbers, here are {len(self.image_to_floor)}")
+        return self
+
+
+class Way(Section):
+    """How long the way from one camera's view to another's takes at least and at most; an item of `link.ways`."""
+
+    from_camera: str = Field(description="The camera that people leave.")
+    to_camera: str = Field(description="The camera that they enter next.")
+    shortest_s: float = Field(0.0, ge=0.0, le=1e6, description="Nobody is faster, seconds.")
+    longest_s: float = Field(1e6, gt=0.0, le=1e6, description="Who takes longer has been elsewhere, seconds.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Way:
+        if self.longest_s <= self.shortest_s:
+            raise ValueError(f"longest_s ({self.longest_s:g}) must be more than shortest_s ({self.shortest_s:g})")
+        return self
+
+
 class LinkSettings(Section):
     """How the tracklets of a finished run are joined into people."""
 
@@ -275,6 +337,24 @@ class LinkSettings(Section):
     )
     num_people: int | None = Field(
         None, ge=1, description="How many people there are, if known; empty to let the evidence decide."
+    )
+    place_and_time: bool = Field(
+        True,
+        description="Learn from sure links where people come and go, how long they take from camera to camera, how far "
+        "clocks are off and which cameras see the same floor, and link again with it.",
+    )
+    max_clock_offset_s: float = Field(
+        10.0, ge=0.0, le=3600.0, description="A clock that seems to be further off is not believed to be, seconds."
+    )
+    cameras: dict[str, CameraPlace] = Field(
+        default_factory=dict,
+        description="What is known of cameras, by name, each with clock_offset_s and floor_points, [x_px, y_px, x_m, "
+        "y_m] for four or more points of the floor, or image_to_floor, 3 rows of 3 numbers; empty to learn it.",
+    )
+    ways: list[Way] = Field(
+        default_factory=list,
+        description="Known ways between cameras, each with from_camera, to_camera, shortest_s, longest_s; faster links "
+        "are impossible then.",
     )
 
 
@@ -357,6 +437,7 @@ class Settings(Section):
     detect: DetectSettings = Field(default_factory=DetectSettings)
     reid: ReidSettings = Field(default_factory=ReidSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
+    train_detector: DetectorTrainSettings = Field(default_factory=DetectorTrainSettings)
     track: TrackSettings = Field(default_factory=TrackSettings)
     gallery: GallerySettings = Field(default_factory=GallerySettings)
     link: LinkSettings = Field(default_factory=LinkSettings)
@@ -478,6 +559,20 @@ def _read_mapping(node: yaml.MappingNode, prefix: Path_, file: Path, collected: 
         else:
             value = yaml.SafeLoader("").construct_document(value_node)
             collected.put(path, value, place)
+            _note_places(value_node, path, file, collected)
+
+
+def _note_places(node: yaml.Node, path: Path_, file: Path, collected: _Collected) -> None:
+    """Remember the lines of what lies inside a setting that is a mapping or a list, for messages about it."""
+    if isinstance(node, yaml.MappingNode):
+        inner = [(str(key.value), value, key.start_mark.line) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = [(str(number), value, value.start_mark.line) for number, value in enumerate(node.value)]
+    else:
+        return
+    for step, value, line in inner:
+        collected.places[*path, step] = f"{file}:{line + 1}"
+        _note_places(value, (*path, step), file, collected)
 
 
 def _is_section(path: Path_) -> bool:
@@ -505,6 +600,7 @@ def _explain(problem: Mapping[str, Any], collected: _Collected) -> str:
     place = collected.place_of(path)
     if problem["type"] == "extra_forbidden":
         known = [known_name for known_name, _ in setting_names()] + list(Settings.model_fields)
+        known += [f"link.cameras.{camera}.{key}" for camera in path[2:3] for key in CameraPlace.model_fields]
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if not close:
             same_key = [known_name for known_name in known if known_name.split(".")[-1] == path[-1]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,64 +35,122 @@ class LabelledPictures:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The training pictures of one or several data sets, not decoded yet.
+
+    parts: one for each data set. person_ids, camera_ids: (N,) int64 over all parts, distinct between data sets.
+    """
+
+    name: str
+    parts: tuple[Pictures, ...]
+    person_ids: NDArray[np.int64]
+    camera_ids: NDArray[np.int64]
+
+    def decode(self, row: int) -> NDArray[np.uint8]:
+        """Return the (H, W, 3) uint8 BGR picture of a row, at its own size."""
+        for part in self.parts:
+            if row < len(part):
+                return part.decode(row)
+            row -= len(part)
+        raise IndexError("no such row")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which pictures of a `Listing` a training may use, and which it should see side by side.
+
+    left_out: (N,) bool, pictures that are neither trained on nor held out.
+    pairs: (M, 2) int64 rows, judged pairs of pictures.
+    """
+
+    left_out: NDArray[np.bool_]
+    pairs: NDArray[np.int64]
+
+
+def _no_pairs() -> NDArray[np.int64]:
+    return np.zeros((0, 2), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingData:
     """What to learn from, and people kept apart to choose the best weights by and to fit the calibration on.
 
     train: person ids are 0..C-1, different people in every data set; cameras are distinct between data sets too.
     held_out: some people of the training sets, none of whom is in `train`.
+    pairs: (M, 2) int64 rows of `train` that belong side by side in a batch.
     """
 
     name: str
     train: LabelledPictures
     held_out: LabelledPictures
+    pairs: NDArray[np.int64] = field(default_factory=_no_pairs)
 
     @property
     def people(self) -> int:
         return int(self.train.person_ids.max()) + 1
 
 
-def load_training_data(
-    folders: Sequence[Path], height: int, width: int, held_out_people: int, seed: int, cache: Path | None = None
-) -> TrainingData:
-    """Read and decode the training parts of one or several data sets (folders or zip files).
-
-    height, width: size in pixels that pictures are scaled to.
-    held_out_people: how many people to keep apart, drawn with `seed` among those seen by two cameras or more.
-    cache: a file to memory-map decoded pictures from, for sets that do not fit in memory; written if it is absent.
-    Raises InputError for an unknown layout, a damaged picture, a person with one picture, or too few people.
-    """
+def list_training_data(folders: Sequence[Path]) -> Listing:
+    """List the training pictures of data sets (folders or zip files). Raises InputError for an unknown layout."""
     sets = [open_people_data(folder) for folder in folders]
     for data in sets:
         _check(data)
-    person_ids = _distinct([data.train.person_ids for data in sets])
-    camera_ids = _distinct([data.train.camera_ids for data in sets])
-    pictures = _decode_all([data.train for data in sets], height, width, cache)
+    return Listing(
+        " + ".join(data.name for data in sets),
+        tuple(data.train for data in sets),
+        _distinct([data.train.person_ids for data in sets]),
+        _distinct([data.train.camera_ids for data in sets]),
+    )
 
+
+def load_training_data(
+    listing: Listing,
+    height: int,
+    width: int,
+    held_out_people: int,
+    seed: int,
+    cache: Path | None = None,
+    selection: Selection | None = None,
+) -> TrainingData:
+    """Decode what is listed and divide it into people to train on and people kept apart.
+
+    height, width: size in pixels that pictures are scaled to.
+    held_out_people: how many people to keep apart, drawn with `seed` among those seen by two cameras or more.
+    cache: a folder to memory-map decoded pictures from, for sets that do not fit in memory; written to if they are
+        not there yet.
+    selection: pictures to leave out, and judged pairs; by default every picture is used.
+    Raises InputError for a damaged picture, a person with one picture, or too few people.
+    """
+    selection = selection or Selection(np.zeros(len(listing.person_ids), bool), _no_pairs())
+    used = np.flatnonzero(~selection.left_out)
+    person_ids, camera_ids = listing.person_ids[used], listing.camera_ids[used]
+    _refuse_single_pictures(listing, used)
     kept_apart = _choose_held_out(person_ids, camera_ids, held_out_people, seed)
     apart = np.isin(person_ids, kept_apart)
     numbers = np.unique(person_ids[~apart])
     if len(numbers) < 2:
         raise InputError(
-            f"{folders[0]}: {len(numbers)} people are left to train on after keeping {held_out_people} apart"
+            f"{listing.name}: {len(numbers)} people are left to train on after keeping {len(kept_apart)} apart "
+            "(train.held_out_people)"
         )
+    # Decoded in the order in which they are used, so that both parts are views of one array, in memory or mapped.
+    rows = np.concatenate([used[~apart], used[apart]])
+    pictures = _decode(listing, rows, height, width, cache)
+    count = len(rows) - np.count_nonzero(apart)
+    position = np.full(len(listing.person_ids), -1)
+    position[rows[:count]] = np.arange(count)
+    pairs = position[selection.pairs]
     return TrainingData(
-        " + ".join(data.name for data in sets),
-        LabelledPictures(pictures[~apart], np.searchsorted(numbers, person_ids[~apart]), camera_ids[~apart]),
-        LabelledPictures(pictures[apart], person_ids[apart], camera_ids[apart]),
+        listing.name + (f" with {len(selection.pairs)} judged pairs" if len(selection.pairs) else ""),
+        LabelledPictures(pictures[:count], np.searchsorted(numbers, person_ids[~apart]), camera_ids[~apart]),
+        LabelledPictures(pictures[count:], person_ids[apart], camera_ids[apart]),
+        pairs[(pairs >= 0).all(axis=1)],
     )
 
 
 def _check(data: PeopleData) -> None:
     if not len(data.train):
         raise InputError(f"{data.train.files.path}: there are no pictures to train on")
-    people, counts = np.unique(data.train.person_ids, return_counts=True)
-    single = people[counts < 2]
-    if len(single):
-        example = data.train.names[int(np.flatnonzero(data.train.person_ids == single[0])[0])]
-        raise InputError(
-            f"{data.train.files.path}: {len(single)} people have one picture only, so nothing can be learned of them; "
-            f"remove them, or add pictures (the first is {example})"
-        )
     published = check_counts(data)
     log.info(
         "%s: %d pictures of %d people%s",
@@ -100,6 +159,22 @@ def _check(data: PeopleData) -> None:
         data.train.people,
         f" (complete: counts are those of {published})" if published else " (counts of no published data set)",
     )
+
+
+def single_pictures(person_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return (N,) bool: which pictures are the only one of their person."""
+    _, position, counts = np.unique(person_ids, return_inverse=True, return_counts=True)
+    return counts[position] < 2
+
+
+def _refuse_single_pictures(listing: Listing, used: NDArray[np.int64]) -> None:
+    single = used[single_pictures(listing.person_ids[used])]
+    if len(single):
+        names = [name for part in listing.parts for name in part.names]
+        raise InputError(
+            f"{listing.name}: {len(single)} people have one picture only, so nothing can be learned of them; "
+            f"remove them, or add pictures (the first is {names[single[0]]})"
+        )
 
 
 def _distinct(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -121,24 +196,30 @@ def _choose_held_out(
     return np.random.default_rng(seed).permutation(candidates)[:count]
 
 
-def _decode_all(parts: Sequence[Pictures], height: int, width: int, cache: Path | None) -> NDArray[np.uint8]:
-    shape = (sum(len(part) for part in parts), height, width, 3)
-    if cache is not None and cache.is_file() and cache.stat().st_size == np.prod(shape, dtype=np.int64):
-        return np.memmap(cache, np.uint8, "r", shape=shape)
+def _decode(
+    listing: Listing, rows: NDArray[np.int64], height: int, width: int, cache: Path | None
+) -> NDArray[np.uint8]:
+    """Return (len(rows), height, width, 3) uint8 BGR pictures, decoded now or by an earlier run into `cache`."""
+    shape = (len(rows), height, width, 3)
     if cache is None:
         pictures = np.empty(shape, np.uint8)
     else:
-        unfinished = cache.with_name(f".{cache.name}.part")
+        names = [f"{part.files.path.resolve()}\0{name}" for part in listing.parts for name in part.names]
+        identity = "\n".join([str(shape), *(names[row] for row in rows)])
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        file = cache / f"pictures_{height}x{width}_{digest}.bin"
+        if file.is_file():
+            return np.memmap(file, np.uint8, "r", shape=shape)
+        unfinished = file.with_name(f".{file.name}.part")
         pictures = np.memmap(unfinished, np.uint8, "w+", shape=shape)
-    rows = [(part, row) for part in parts for row in range(len(part))]
 
     def decode(number: int) -> None:
-        part, row = rows[number]
-        pictures[number] = scale(part.decode(row), height, width)
+        pictures[number] = scale(listing.decode(int(rows[number])), height, width)
 
     with ThreadPoolExecutor(4) as pool:  # OpenCV decodes outside Python's lock
         for _ in pool.map(decode, range(len(rows)), chunksize=64):
             pass
     if cache is not None:
-        unfinished.rename(cache)
+        pictures.flush()  # type: ignore[attr-defined]
+        unfinished.rename(file)
     return pictures

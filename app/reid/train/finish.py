@@ -9,24 +9,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
 from app.config import ReidSettings, TrainSettings
-from app.reid.checkpoint import Checkpoint, save_checkpoint
+from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.datasets import open_people_data
+from app.reid.embedder import find_weights
 from app.reid.evaluate import evaluate_reid
 from app.reid.train.data import TrainingData
 from app.reid.train.held_out import calibrate, embed_batches, score_held_out
 
 log = logging.getLogger(__name__)
 
+LEAST_PEOPLE_TO_CALIBRATE = 4
+"""A curve is fitted on one half of the held-out people and checked on the other; strangers need two in each."""
+
 _CHANGES_NO_RESULT = {"device", "threads", "memory_map", "checkpoint_minutes", "compile"}
+_NEWER = {"pairs_per_batch", "judged_share"}
+"""Settings that came after the first weights: left out where they have their defaults, so that an older training is
+still known by its recipe and can be resumed."""
 
 
 def recipe_text(settings: TrainSettings) -> str:
     """Return the recipe as YAML, without the settings that only say where and how fast it runs."""
-    return yaml.safe_dump({"train": settings.model_dump(exclude=_CHANGES_NO_RESULT)}, sort_keys=True)
+    as_before = {name for name in _NEWER if getattr(settings, name) == type(settings).model_fields[name].default}
+    return yaml.safe_dump({"train": settings.model_dump(exclude=_CHANGES_NO_RESULT | as_before)}, sort_keys=True)
 
 
 def recipe_sha256(settings: TrainSettings, data_name: str) -> str:
@@ -51,7 +60,7 @@ def finish(
         "test": {},
     }
     calibration = checkpoint.calibration
-    if len(people.held_out):
+    if len(np.unique(people.held_out.person_ids)) >= LEAST_PEOPLE_TO_CALIBRATE:
         device = torch.device("cpu")
         network = checkpoint.network()
         vectors = embed_batches(network, people.held_out.pictures, checkpoint.preprocessing, device)
@@ -62,7 +71,13 @@ def finish(
             "expected_calibration_error": error,
         }
     else:
-        log.warning("train.held_out_people is 0: the weights are not calibrated, a typical curve is assumed")
+        old = find_weights(settings.start_from, torch.device("cpu")) if settings.start_from else None
+        calibration = load_checkpoint(old).calibration if old else calibration
+        log.warning(
+            "fewer than %d people are held out (train.held_out_people): the weights are not calibrated, %s is assumed",
+            LEAST_PEOPLE_TO_CALIBRATE,
+            f"the curve of {old}" if old else "a typical curve",
+        )
     file = output / f"{settings.architecture}.safetensors"
     save_checkpoint(file, replace(checkpoint, calibration=calibration, facts=facts), half=True)
     for path in data:

@@ -38,12 +38,12 @@ from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.embedder import find_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
 from app.reid.preprocess import Preprocessing
-from app.reid.train.data import load_training_data
+from app.reid.train.data import Selection, list_training_data, load_training_data
 from app.reid.train.finish import finish, recipe_sha256
 from app.reid.train.held_out import score_held_out
 from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, mutual_learning
 from app.reid.train.record import epoch_record
-from app.reid.train.sampler import people_batches
+from app.reid.train.sampler import people_batches, with_pairs
 from app.reid.train.schedule import build_optimiser, learning_rate, picture_height, set_learning_rate
 from app.reid.train.transforms import augment, erase
 
@@ -93,23 +93,34 @@ class State:
 
 
 def train(
-    settings: TrainSettings, data: Sequence[Path], output: Path, resume: bool, stop_after_steps: int | None = None
+    settings: TrainSettings,
+    data: Sequence[Path],
+    output: Path,
+    resume: bool,
+    stop_after_steps: int | None = None,
+    selection: Selection | None = None,
 ) -> dict[str, Any]:
     """Train and write `output`/NAME.safetensors with its model card; see the module's docstring for the other files.
 
     data: one or several data sets (folders or zip files, see `app.reid.datasets`).
     resume: go on from `output`/state.pt.
     stop_after_steps: save the state and return after so many steps in all, as Ctrl-C does.
+    selection: which of the training pictures to use, and pairs that a human judged; by default all, and none.
     Under `torchrun` every process takes a part of each batch. Returns what the model card says, as JSON values; with
     `finished` False if it was stopped.
     Raises InputError for unusable data or settings, RunError if the loss stops being a number.
     """
     with _processor_settings(settings.threads):
-        return _train(settings, data, output, resume, stop_after_steps)
+        return _train(settings, data, output, resume, stop_after_steps, selection)
 
 
 def _train(
-    settings: TrainSettings, data: Sequence[Path], output: Path, resume: bool, stop_after_steps: int | None
+    settings: TrainSettings,
+    data: Sequence[Path],
+    output: Path,
+    resume: bool,
+    stop_after_steps: int | None,
+    selection: Selection | None,
 ) -> dict[str, Any]:
     device = choose_device(settings.device, "train.device")
     rank, processes = _join_processes(device)
@@ -120,9 +131,14 @@ def _train(
     if not resume and state_file.exists():
         raise InputError(f"{output}: holds a training already; use --resume to go on with it, or another --output")
 
-    cache = output / f"pictures_{settings.height_px}x{settings.width_px}.bin" if settings.memory_map else None
     people = load_training_data(
-        data, settings.height_px, settings.width_px, settings.held_out_people, settings.seed, cache
+        list_training_data(data),
+        settings.height_px,
+        settings.width_px,
+        settings.held_out_people,
+        settings.seed,
+        output if settings.memory_map else None,
+        selection,
     )
     labels = torch.from_numpy(people.train.person_ids).to(device)
     preprocessing = Preprocessing(settings.height_px, settings.width_px)
@@ -169,6 +185,7 @@ def _train(
                 settings.seed,
                 state.epoch,
             )
+            batches = with_pairs(batches, people.pairs, settings.pairs_per_batch, settings.seed, state.epoch)
             while state.batch < len(batches):
                 rows = _own_part(batches[state.batch], settings.pictures_per_person, rank, processes)
                 progress = state.epoch + state.batch / len(batches)

@@ -1,4 +1,7 @@
-"""Which pictures form a batch: P people with K pictures each, so that every batch holds matches and strangers."""
+"""Which pictures form a batch: P people with K pictures each, so that every batch holds matches and strangers.
+
+Pairs that a human judged can be added: the losses over a batch then see them side by side.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,21 @@ def people_batches(
         left[chosen] -= 1
         batches.append(np.concatenate([groups[person][left[person]] for person in chosen]))
     return np.stack(batches)
+
+
+def with_pairs(
+    batches: NDArray[np.int64], pairs: NDArray[np.int64], count: int, seed: int, epoch: int
+) -> NDArray[np.int64]:
+    """Return (B, R + 2 * count) picture numbers: each of the (B, R) batches with `count` of the (M, 2) pairs behind it.
+
+    What a human had to say is what a network got wrong, and two pictures of different people that look alike seldom
+    meet in a batch by chance. Once they do, the batch-hard triplet loss takes them for its hardest cases.
+    """
+    if not len(pairs) or not count:
+        return batches
+    random = np.random.default_rng((seed, epoch, 1))
+    drawn = pairs[random.integers(len(pairs), size=(len(batches), count))]
+    return np.concatenate([batches, drawn.reshape(len(batches), 2 * count)], axis=1)
 
 
 def _groups(pictures: NDArray[np.int64], size: int, random: np.random.Generator) -> NDArray[np.int64]:

@@ -9,15 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
 from app.config import ReidSettings, TrainSettings
 from app.errors import InputError, RunError
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import build_embedder
+from app.reid.embedder import BUNDLED_FOLDER, build_embedder
 from app.reid.osnet import OSNETS
-from app.reid.train.data import load_training_data
+from app.reid.train.data import list_training_data, load_training_data
+from app.reid.train.finish import recipe_sha256
 from app.reid.train.loop import Student, train
 
 SMALL = TrainSettings(
@@ -147,8 +150,31 @@ def test_starting_from_another_architecture_is_refused(small_market: Path, tmp_p
         train(SMALL.model_copy(update={"start_from": public}), [small_market], tmp_path, resume=False)
 
 
+def test_a_shipped_recipe_is_still_known() -> None:
+    """Settings that came later must not turn an older training into another one."""
+    facts = load_checkpoint(BUNDLED_FOLDER / "osnet_x0_25.safetensors").facts
+    settings = TrainSettings(**yaml.safe_load(facts["recipe"])["train"])
+    assert recipe_sha256(settings, facts["training_data"]) == facts["recipe_sha256"]
+
+
+def test_decoded_pictures_are_mapped_from_a_file(small_market: Path, tmp_path: Path) -> None:
+    listing = list_training_data([small_market])
+    made = load_training_data(listing, 64, 32, 4, 0, tmp_path)
+    (file,) = tmp_path.iterdir()
+    changed = file.stat().st_mtime_ns
+    again = load_training_data(listing, 64, 32, 4, 0, tmp_path)
+    in_memory = load_training_data(listing, 64, 32, 4, 0)
+    for part in ("train", "held_out"):
+        np.testing.assert_array_equal(getattr(made, part).pictures, getattr(in_memory, part).pictures)
+        np.testing.assert_array_equal(getattr(again, part).pictures, getattr(in_memory, part).pictures)
+        assert isinstance(getattr(again, part).pictures, np.memmap)
+    assert file.stat().st_mtime_ns == changed
+    load_training_data(listing, 64, 32, 4, 1, tmp_path)  # other people are held out: another order, another file
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_two_data_sets_keep_their_people_apart(small_market: Path) -> None:
-    data = load_training_data([small_market, small_market], 64, 32, 4, seed=0)
+    data = load_training_data(list_training_data([small_market, small_market]), 64, 32, 4, seed=0)
     assert data.people == 16
     assert len(set(data.held_out.person_ids.tolist())) == 4
     assert len(data.train) + len(data.held_out) == 120
@@ -159,7 +185,7 @@ def test_a_person_with_one_picture_is_named(small_market: Path, tmp_path: Path) 
     for name in (first.name, second.name, "0077_c1s1_000001_00.png"):
         (tmp_path / name).write_bytes(first.read_bytes())
     with pytest.raises(InputError, match="0077_c1s1"):
-        load_training_data([tmp_path], 64, 32, 0, seed=0)
+        load_training_data(list_training_data([tmp_path]), 64, 32, 0, seed=0)
 
 
 TWO_PROCESSES = """

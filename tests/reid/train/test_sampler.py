@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InputError
-from app.reid.train.sampler import people_batches
+from app.reid.train.sampler import people_batches, with_pairs
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,3 +42,14 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
 def test_too_few_people_is_said() -> None:
     with pytest.raises(InputError, match="people_per_batch"):
         people_batches(np.repeat(np.arange(3), 4), 4, 2, 0, 0)
+
+
+def test_judged_pairs_follow_each_batch() -> None:
+    batches = np.arange(24).reshape(3, 8)
+    pairs = np.array([[100, 101], [102, 103], [104, 105]])
+    longer = with_pairs(batches, pairs, 2, seed=1, epoch=4)
+    np.testing.assert_array_equal(longer[:, :8], batches)
+    assert all(pair in pairs.tolist() for pair in longer[:, 8:].reshape(-1, 2).tolist())
+    np.testing.assert_array_equal(longer, with_pairs(batches, pairs, 2, seed=1, epoch=4))
+    assert longer.tolist() != with_pairs(batches, pairs, 2, seed=1, epoch=5).tolist()
+    np.testing.assert_array_equal(with_pairs(batches, pairs[:0], 2, 1, 4), batches)
