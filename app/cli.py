@@ -87,7 +87,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     track.add_argument("--detector", metavar="auto|WEIGHTS|file:PATH", help="what finds people (default: auto)")
     track.add_argument("--reid", metavar="auto|NAME|WEIGHTS|none", help="what tells people apart (default: auto)")
     track.add_argument("--device", metavar="auto|cpu|cuda:0", help="where networks run (default: auto)")
-    track.add_argument("--save-video", action="store_true", help="write annotated video of each camera and of all, and a sheet of people")
+    track.add_argument("--save-video", action="store_true",
+                       help="write annotated video of each camera and of all, and a sheet of people")  # fmt: skip
     track.add_argument("--blur", action="store_true", help="make everybody in the saved video unrecognisable")
     track.add_argument(
         "--preview",
@@ -123,7 +124,11 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     search = command("search", _search, "which people of a run look like the one in a picture", settings=True)
     search.add_argument("folder", type=Path, metavar="RUN")
-    search.add_argument("image", type=Path, metavar="IMAGE", help="a picture of one person, cut out tightly")
+    search.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture of one person, cut out tightly")
+    search.add_argument("--camera", metavar="NAME", help="instead of IMAGE: the camera whose frame shows the person")
+    search.add_argument("--at", type=float, metavar="S", help="when, seconds on the shared clock of the run")
+    search.add_argument("--box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"),
+                        help="where on that frame, pixels of the recording")  # fmt: skip
     search.add_argument("--top", type=int, default=10, metavar="N", help="how many people to list (default: 10)")
 
     erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops and videos")
@@ -154,7 +159,18 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     reid.add_argument("--weights", required=True, metavar="FILE")
     reid.add_argument("--data", type=Path, required=True, metavar="DIR")
     reid.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
+    reid.add_argument("--single-shot", action="store_true",
+                      help="CUHK03's protocol: galleries drawn at random that show everyone once, averaged")  # fmt: skip
+    reid.add_argument("--seed", type=int, default=0, metavar="N", help="of those draws (default: 0)")
     reid.add_argument("--device", metavar="auto|cpu|cuda:0", help="where the network runs (default: auto)")
+
+    found = command("evaluate-detector", _evaluate_detector, "average precision of a detector, over all and by height",
+                    settings=True)  # fmt: skip
+    found.add_argument("--weights", default="auto", metavar="auto|FILE", help="the detector (default: auto)")
+    found.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
+                       help="data sets in YOLO's layout in folders or zip files, or videos with gt/gt.txt "
+                            "beside them or in the folder of their name")  # fmt: skip
+    found.add_argument("--every", type=int, default=1, metavar="N", help="of videos, every n-th picture (default: 1)")
 
     simulate = command("simulate", _simulate, "make a multi-camera scene with exact truth", settings=True)
     simulate.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -239,9 +255,15 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options)
     if options.top < 1:
         raise InputError(f"--top {options.top}: must be at least 1")
-    from app.search import search_run, search_table
+    from app.search import search_in_frame, search_run, search_table
 
-    found = search_run(options.folder, options.image, settings.reid, options.top)
+    place = (options.camera, options.at, options.box)
+    if (options.image is None) is (None in place) or (options.image is not None and place != (None, None, None)):
+        raise InputError("give IMAGE, or all of --camera, --at and --box")
+    if options.image is not None:
+        found = search_run(options.folder, options.image, settings.reid, options.top)
+    else:
+        found = search_in_frame(options.folder, *place, settings.reid, options.top)
     if not options.json:
         _show(search_table(found))
     return {"people": found}
@@ -299,10 +321,24 @@ def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:
     )
     from app.reid.evaluate import evaluate_reid
 
-    scores = evaluate_reid(settings.reid, options.data, rerank=options.rerank)
+    scores = evaluate_reid(
+        settings.reid, options.data, rerank=options.rerank, single_shot=options.single_shot, seed=options.seed
+    )
     if not options.json:
         _say("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
                        for name, value in scores.items()))  # fmt: skip
+    return scores
+
+
+def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options, {"detect.weights": ("--weights", options.weights)})
+    if options.every < 1:
+        raise InputError(f"--every {options.every}: must be at least 1")
+    from app.detect.evaluate import detector_table, evaluate_detector
+
+    scores = evaluate_detector(settings.detect, options.data, options.every)
+    if not options.json:
+        _show(detector_table(scores))
     return scores
 
 

@@ -10,11 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.engines import ENGINES, Job, Outcome, Progress, Report
+from app.cluster import follow_on_ray
+from app.engines import Engine, Job, Outcome, Progress, Report, follow
 from app.errors import RunError
 
 if TYPE_CHECKING:
     from app.runs import Run
+
+ENGINES: dict[str, Engine] = {"local": follow, "ray": follow_on_ray}
 
 
 def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = False) -> dict[str, Any]:
@@ -26,11 +29,13 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     folder = output or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     with progress_bar(quiet) as report:
         outcome = ENGINES[engine](job, folder, report)
+    from app.contact_sheet import write_contact_sheet
     from app.linking import link_run
     from app.render import VIDEO_FOLDER, render_run
     from app.runs import Run
 
     seconds = dict(outcome.seconds)
+    sheet: Path | None = None
     if job.settings.link.enabled and not outcome.stopped:
         start = time.perf_counter()
         link_run(folder, job.settings.link)
@@ -39,9 +44,15 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         start = time.perf_counter()
         with progress_bar(quiet, "drawing") as report:
             render_run(Run.open(folder), job, report)
+        if not job.settings.render.blur:
+            sheet = write_contact_sheet(Run.open(folder))
         seconds["video"] = time.perf_counter() - start
     videos = [str(video) for video in sorted((folder / VIDEO_FOLDER).glob("*.mp4"))]
-    summary = summarize(Run.open(folder), outcome) | {"seconds": seconds, "videos": videos}
+    summary = summarize(Run.open(folder), outcome) | {
+        "seconds": seconds,
+        "videos": videos,
+        "contact_sheet": str(sheet or ""),
+    }
     if not quiet:
         from rich.console import Console
 
@@ -94,6 +105,8 @@ def summary_table(summary: dict[str, Any]) -> Any:
     figures.add_row("seconds by stage (they overlap)", spent)
     for video in summary["videos"]:
         figures.add_row("video", video)
+    if summary["contact_sheet"]:
+        figures.add_row("people", summary["contact_sheet"])
     return Group(cameras, figures)
 
 

@@ -6,8 +6,9 @@
     .onnx in YOLOX's layout    `yolox.py`    run by OpenVINO on the CPU
     anything else              `yolo.py`     Ultralytics networks: .pt, .safetensors, .onnx, OpenVINO folder, .engine
 
-`network.py` is what the networks share: letterboxing, one batch over all cameras, removal of overlaps. This package
-is, with `app.reid`, the only place where torch may be imported, and `yolo.py` the only importer of ultralytics.
+`network.py` is what the networks share: letterboxing, one batch over all cameras, removal of overlaps. `train/` makes
+the weights of `weights/`, `evaluate.py` scores detectors. This package is, with `app.reid`, the only place where torch
+may be imported; ultralytics is imported in `yolo.py` and `train/loop.py` alone.
 Importing `app.detect` itself loads neither.
 """
 

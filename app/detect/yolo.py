@@ -1,8 +1,8 @@
 """Ultralytics networks: `.pt`, our own `.safetensors`, `.onnx`, OpenVINO folders and TensorRT engines.
 
-This is the only file that imports ultralytics, and it takes no more than needed: reading weights, building a network
-from its description, running TensorRT engines. Pictures, boxes and overlaps are handled in `network.py`, outputs
-in `yolo_outputs.py`.
+Besides training, this is the only file that imports ultralytics, and it takes no more than needed: reading weights,
+building a network from its description, running TensorRT engines. Pictures, boxes and overlaps are handled in
+`network.py`, outputs in `yolo_outputs.py`.
 
 A `.pt` file is a pickle, which may run any program while it is loaded. One of unknown origin is refused unless the
 user says otherwise; a known one is still loaded with a list of permitted classes only. Our own weights are numbers
