@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.reid.calibrate import Calibration
     from app.tracklet_parts import TrackletSummary
 
+LEAST_BOX_PX = 8
 CROPS_COMPARED = 3
 """A tracklet is judged by this many of its crops, those most similar to the query: one lucky crop is not enough."""
 
@@ -39,6 +41,38 @@ def search_run(folder: Path, image: Path, settings: ReidSettings, top: int) -> l
     if picture is None:
         raise InputError(f"{image}: not a picture that can be read")
     return search_picture(run, np.asarray(picture, np.uint8), embedder_of(run, settings), top)
+
+
+def search_in_frame(
+    folder: Path, camera: str, time_s: float, box: Sequence[float], settings: ReidSettings, top: int
+) -> list[dict[str, Any]]:
+    """Search, as `search_run` does, for the person in a box on a frame of the run itself; see `cut_out`."""
+    run = Run.open(folder)
+    _calibration(run)
+    return search_picture(run, cut_out(run, camera, time_s, box), embedder_of(run, settings), top)
+
+
+def cut_out(run: Run, camera: str, time_s: float, box: Sequence[float]) -> NDArray[np.uint8]:
+    """Return what is in a box on the frame that a camera showed at a time, (H, W, 3) uint8 BGR, to search for it.
+
+    time_s: seconds on the shared clock.  box: x1, y1, x2, y2 in pixels of the recording.
+    Raises InputError for a camera or box that is not there, or if the recording cannot be read any more.
+    """
+    from app.stills import read_still
+
+    record = run.camera(camera)
+    indices, times = run.frames(camera)
+    if not len(times):
+        raise InputError(f"camera {camera} has no frames")
+    if not np.isfinite([time_s, *box]).all():
+        raise InputError("a time and a box are finite numbers")
+    row = max(0, int(np.searchsorted(times, time_s, side="right")) - 1)
+    picture = read_still(record, int(indices[row]), float(times[row]))
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height, width, height]).astype(int)
+    if x2 - x1 < LEAST_BOX_PX or y2 - y1 < LEAST_BOX_PX:
+        raise InputError(f"a box on {camera} needs x1 < x2 and y1 < y2, {LEAST_BOX_PX} pixels apart, in the picture")
+    return picture[y1:y2, x1:x2]
 
 
 def embedder_of(run: Run, settings: ReidSettings) -> Embedder:
@@ -80,12 +114,12 @@ def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[s
     return _rank(run, seen, calibration.probability(distances))[:top]
 
 
-def crop_vector(run: Run, camera: str, reference: str) -> NDArray[np.float32]:
+def crop_vector(run: Run, reference: str) -> NDArray[np.float32]:
     """Return the stored (D,) vector of a crop, so that no network is needed to search for it.
 
     Raises InputError if the run does not have it (any more).
     """
-    for stretch in run.tracklet_stretches(camera):
+    for stretch in run.tracklet_stretches(Path(reference).parent.name):
         if reference in stretch.crops and len(stretch.vectors):
             return np.array(stretch.vectors[stretch.crops.index(reference)])
     raise InputError(f"{reference}: this picture is not part of the run, or was never turned into a vector")

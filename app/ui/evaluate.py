@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from html import escape
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from app.config import Settings
 from app.errors import InputError
-from app.evaluate import ACROSS_SCORES, CAMERA_SCORES, evaluate
-from app.evaluate_report import IdentityMistake, TrackPart, identity_mistakes
 from app.frames import NO_ID
 from app.runs import Run, crop_frame
-from app.trajectories import load_truth, run_times, run_trajectories
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
+
+if TYPE_CHECKING:
+    from app.evaluate_report import IdentityMistake, TrackPart
 
 _MISTAKES = 20
 _PICTURES = 4
@@ -78,12 +80,21 @@ def truth_folders(run: Run, source_folders: Sequence[str]) -> dict[str, Path]:
 
 
 def _report(found: OpenRun, truth: Path) -> str:
-    run = found.run
+    # All rows of the run are needed at once: a process of its own has them, and takes them away with it.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        scores, mistakes = pool.submit(_score, found.folder, truth).result()
+    return f"{_figures(scores)}{_across(scores)}{_cameras(scores)}{_recovery(scores)}{_mistakes(found, mistakes)}"
+
+
+def _score(folder: Path, truth: Path) -> tuple[dict[str, Any], list[IdentityMistake]]:
+    from app.evaluate import evaluate
+    from app.evaluate_report import identity_mistakes
+    from app.trajectories import load_truth, run_times, run_trajectories
+
+    run = Run.open(folder)
     true_rows = load_truth(truth, [camera.name for camera in run.cameras])
     rows = run_trajectories(run)
-    scores = evaluate(true_rows, rows, run_times(run, true_rows))
-    mistakes = identity_mistakes(true_rows, rows, _MISTAKES)
-    return f"{_figures(scores)}{_across(scores)}{_cameras(scores)}{_recovery(scores)}{_mistakes(found, mistakes)}"
+    return evaluate(true_rows, rows, run_times(run, true_rows)), identity_mistakes(true_rows, rows, _MISTAKES)
 
 
 def _figures(scores: Mapping[str, Any]) -> str:
@@ -116,17 +127,20 @@ def _cell(value: float | int | None) -> str:
 
 
 def _across(scores: Mapping[str, Any]) -> str:
+    from app.evaluate import ACROSS_SCORES
+
     rows = [
         ("linked", scores["across"]),
         ("not linked (control)", scores["no_linking"]),
         ("linked without an error (ceiling)", scores["perfect_linking"]),
     ]
-    return _table(
-        "Across all cameras", "percent; the same person must have the same id everywhere", ACROSS_SCORES, rows
-    )
+    note = "percent; the same person must have the same id everywhere"
+    return _table("Across all cameras", note, ACROSS_SCORES, rows)
 
 
 def _cameras(scores: Mapping[str, Any]) -> str:
+    from app.evaluate import CAMERA_SCORES
+
     return _table("Within each camera", "percent; IDSW counts", CAMERA_SCORES, list(scores["cameras"].items()))
 
 

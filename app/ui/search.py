@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import gradio as gr
+import numpy as np
 
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.search import embedder_of, search_picture, search_vector
+from app.search import crop_vector, cut_out, embedder_of, search_picture, search_vector
 from app.ui import layout
 from app.ui.layout import count, span
 from app.ui.library import OpenRun, RunLibrary
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 _TOP = 24
 _START = layout.empty(
     "Whom are you looking for?",
-    "Give a picture of one person, cut out tightly, or choose <b>Similar</b> at a picture on the page of a person.",
+    "Give a picture of one person, cut out tightly, draw a box on a frame, or choose <b>Similar</b> at any picture.",
 )
 
 
@@ -56,6 +59,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
     """Put the page together."""
     layout.header("search")
     layout.title("Search", "Who looks like the person in this picture, and where were they seen?")
+    pick = layout.html(actions=True, elem_id="search-pick")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=240):
             upload = gr.File(label="Picture of a person", file_types=["image"], height=150, elem_id="search-upload")
@@ -77,7 +81,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             shown_query = (
                 f'<div class="ot-query">{layout.crop(found, reference, "the picture that was searched for")}</div>'
             )
-            return _results(found, search_vector(found.run, _vector(found, reference), _TOP))
+            return _results(found, search_vector(found.run, crop_vector(found.run, reference), _TOP))
 
         html = layout.shown(render)
         return shown_query, html
@@ -94,8 +98,49 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         answer: tuple[str, str] = layout.told(act)
         return answer
 
-    page.load(from_address, None, [query, results], queue=False, show_progress="hidden")
+    def from_box(request: gr.Request, event: gr.EventData) -> tuple[str, str]:
+        def act() -> tuple[str, str]:
+            found = layout.run_of(library, request)
+            camera = found.run.camera(found.camera_named(int(event._data["camera"])))
+            shares = [float(event._data[side]) for side in ("x1", "y1", "x2", "y2")]
+            box = np.array(shares) * [camera.width, camera.height, camera.width, camera.height]
+            picture = cut_out(found.run, camera.name, float(event._data["t"]), box)
+            return _inline(picture), _results(found, searcher.by_picture(found, picture))
+
+        answer: tuple[str, str] = layout.told(act)
+        return answer
+
+    def open_page(request: gr.Request) -> tuple[str, str, str]:
+        picker = ""
+        with suppress(InputError):  # the results say what is wrong
+            picker = _picker(layout.run_of(library, request), dict(request.query_params).get("t"))
+        return picker, *from_address(request)
+
+    page.load(open_page, None, [pick, query, results], queue=False, show_progress="hidden")
+    pick.select(from_box, None, [query, results], show_progress="hidden")
     gr.on([upload.upload, upload.clear], from_upload, upload, [query, results], show_progress="minimal")
+
+
+def _picker(found: OpenRun, wanted: Any) -> str:
+    """Return the element on which a box is drawn, open if the address says when."""
+    files = [file for file in found.run.manifest.files if file.kind == "frames"]
+    cameras = [
+        {
+            "name": camera.name,
+            "number": number,
+            "width": camera.width,
+            "height": camera.height,
+            "start": min(file.start_s for file in files if file.camera == camera.name),
+            "end": max(file.end_s for file in files if file.camera == camera.name),
+        }
+        for number, camera in enumerate(found.run.cameras)
+        if camera.has_pixels and any(file.camera == camera.name for file in files)
+    ]
+    if not cameras:
+        return ""
+    return f"""<details class="ot-panel ot-pick-panel"{" open" if wanted else ""}>
+    <summary>Draw a box on a frame</summary><ot-pick data-run="{found.id}" data-at="{escape(str(wanted or ""))}"
+    data-cameras="{escape(json.dumps(cameras))}"></ot-pick></details>"""
 
 
 def crop_reference(found: OpenRun, text: str) -> str:
@@ -105,14 +150,6 @@ def crop_reference(found: OpenRun, text: str) -> str:
         raise InputError("There is no such picture.")
     camera, track_id, frame = map(int, numbers)
     return f"crops/{found.camera_named(camera)}/{track_id}_{frame}.jpg"
-
-
-def _vector(found: OpenRun, reference: str) -> Any:
-    """Return the stored vector of a crop: no network is needed to search for it."""
-    for summary in found.run.tracklet_summaries():
-        if reference in summary.crops:
-            return summary.vectors[summary.crops.index(reference)]
-    raise InputError("This picture is not part of the run any more.")
 
 
 def _results(found: OpenRun, entries: list[dict[str, Any]]) -> str:
