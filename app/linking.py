@@ -16,6 +16,7 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.identities import Identities
 from app.ledger import LINKER
+from app.places import TOPOLOGY_FILE, clocks_to_json, write_topology
 from app.reid.calibrate import Calibration
 from app.runs import Run
 from app.track.linker import Key, LinkResult, link_tracklets
@@ -30,19 +31,40 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
     if run.state == "running":
         raise InputError(f"{folder}: this run is still being written; link it when it is finished")
     tracklets = run.tracklets()
+    _refuse_unknown_cameras(run, settings)
     confirmed, rejected = run.identities().constraints()
     result = link_tracklets(tracklets, run_calibration(run), settings, confirmed, rejected)
     keys = [tracklet.key for tracklet in tracklets]
     with run.ledger() as ledger:
         ledger.reassign(dict(zip(keys, result.person_ids.tolist(), strict=True)), LINKER, _evidence(result))
         identities = ledger.replay()
+    if result.topology is None:
+        (folder / TOPOLOGY_FILE).unlink(missing_ok=True)  # what an earlier linking learned is no part of this answer
+    else:
+        write_topology(folder, result.topology)
     cameras_of = cameras_of_people(identities)
     return {
         "tracklets": len(tracklets),
         "people": len(cameras_of),
         "people_on_several_cameras": sum(len(cameras) > 1 for cameras in cameras_of.values()),
         "links": dict(Counter(gate for link in result.links for gate in link.gates)),
+        "clocks": None if result.topology is None else clocks_to_json(result.topology),
     }
+
+
+def _refuse_unknown_cameras(run: Run, settings: LinkSettings) -> None:
+    """Raise InputError when the settings speak of cameras that the run does not have: most likely a slip of the pen."""
+    known = [camera.name for camera in run.cameras]
+    named = {name: f"link.cameras.{name}" for name in settings.cameras}
+    for number, way in enumerate(settings.ways):
+        named |= {way.from_camera: f"link.ways.{number}.from_camera", way.to_camera: f"link.ways.{number}.to_camera"}
+    problems = [
+        f"{setting}: the run has no camera {name!r}; it has {', '.join(known)}"
+        for name, setting in sorted(named.items())
+        if name not in known
+    ]
+    if problems:
+        raise InputError("\n  ".join(problems))
 
 
 def cameras_of_people(identities: Identities) -> dict[int, set[str]]:

@@ -14,7 +14,8 @@
        "locked": false, "shortest_s": null, "longest_s": null}],      what the user said of this way, if anything
      "floors": [{"a": NAME, "b": NAME,     cameras that see the same floor
        "a_to_b": [[…], […], […]],          homography from pixels where a stands to pixels where b stands
-       "error_heights": 0.08, "links": 31}]}                          its median error, in heights of a person
+       "error_heights": 0.08, "links": 31,                            its median error, in heights of a person, or null
+       "given": false}]}                                              whether the user calibrated both
 
 Names are in rising order, pairs by (from, to). The sizes of the pictures are in `run.json`.
 """
@@ -85,10 +86,16 @@ def topology_to_json(topology: Topology) -> dict[str, Any]:
                 "a_to_b": floor.a_to_b.tolist(),
                 "error_heights": floor.error_heights,
                 "links": floor.links,
+                "given": floor.given,
             }
             for (a, b), floor in sorted(topology.floors.items())
         ],
     }
+
+
+def clocks_to_json(topology: Topology) -> dict[str, Any]:
+    """Return the clock of each camera as JSON values, as above."""
+    return {name: _clock_to_json(clock) for name, clock in sorted(topology.clocks.items())}
 
 
 def topology_from_json(values: Mapping[str, Any]) -> Topology:
@@ -102,12 +109,7 @@ def topology_from_json(values: Mapping[str, Any]) -> Topology:
         entries={name: _zones_from_json(camera["entries"]) for name, camera in cameras.items()},
         exits={name: _zones_from_json(camera["exits"]) for name, camera in cameras.items()},
         transits={(pair["from"], pair["to"]): _transit_from_json(pair) for pair in values["pairs"]},
-        floors={
-            (floor["a"], floor["b"]): SharedFloor(
-                np.array(floor["a_to_b"], np.float64).reshape(3, 3), float(floor["error_heights"]), int(floor["links"])
-            )
-            for floor in values["floors"]
-        },
+        floors={(floor["a"], floor["b"]): _floor_from_json(floor) for floor in values["floors"]},
         links=int(values["links"]),
         rounds=int(values["rounds"]),
     )
@@ -150,3 +152,10 @@ def _transit_to_json(transit: Transit) -> dict[str, Any]:
 
 def _transit_from_json(values: Mapping[str, Any]) -> Transit:
     return Transit(int(values["links"]), **{name: values[name] for name in TIMES})
+
+
+def _floor_from_json(values: Mapping[str, Any]) -> SharedFloor:
+    error = None if values["error_heights"] is None else float(values["error_heights"])
+    return SharedFloor(
+        np.array(values["a_to_b"], np.float64).reshape(3, 3), error, int(values["links"]), values["given"]
+    )

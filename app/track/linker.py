@@ -8,7 +8,7 @@ everything else is weighed (`evidence`, `clustering`). Every link keeps its reas
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,15 @@ from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.track.clustering import Graph, agglomerate, refine
 from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence, probability
+from app.track.place_evidence import place_evidence
 from app.track.presence import Presence, least_people
+from app.track.topology import Topology
+from app.track.topology_learning import Visits, learn_topology
 
 logger = logging.getLogger(__name__)
+
+MOST_ROUNDS = 3
+"""Place and time are learned and used so often at the most; the second round seldom changes anything."""
 
 Key = tuple[str, int]
 """A tracklet's name: (camera, track_id)."""
@@ -52,10 +58,12 @@ class LinkResult:
 
     person_ids: (n,) int64 aligned with the tracklets, numbered from 1 in order of first appearance.
     links: a person of m tracklets has m - 1 of them, which connect them all.
+    topology: what was learned of place and time, None if that is switched off.
     """
 
     person_ids: NDArray[np.int64]
     links: list[LinkEvidence]
+    topology: Topology | None = None
 
 
 def link_tracklets(
@@ -84,19 +92,53 @@ def link_tracklets(
     held = [(position[a], position[b]) for a, b in confirmed if a in position and b in position]
     apart = [(position[a], position[b]) for a, b in rejected if a in position and b in position]
     node_of = _confirmed_groups(len(ordered), held)
-    graph = _graph(ordered, presences, node_of, apart, evidence, settings.min_probability)
-    labels = _cluster(graph, settings.num_people)
-    people = _number([labels[node] for node in node_of])
+
+    def decide(evidence: PairEvidence, apart: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        graph = _graph(ordered, presences, node_of, apart, evidence, settings.min_probability)
+        labels = _cluster(graph, settings.num_people)
+        return _number([labels[node] for node in node_of])
+
+    people = decide(evidence, apart)
+    topology = None
+    if settings.place_and_time and ordered:
+        people, evidence, topology = _relink(ordered, evidence, people, apart, settings, decide)
     person_ids = np.zeros(len(ordered), np.int64)
     person_ids[order] = people
-    if settings.num_people is not None and len(set(labels)) != settings.num_people:
+    if settings.num_people is not None and people.max(initial=0) != settings.num_people:
         logger.warning(
             "link.num_people is %d, but the tracklets make %d people; up to %d were in view of one camera at once",
             settings.num_people,
-            len(set(labels)),
+            people.max(initial=0),
             least_people(presences),
         )
-    return LinkResult(person_ids, _explain(ordered, people, evidence, held, settings.min_probability))
+    return LinkResult(person_ids, _explain(ordered, people, evidence, held, settings.min_probability), topology)
+
+
+def _relink(
+    tracklets: Sequence[Tracklet],
+    looks: PairEvidence,
+    people: NDArray[np.int64],
+    apart: Sequence[tuple[int, int]],
+    settings: LinkSettings,
+    decide: Callable[[PairEvidence, Sequence[tuple[int, int]]], NDArray[np.int64]],
+) -> tuple[NDArray[np.int64], PairEvidence, Topology]:
+    """Learn place and time from the first answer, decide again with it, and repeat while that changes anything.
+
+    looks: the evidence of the vectors alone.
+    Returns who is who, the evidence with place and time, and what was learned.
+    """
+    visits = Visits.of(tracklets)
+    evidence, learned = looks, None
+    for round_number in range(1, MOST_ROUNDS + 1):
+        learned = learn_topology(visits, looks, people, settings, round_number)
+        place = place_evidence(visits, looks.rows, looks.columns, people, learned, settings)
+        evidence = PairEvidence(looks.rows, looks.columns, looks.log_odds + place.log_odds)
+        impossible = np.flatnonzero(place.impossible)
+        foes = zip(looks.rows[impossible].tolist(), looks.columns[impossible].tolist(), strict=True)
+        before, people = people, decide(evidence, [*apart, *foes])
+        if np.array_equal(before, people):
+            break
+    return people, evidence, learned.topology
 
 
 def _cluster(graph: Graph, num_people: int | None) -> list[int]:

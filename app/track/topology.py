@@ -78,12 +78,14 @@ class SharedFloor:
 
     a_to_b: (3, 3) float64 homography from foot points in pixels of camera a to pixels of camera b.
     error_heights: median distance, in heights of the person's box, between where a person of camera a should stand in
-    camera b and where it does. links: confident links it was learned from; 0 where the user gave the calibration.
+    camera b and where it does; None where a given calibration could not be checked. links: confident links on which it
+    rests, or which checked it. given: the user calibrated both cameras.
     """
 
     a_to_b: NDArray[np.float64]
-    error_heights: float
+    error_heights: float | None
     links: int
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,266 @@
+"""The floor that two cameras both see: a homography from where people stand in one picture to where in the other.
+
+People stand on a plane, so that the middle of the lower edge of a box in one camera determines where the same person
+stands in another that sees the same piece of floor (Khan and Shah, 2006, link people so). The homography is learned
+from tracklets that are surely one person: at each instant at which both cameras see the person, there is a pair of
+points. Four pairs suffice, many are at hand, and a robust fit (RANSAC; Fischler and Bolles, 1981) forgives wrong ones.
+
+Whether two cameras see the same floor at all is decided on links that the fit has not seen: walkers on different floors
+can be brought into line by some homography as long as they are few, but it does not predict the next one.
+
+The same points tell how far the clocks are apart. At the right shift the prediction is sharp; at a wrong one it runs
+ahead of or behind everybody who walks, each in a direction of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import CameraPlace
+from app.errors import InputError
+from app.frames import Tracklet
+
+Points = NDArray[np.float64]
+
+STEP_S = 0.4
+"""Two points of one person closer in time tell the same thing twice."""
+
+LONGEST_HOLE_S = 1.0
+"""Over a longer hole between a tracklet's rows nothing is interpolated."""
+
+MOST_POINTS_OF_LINK = 24
+HYPOTHESES = 80
+FOLDS = 4
+WORST_CONDITION = 1e12
+INLIER_HEIGHTS = 0.25
+"""A point that lands within a quarter of the person's height of where it should is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class FootPath:
+    """Where somebody stands over time: (T,) float64 seconds, (T, 2) float64 pixels, (T,) float64 box heights."""
+
+    times: NDArray[np.float64]
+    feet: Points
+    heights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, tracklet: Tracklet) -> FootPath:
+        boxes = tracklet.boxes.astype(np.float64)
+        return cls(tracklet.times, foot_points(boxes), np.maximum(boxes[:, 3] - boxes[:, 1], 1.0))
+
+    def at(self, times: NDArray[np.float64]) -> tuple[Points, NDArray[np.float64], NDArray[np.bool_]]:
+        """Return (N, 2) feet, (N,) heights and (N,) whether they are known at these instants."""
+        after = np.clip(np.searchsorted(self.times, times), 1, max(1, len(self.times) - 1))
+        if len(self.times) == 1:
+            known = np.abs(times - self.times[0]) < 1e-6
+            return np.repeat(self.feet, len(times), 0), np.repeat(self.heights, len(times)), known
+        span = self.times[after] - self.times[after - 1]
+        inside = (times >= self.times[0] - 1e-6) & (times <= self.times[-1] + 1e-6)
+        share = np.clip((times - self.times[after - 1]) / span, 0, 1)
+        feet = self.feet[after - 1] * (1 - share)[:, None] + self.feet[after] * share[:, None]
+        heights = self.heights[after - 1] * (1 - share) + self.heights[after] * share
+        return feet, heights, inside & (span <= LONGEST_HOLE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Instants at which two cameras see the same people: (N, 2) feet in each, (N,) heights in b, (N,) link numbers."""
+
+    a: Points
+    b: Points
+    heights: NDArray[np.float64]
+    links: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Sightings:
+        return Sightings(self.a[rows], self.b[rows], self.heights[rows], self.links[rows])
+
+
+def foot_points(boxes: NDArray[np.floating]) -> Points:
+    """Return (N, 2) the middle of the lower edge of (N, 4) boxes."""
+    return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1).astype(np.float64)
+
+
+def sightings(links: Sequence[tuple[FootPath, FootPath]], shift_s: float, most: int = MOST_POINTS_OF_LINK) -> Sightings:
+    """Return up to `most` instants that both paths of each link know; the second camera's clock is `shift_s` ahead."""
+    parts = [_together(a, b, shift_s, most) for a, b in links]
+    return Sightings(
+        np.concatenate([np.zeros((0, 2)), *(a for a, _, _ in parts)]),
+        np.concatenate([np.zeros((0, 2)), *(b for _, b, _ in parts)]),
+        np.concatenate([np.zeros(0), *(heights for _, _, heights in parts)]),
+        np.repeat(np.arange(len(parts)), [len(a) for a, _, _ in parts]),
+    )
+
+
+def _together(a: FootPath, b: FootPath, shift_s: float, most: int) -> tuple[Points, Points, NDArray[np.float64]]:
+    start = max(a.times[0], b.times[0] - shift_s)
+    end = min(a.times[-1], b.times[-1] - shift_s)
+    if end < start:
+        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0)
+    times = np.linspace(start, end, min(most, int((end - start) / STEP_S) + 1))
+    feet_a, _, known_a = a.at(times)
+    feet_b, heights_b, known_b = b.at(times + shift_s)
+    known = known_a & known_b
+    return feet_a[known], feet_b[known], heights_b[known]
+
+
+def mapped(homography: Points, points: Points) -> Points:
+    """Return (N, 2) points under a (3, 3) homography; those on its horizon land very far away."""
+    found = np.column_stack([points, np.ones(len(points))]) @ homography.T
+    scale = np.where(np.abs(found[:, 2:]) < 1e-9, 1e-9, found[:, 2:])
+    return np.asarray(found[:, :2] / scale, np.float64)
+
+
+def errors(homography: Points, seen: Sightings) -> NDArray[np.float64]:
+    """Return (N,) distances in heights between where a's people should stand in b and where they do."""
+    return np.asarray(np.linalg.norm(mapped(homography, seen.a) - seen.b, axis=1) / seen.heights, np.float64)
+
+
+def fit_homography(a: Points, b: Points, weights: NDArray[np.float64] | None = None) -> Points:
+    """Return the (3, 3) homography that takes (N, 2) points a to b best, N >= 4 (normalised DLT; Hartley, 1997)."""
+    to_a, to_b = _normaliser(a), _normaliser(b)
+    rows = _equations(mapped(to_a, a), mapped(to_b, b))
+    if weights is not None:
+        rows = rows * weights[:, None, None]
+    rows = rows.reshape(-1, 9)
+    solution = np.linalg.eigh(rows.T @ rows)[1][:, 0].reshape(3, 3)  # eigenvalues rise
+    result = np.linalg.inv(to_b) @ solution @ to_a
+    return np.asarray(result / _scale(result), np.float64)
+
+
+def calibrations(cameras: Mapping[str, CameraPlace]) -> dict[str, Points]:
+    """Return the (3, 3) homography from pixels to metres of the floor of each camera of which the user gave one.
+
+    Raises InputError when points do not determine one: they must not lie on a line, three of four included.
+    """
+    found = {}
+    for name, place in cameras.items():
+        if place.image_to_floor:
+            homography = np.array(place.image_to_floor, np.float64)
+        elif place.floor_points:
+            points = np.array(place.floor_points, np.float64)
+            homography = fit_homography(points[:, :2], points[:, 2:])
+        else:
+            continue
+        if not np.all(np.isfinite(homography)) or np.linalg.cond(homography) > WORST_CONDITION:
+            raise InputError(
+                f"link.cameras.{name}: this calibration does not make a floor of the picture; take four points of the "
+                "floor of which no three lie on a line"
+            )
+        found[name] = homography
+    return found
+
+
+def fit_shared_floor(seen: Sightings, rng: np.random.Generator) -> Points | None:
+    """Return the homography from camera a's floor to camera b's that most sightings agree with, None if none does."""
+    several = np.unique(seen.links)
+    if len(seen) < 8 or len(several) < 2:
+        return None
+    to_a, to_b = _normaliser(seen.a), _normaliser(seen.b)
+    a, b = mapped(to_a, seen.a), mapped(to_b, seen.b)
+    # Every link has the same say, however long it lasted.
+    share = 1 / np.bincount(seen.links)[seen.links]
+    draws = np.log(share) + rng.gumbel(
+        size=(HYPOTHESES, len(seen))
+    )  # the four largest are a draw of four without return
+    chosen = np.argpartition(-draws, 4, axis=1)[:, :4]
+    rows = _equations(a, b)[chosen].reshape(HYPOTHESES, 8, 9)
+    candidates = np.linalg.eigh(rows.transpose(0, 2, 1) @ rows)[1][:, :, 0].reshape(-1, 3, 3)
+    found = np.column_stack([a, np.ones(len(a))]) @ candidates.transpose(0, 2, 1)
+    depth = found[..., 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distances = np.linalg.norm(found[..., :2] / depth - b, axis=2) / (seen.heights * to_b[0, 0])
+    same_side = np.sign(depth[..., 0]) == np.sign(np.median(depth[..., 0], axis=1))[:, None]
+    close = np.where(same_side & (distances < INLIER_HEIGHTS), 1 - distances / INLIER_HEIGHTS, 0)
+    best = int(np.argmax(close @ share))
+    inliers = close[best] > 0
+    homography = np.linalg.inv(to_b) @ candidates[best] @ to_a
+    for _ in range(3):
+        if inliers.sum() < 8 or len(np.unique(seen.links[inliers])) < 2:
+            return None
+        kept = seen[inliers]
+        homography = fit_homography(kept.a, kept.b, np.sqrt(share[inliers]) / kept.heights)
+        inliers = errors(homography, seen) < INLIER_HEIGHTS
+    return homography
+
+
+def median_of_links(off: NDArray[np.float64], links: NDArray[np.int64]) -> float:
+    """Return the median over links of the median over each one's sightings; `links` (N,) in rising order."""
+    parts = np.split(off, np.flatnonzero(np.diff(links)) + 1)
+    return float(np.median([np.median(part) for part in parts]))
+
+
+def held_out_error(seen: Sightings, rng: np.random.Generator) -> float:
+    """Return the median over links of the median error, in heights, where each link is predicted from the others."""
+    several = np.unique(seen.links)
+    found = []
+    for fold in range(min(FOLDS, len(several))):
+        held = np.isin(seen.links, several[fold::FOLDS])
+        homography = fit_shared_floor(seen[~held], rng)
+        off = np.full(int(held.sum()), np.inf) if homography is None else errors(homography, seen[held])
+        parts = np.split(off, np.flatnonzero(np.diff(seen.links[held])) + 1)
+        found += [float(np.median(part)) for part in parts]
+    return float(np.median(found)) if found else float("inf")
+
+
+def refined_shift(
+    homography: Points, links: Sequence[tuple[FootPath, FootPath]], shift_s: float
+) -> tuple[float, float]:
+    """Return (how much later camera b's clock is than `shift_s` says, standard deviation), seconds.
+
+    Each link says how far its person is ahead of where it should be, along its own way in camera b: people who stand
+    say little, walkers much. The median over links is taken.
+    """
+    ahead, trust = [], []
+    for a, b in links:
+        start, end = max(a.times[0], b.times[0] - shift_s), min(a.times[-1], b.times[-1] - shift_s)
+        if end < start + STEP_S:
+            continue
+        times = np.linspace(start, end, min(MOST_POINTS_OF_LINK, int((end - start) / STEP_S) + 1))
+        (here, _, known), (there, heights, seen) = a.at(times), b.at(times + shift_s)
+        known &= seen
+        if known.sum() < 3:
+            continue
+        size = heights[known, None]
+        pace = np.gradient(there, times, axis=0)[known] / size
+        off = (mapped(homography, here[known]) - there[known]) / size
+        right = np.linalg.norm(off, axis=1) < 4 * INLIER_HEIGHTS
+        weight = float((pace[right] ** 2).sum())
+        if weight > 0.1:
+            ahead.append(float((pace[right] * off[right]).sum()) / weight)
+            trust.append(weight)
+    if len(ahead) < 3:
+        return 0.0, float("inf")
+    order = np.argsort(ahead)
+    middle = np.cumsum(np.array(trust)[order]) >= sum(trust) / 2
+    change = float(np.array(ahead)[order][np.argmax(middle)])
+    spread = 1.4826 * float(np.median(np.abs(np.array(ahead) - change)))
+    return change, max(1.2533 * spread / np.sqrt(len(ahead)), 0.01)
+
+
+def _equations(a: Points, b: Points) -> Points:
+    """Return (N, 2, 9) rows whose product with the homography's entries is 0."""
+    point = np.column_stack([a, np.ones(len(a))])
+    rows = np.zeros((len(a), 2, 9))
+    rows[:, 0, :3] = rows[:, 1, 3:6] = point
+    rows[:, :, 6:] = -b[:, :, None] * point[:, None, :]
+    return rows
+
+
+def _normaliser(points: Points) -> Points:
+    """Return the (3, 3) shift and scale that bring points around the origin, at a mean distance of sqrt(2)."""
+    center = points.mean(axis=0)
+    spread = max(float(np.linalg.norm(points - center, axis=1).mean()), 1e-9)
+    scale = np.sqrt(2) / spread
+    return np.array([[scale, 0, -scale * center[0]], [0, scale, -scale * center[1]], [0, 0, 1]])
+
+
+def _scale(homography: Points) -> float:
+    return float(homography[2, 2]) if abs(homography[2, 2]) > 1e-12 else float(np.linalg.norm(homography))

@@ -1,0 +1,268 @@
+"""What place and time say about two tracklets being one person, as log-odds to add to those of their looks.
+
+* **Who is where at once.** Two cameras that see different places do not see one person at one time; two that overlap
+  do. How much more often surely linked pairs are seen at one time (or one before the other) than others is counted.
+* **A shared floor.** Seen at one time by cameras of which the common floor is known, one person stands in one place.
+* **Walking times.** Who leaves camera a at one of its exits and is expected at an entry of camera b after a walk of
+  known length: pairs that fit are more probable by how much denser the learned walking times are there than the times
+  of any two tracklets. People also go elsewhere first, so that a pair which does not fit loses little.
+
+Every part is bounded and drawn to 0 while little has been seen. What the user has locked is the exception: a walk
+faster than `shortest_s`, or places far apart on a calibrated floor, make a link impossible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from app.config import LinkSettings
+from app.track.floors import calibrations, mapped
+from app.track.topology import Topology, Transit, Zone
+from app.track.topology_learning import Learned, Steps, Visits
+from app.track.zones import NO_ZONE, nearest_zones
+
+Floats = NDArray[np.float64]
+
+LOWEST, HIGHEST = -2.0, 3.0
+"""Bounds of what time and zones may say; looks say between -2.4 and about 4."""
+
+TOGETHER_S = 0.5
+"""Two sightings overlap in time when by more than this."""
+
+ASSUMED_PAIRS = 10.0
+"""Counts are drawn to "says nothing" as if by so many pairs."""
+
+ASSUMED_STEPS = 5.0
+DIRECT_SHARE = 0.3
+"""Before anything was seen: which share of ordered pairs of one person follow each other directly."""
+
+GRID_S = np.arange(-30.0, 180.25, 0.25)
+"""Gaps at which densities of walking times are tabulated; between, they are interpolated, beyond, they say nothing."""
+
+BACKGROUND_WIDTH_S = 8.0
+LEAST_WIDTH_S = 0.5
+MOST_STEPS = 500
+
+FLOOR_HIGHEST, FLOOR_LOWEST = 4.0, -3.0
+LEAST_FLOOR_ERROR = 0.08
+FLOOR_SPREAD_HEIGHTS2 = 30.0
+"""Area over which strangers are spread in a picture, in squared heights of a person."""
+
+WRONG_SHARE = 0.05
+"""How often the point of a person is wrong altogether: feet hidden, tracks mixed up."""
+
+PERSON_M = 1.7
+IMPOSSIBLE_M = 3.0
+"""On a floor that the user calibrated, people this far apart all the time are two."""
+
+SAMPLES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceEvidence:
+    """Aligned with (E,) pairs: log-odds, which pairs are impossible by what the user said, and (E,) reasons.
+
+    walks, floors: what of the log-odds comes from time and zones, and from a shared floor.
+    """
+
+    walks: NDArray[np.float32]
+    floors: NDArray[np.float32]
+    impossible: NDArray[np.bool_]
+
+    @property
+    def log_odds(self) -> NDArray[np.float32]:
+        return self.walks + self.floors
+
+
+def place_evidence(
+    visits: Visits,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    people: NDArray[np.int64],
+    learned: Learned,
+    settings: LinkSettings,
+) -> PlaceEvidence:
+    """Return what place and time say of pairs of visits.
+
+    rows, columns: (E,) pairs. people: (n,) who they are by the answer that `learned` was learned from.
+    """
+    topology = learned.topology
+    offsets = visits.offsets(topology.clocks)
+    starts, ends = visits.starts - offsets, visits.ends - offsets
+    earlier = starts[rows] + ends[rows] <= starts[columns] + ends[columns]
+    before, after = np.where(earlier, rows, columns), np.where(earlier, columns, rows)
+    gaps = starts[after] - ends[before]
+    together = (gaps < -TOGETHER_S) & (visits.cameras[rows] != visits.cameras[columns])
+    same = people[rows] == people[columns]
+    walks = np.zeros(len(rows))
+    exits = _zone_numbers(visits, visits.exit_feet, topology.exits)
+    entries = _zone_numbers(visits, visits.entry_feet, topology.entries)
+    direct = _steps_by_way(visits, learned.steps)
+    count = len(visits.names)
+    low = np.minimum(visits.cameras[rows], visits.cameras[columns])
+    high = np.maximum(visits.cameras[rows], visits.cameras[columns])
+    for code in np.unique(low * count + high):
+        pair = np.flatnonzero(low * count + high == code)
+        a, b = int(code) // count, int(code) % count
+        forward = visits.cameras[before[pair]] == a
+        kind = np.where(together[pair], 2, np.where(forward, 0, 1))
+        if a != b:
+            walks[pair] += _class_log_odds(kind, same[pair])
+        for number, (start, end) in enumerate([(a, b), (b, a)][: 1 if a == b else 2]):
+            chosen = pair[kind == number]
+            steps = direct.get((start, end))
+            way = topology.transits.get((visits.names[start], visits.names[end]), Transit())
+            if (steps is None and not way.locked) or not len(chosen):
+                continue
+            observed = np.zeros(0) if steps is None else steps.gaps(visits, offsets)
+            ratio = _walking_ratio(gaps[chosen], same[chosen], observed, way)
+            if steps is not None:
+                ratio *= _zone_ratio(
+                    exits[before[chosen]], entries[after[chosen]], exits[steps.before], entries[steps.after]
+                )
+            share = (len(observed) + ASSUMED_STEPS * DIRECT_SHARE) / (same[chosen].sum() + ASSUMED_STEPS)
+            share = min(share, 0.9)
+            walks[chosen] += np.log(1 - share + share * ratio)
+    impossible = _too_fast(visits, before, after, gaps, topology.transits)
+    floors, apart = _floor_log_odds(visits, rows, columns, together, topology, settings)
+    return PlaceEvidence(
+        np.clip(walks, LOWEST, HIGHEST).astype(np.float32), floors.astype(np.float32), impossible | apart
+    )
+
+
+def _class_log_odds(kind: NDArray[np.int64], same: NDArray[np.bool_]) -> Floats:
+    """Return (N,) log of how much more often pairs of one person are of this kind (a first, b first, together)."""
+    others = np.bincount(kind[~same], minlength=3) + 1.0
+    expected = others / others.sum()
+    own = np.bincount(kind[same], minlength=3)
+    found = (own + ASSUMED_PAIRS * expected) / (own.sum() + ASSUMED_PAIRS)
+    return np.asarray(np.log(found / expected)[kind], np.float64)
+
+
+def _walking_ratio(gaps: Floats, same: NDArray[np.bool_], observed: Floats, way: Transit) -> Floats:
+    """Return (N,) how much denser walking times are at these gaps than the gaps of any two tracklets."""
+    background = _table(gaps[~same], BACKGROUND_WIDTH_S) + 1.0 / (len(gaps) + 1.0) / (GRID_S[-1] - GRID_S[0])
+    if way.locked:
+        shortest_s, longest_s = way.shortest_s or 0.0, way.longest_s or np.inf
+        inside = (shortest_s <= GRID_S) & (longest_s >= GRID_S)
+        walking = np.where(inside, 1.0 / max(inside.sum() * 0.25, 0.25), 0.0)
+        if len(observed):
+            walking = 0.2 * walking + 0.8 * np.where(inside, _walking_table(observed), 0.0)
+    else:
+        walking = _walking_table(observed)
+    return np.asarray(np.interp(gaps, GRID_S, walking / background, left=0.0, right=0.0), np.float64)
+
+
+def _walking_table(observed: Floats) -> Floats:
+    """Return the density of walking times on the grid (kernel estimate, width by Silverman's rule on the core)."""
+    observed = observed[:: max(1, len(observed) // MOST_STEPS)]
+    core = 1.4826 * float(np.median(np.abs(observed - np.median(observed))))
+    width = max(LEAST_WIDTH_S, 1.06 * core * len(observed) ** -0.2)
+    return _table(observed, width)
+
+
+def _table(values: Floats, width_s: float) -> Floats:
+    """Return the density of values on the grid, 1/s, smoothed with a Gaussian; what lies beyond the grid is missing."""
+    step = GRID_S[1] - GRID_S[0]
+    counts = np.histogram(values, np.append(GRID_S, GRID_S[-1] + step) - step / 2)[0]
+    smooth = gaussian_filter1d(counts.astype(np.float64), width_s / step, mode="constant")
+    return np.asarray(smooth / max(1, len(values)) / step, np.float64)
+
+
+def _zone_ratio(
+    exits: NDArray[np.int64], entries: NDArray[np.int64], step_exits: NDArray[np.int64], step_entries: NDArray[np.int64]
+) -> Floats:
+    """Return (N,) how much more often walkers take this exit and then this entry than tracklets do in general."""
+    exit_count = max(int(exits.max()), int(step_exits.max())) + 2
+    entry_count = max(int(entries.max()), int(step_entries.max())) + 2
+    expected = np.ones((exit_count, entry_count))
+    np.add.at(expected, (exits - NO_ZONE, entries - NO_ZONE), 1.0)
+    expected = expected.sum(axis=1, keepdims=True) * expected.sum(axis=0) / expected.sum() ** 2
+    found = np.zeros_like(expected)
+    np.add.at(found, (step_exits - NO_ZONE, step_entries - NO_ZONE), 1.0)
+    found = (found + ASSUMED_PAIRS * expected) / (found.sum() + ASSUMED_PAIRS)
+    return np.asarray((found / expected)[exits - NO_ZONE, entries - NO_ZONE], np.float64)
+
+
+def _zone_numbers(visits: Visits, feet: Floats, zones: Mapping[str, tuple[Zone, ...]]) -> NDArray[np.int64]:
+    numbers = np.full(len(feet), NO_ZONE, np.int64)
+    for camera, name in enumerate(visits.names):
+        own = visits.cameras == camera
+        numbers[own] = nearest_zones(feet[own], zones.get(name, ()))
+    return numbers
+
+
+def _steps_by_way(visits: Visits, steps: Steps) -> dict[tuple[int, int], Steps]:
+    count = len(visits.names)
+    codes = visits.cameras[steps.before] * count + visits.cameras[steps.after]
+    return {(int(code) // count, int(code) % count): steps[codes == code] for code in np.unique(codes)}
+
+
+def _too_fast(
+    visits: Visits,
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    gaps: Floats,
+    transits: Mapping[tuple[str, str], Transit],
+) -> NDArray[np.bool_]:
+    count = len(visits.names)
+    shortest = np.full((count, count), -np.inf)
+    for a, start in enumerate(visits.names):
+        for b, end in enumerate(visits.names):
+            way = transits.get((start, end))
+            if way is not None and way.shortest_s:
+                shortest[a, b] = way.shortest_s
+    return np.asarray(gaps < shortest[visits.cameras[before], visits.cameras[after]])
+
+
+def _floor_log_odds(
+    visits: Visits,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    together: NDArray[np.bool_],
+    topology: Topology,
+    settings: LinkSettings,
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return (E,) log-odds from where people stand at one time, and (E,) which are impossible on a given floor."""
+    log_odds = np.zeros(len(rows))
+    impossible = np.zeros(len(rows), np.bool_)
+    given = calibrations(settings.cameras)
+    for (name_a, name_b), floor in topology.floors.items():
+        a, b = visits.names.index(name_a), visits.names.index(name_b)
+        swapped = visits.cameras[rows] == b
+        here, there = np.where(swapped, columns, rows), np.where(swapped, rows, columns)
+        chosen = np.flatnonzero(together & (visits.cameras[here] == a) & (visits.cameras[there] == b))
+        shift = topology.clocks[name_b].offset_s - topology.clocks[name_a].offset_s
+        scale = max(LEAST_FLOOR_ERROR, floor.error_heights or 0.0)
+        for pair in chosen.tolist():
+            one, other = visits.path(int(here[pair])), visits.path(int(there[pair]))
+            start, end = max(one.times[0], other.times[0] - shift), min(one.times[-1], other.times[-1] - shift)
+            times = np.linspace(start, end, SAMPLES)
+            (feet, _, known), (target, heights, seen) = one.at(times), other.at(times + shift)
+            known &= seen
+            if not known.any():
+                continue
+            if floor.given:
+                metres = np.linalg.norm(mapped(given[name_a], feet) - mapped(given[name_b], target), axis=1)[known]
+                off = metres / PERSON_M
+                impossible[pair] = bool(metres.min() > IMPOSSIBLE_M)
+            else:
+                off = np.linalg.norm(mapped(floor.a_to_b, feet) - target, axis=1)[known] / heights[known]
+            log_odds[pair] = floor_log_odds(float(np.median(off)), scale)
+    return log_odds, impossible
+
+
+def floor_log_odds(off_heights: float, scale_heights: float) -> float:
+    """Return the log-odds of one person from the distance, in heights, between where one stands and the other should.
+
+    One person's error has heavy tails (Student's t with 3 degrees of freedom in the plane), strangers are anywhere.
+    """
+    spread = scale_heights**2
+    density = (1 + (off_heights**2) / (3 * spread)) ** -2.5 / (2 * np.pi * spread)
+    ratio = (1 - WRONG_SHARE) * density * FLOOR_SPREAD_HEIGHTS2 + WRONG_SHARE
+    return float(np.clip(np.log(ratio), FLOOR_LOWEST, FLOOR_HIGHEST))

@@ -1,0 +1,337 @@
+"""Learning the cameras' places from a first answer of who is who: `learn_topology` is the page to read.
+
+Everything is learned from confident links only: pairs of tracklets that the linker put into one person, that look alike
+by themselves, and of which neither looks nearly as much like a tracklet of anybody else in the other's camera. Nothing
+is needed from the user; what the user said (`LinkSettings.cameras`, `LinkSettings.ways`) is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import LinkSettings
+from app.frames import Tracklet
+from app.track.clocks import Shift, Walks, shift_of_walks, solve_clocks
+from app.track.evidence import PairEvidence
+from app.track.floors import (
+    MOST_POINTS_OF_LINK,
+    FootPath,
+    Sightings,
+    calibrations,
+    errors,
+    fit_shared_floor,
+    foot_points,
+    held_out_error,
+    median_of_links,
+    refined_shift,
+    sightings,
+)
+from app.track.topology import Clock, SharedFloor, Topology, Transit, Zone
+from app.track.zones import find_zones
+
+CONFIDENT_LOG_ODDS = 0.5
+"""A confident link looks alike with at least this log-odds (P = 0.62), the company of other tracklets aside."""
+
+CONFIDENT_LEAD = 0.5
+"""... and by so much more than the best of either with anybody else in the other's camera."""
+
+END_ROWS = 3
+"""The foot at an end of a tracklet is the mean over so many rows: single boxes jitter."""
+
+MIN_FLOOR_LINKS = 5
+LARGEST_FLOOR_ERROR = 0.25
+"""Two cameras share a floor when links that the fit has not seen land within a quarter of a height of where they
+should, in the median, and much closer than a guess that ignores the other camera."""
+
+MOST_FLOOR_LINKS = 60
+CLOCK_ROUNDS = 4
+
+SEARCH_POINTS = 6
+"""Points of each link while the shift is looked for second by second; the fit at the end takes more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """The tracklets as visits to cameras, arrays aligned with them; times by each camera's own clock.
+
+    names: the cameras, rising. cameras: (n,) their numbers. starts, ends: (n,) seconds. entry_feet, exit_feet: (n, 2)
+    pixels. heights: (n,) median box height, pixels. paths: where each stood over time.
+    """
+
+    names: tuple[str, ...]
+    cameras: NDArray[np.int64]
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    entry_feet: NDArray[np.float64]
+    exit_feet: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    tracklets: Sequence[Tracklet]
+
+    @classmethod
+    def of(cls, tracklets: Sequence[Tracklet]) -> Visits:
+        names, cameras = np.unique([tracklet.camera for tracklet in tracklets], return_inverse=True)
+        first = [foot_points(tracklet.boxes[:END_ROWS]).mean(axis=0) for tracklet in tracklets]
+        last = [foot_points(tracklet.boxes[-END_ROWS:]).mean(axis=0) for tracklet in tracklets]
+        return cls(
+            tuple(names.tolist()),
+            cameras.astype(np.int64),
+            np.array([tracklet.start_time for tracklet in tracklets]),
+            np.array([tracklet.end_time for tracklet in tracklets]),
+            np.array(first).reshape(-1, 2),
+            np.array(last).reshape(-1, 2),
+            np.array([float(np.median(t.boxes[:, 3] - t.boxes[:, 1])) for t in tracklets]),
+            tracklets,
+        )
+
+    def path(self, index: int) -> FootPath:
+        return FootPath.of(self.tracklets[index])
+
+    def offsets(self, clocks: Mapping[str, Clock]) -> NDArray[np.float64]:
+        """Return (n,) how far the clock of each visit's camera is ahead."""
+        return np.array([clocks[name].offset_s if name in clocks else 0.0 for name in self.names])[self.cameras]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Confident steps of people from one visit to their next: (S,) numbers of visits, and (S,) of people."""
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    people: NDArray[np.int64]
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Steps:
+        return Steps(self.before[rows], self.after[rows], self.people[rows])
+
+    def gaps(self, visits: Visits, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (S,) seconds from the end of one visit to the start of the next, free of the clocks' `offsets`."""
+        starts = visits.starts[self.after] - offsets[self.after]
+        return np.asarray(starts - visits.ends[self.before] + offsets[self.before], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned, and the confident steps that show how people go about: (S,) steps free of the clocks' error."""
+
+    topology: Topology
+    steps: Steps
+
+
+def learn_topology(
+    visits: Visits, evidence: PairEvidence, people: NDArray[np.int64], settings: LinkSettings, rounds: int = 1
+) -> Learned:
+    """Learn clocks, shared floors, zones and transit times.
+
+    evidence: what the looks say of pairs of visits. people: (n,) who each visit is, by the linker.
+    rounds: how often linking has been repeated, for the record.
+    """
+    sure = confident_links(visits.cameras, evidence, people)
+    rows, columns = evidence.rows[sure], evidence.columns[sure]
+    floors, shifts = _floors(visits, rows, columns, settings)
+    locked = {
+        name: camera.clock_offset_s
+        for name, camera in settings.cameras.items()
+        if camera.clock_offset_s is not None and name in visits.names
+    }
+    clocks, steps = _clocks(visits, rows, columns, people, shifts, locked, settings.max_clock_offset_s)
+    across = visits.cameras[rows] != visits.cameras[columns]
+    topology = Topology(
+        clocks=clocks,
+        entries=_zones(visits, visits.entry_feet),
+        exits=_zones(visits, visits.exit_feet),
+        transits=_transits(visits, steps, clocks, settings),
+        floors=floors,
+        links=int(across.sum()),
+        rounds=rounds,
+    )
+    return Learned(topology, steps)
+
+
+def confident_links(cameras: NDArray[np.int64], evidence: PairEvidence, people: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return (E,) which pairs of the evidence are surely one person."""
+    rows, columns, value = evidence.rows, evidence.columns, evidence.log_odds
+    same = people[rows] == people[columns]
+    rival = np.full((len(cameras), int(cameras.max(initial=-1)) + 1), -np.inf)
+    np.maximum.at(rival, (rows[~same], cameras[columns[~same]]), value[~same])
+    np.maximum.at(rival, (columns[~same], cameras[rows[~same]]), value[~same])
+    lead = value - np.maximum(rival[rows, cameras[columns]], rival[columns, cameras[rows]])
+    return np.asarray(same & (value >= CONFIDENT_LOG_ODDS) & (lead >= CONFIDENT_LEAD))
+
+
+def _clocks(
+    visits: Visits,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    people: NDArray[np.int64],
+    known: Sequence[Shift],
+    locked: Mapping[str, float],
+    largest_s: float,
+) -> tuple[dict[str, Clock], Steps]:
+    """Return the clocks, and the steps from each visit of a person to the next by them.
+
+    Which visit is the next depends on the clocks. So the first round takes every confident pair both ways, finds the
+    commonest walking times among them, and the later ones take consecutive visits only.
+    """
+    every = Steps(np.concatenate([rows, columns]), np.concatenate([columns, rows]), np.concatenate([people[rows]] * 2))
+    clocks = solve_clocks(visits.names, known, locked)
+    steps = _consecutive(visits, rows, columns, people, clocks)
+    for round_number in range(CLOCK_ROUNDS):
+        walked = every if round_number == 0 else steps
+        found = list(known)
+        of_pair = _by_camera_pair(visits.cameras, walked)
+        for a, b in sorted({(min(pair), max(pair)) for pair in of_pair if pair[0] != pair[1]}):
+            chosen = [of_pair[pair] for pair in ((a, b), (b, a)) if pair in of_pair]
+            own = walked[np.isin(np.arange(len(walked.before)), np.concatenate(chosen))]
+            shift = shift_of_walks(_walks(visits, own, a), 2 * largest_s)
+            if shift is not None:
+                found.append(Shift(visits.names[a], visits.names[b], *shift))
+        before, clocks = clocks, solve_clocks(visits.names, found, locked)
+        clocks = {name: clock if abs(clock.offset_s) <= largest_s else Clock() for name, clock in clocks.items()}
+        steps = _consecutive(visits, rows, columns, people, clocks)
+        if round_number and all(abs(before[name].offset_s - clocks[name].offset_s) < 0.01 for name in clocks):
+            break
+    return clocks, steps
+
+
+def _walks(visits: Visits, steps: Steps, a: int) -> Walks:
+    forward = visits.cameras[steps.before] == a
+    left, came = visits.exit_feet[steps.before], visits.entry_feet[steps.after]
+    gaps = visits.starts[steps.after] - visits.ends[steps.before]
+    at_a, at_b = np.where(forward[:, None], left, came), np.where(forward[:, None], came, left)
+    return Walks(gaps, forward, steps.people, at_a, at_b)
+
+
+def _consecutive(
+    visits: Visits,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    people: NDArray[np.int64],
+    clocks: Mapping[str, Clock],
+) -> Steps:
+    """Return the steps from each visit of a person to the next one, of which the link is confident."""
+    middles = visits.starts + visits.ends - 2 * visits.offsets(clocks)
+    order = np.lexsort((np.arange(len(middles)), middles, people))
+    before, after = order[:-1], order[1:]
+    codes = np.sort(rows * len(people) + columns)
+    wanted = np.minimum(before, after) * len(people) + np.maximum(before, after)
+    place = np.minimum(np.searchsorted(codes, wanted), max(0, len(codes) - 1))
+    sure = (codes[place] == wanted) if len(codes) else np.zeros(len(wanted), np.bool_)
+    kept = sure & (people[before] == people[after])
+    return Steps(before[kept], after[kept], people[before[kept]])
+
+
+def _by_camera_pair(cameras: NDArray[np.int64], steps: Steps) -> dict[tuple[int, int], NDArray[np.int64]]:
+    """Return for each (from, to) the numbers of its steps."""
+    count = int(cameras.max(initial=0)) + 1
+    codes = cameras[steps.before] * count + cameras[steps.after]
+    order = np.argsort(codes, kind="stable")
+    unique, first = np.unique(codes[order], return_index=True)
+    parts = np.split(order, first[1:]) if len(order) else []
+    return {(int(code) // count, int(code) % count): part for code, part in zip(unique, parts, strict=True)}
+
+
+def _transits(
+    visits: Visits, steps: Steps, clocks: Mapping[str, Clock], settings: LinkSettings
+) -> dict[tuple[str, str], Transit]:
+    gaps = steps.gaps(visits, visits.offsets(clocks))
+    transits = {
+        (visits.names[a], visits.names[b]): Transit.of(gaps[own])
+        for (a, b), own in _by_camera_pair(visits.cameras, steps).items()
+        if a != b
+    }
+    for way in settings.ways:
+        own = transits.get((way.from_camera, way.to_camera), Transit())
+        transits[way.from_camera, way.to_camera] = replace(own, shortest_s=way.shortest_s, longest_s=way.longest_s)
+    return transits
+
+
+def _zones(visits: Visits, feet: NDArray[np.float64]) -> dict[str, tuple[Zone, ...]]:
+    return {
+        name: find_zones(feet[visits.cameras == number], visits.heights[visits.cameras == number])
+        for number, name in enumerate(visits.names)
+    }
+
+
+def _floors(
+    visits: Visits, rows: NDArray[np.int64], columns: NDArray[np.int64], settings: LinkSettings
+) -> tuple[dict[tuple[str, str], SharedFloor], list[Shift]]:
+    """Return which cameras see the same floor, and what their paths say about the clocks."""
+    to_floor = calibrations(settings.cameras)
+    floors: dict[tuple[str, str], SharedFloor] = {}
+    shifts: list[Shift] = []
+    links = Steps(rows, columns, rows)
+    of_pair = _by_camera_pair(visits.cameras, links)
+    for a in range(len(visits.names)):
+        for b in range(a + 1, len(visits.names)):
+            name = visits.names[a], visits.names[b]
+            numbers = np.concatenate([of_pair.get(way, np.zeros(0, np.int64)) for way in ((a, b), (b, a))])
+            pairs = [
+                (int(rows[n]), int(columns[n])) if visits.cameras[rows[n]] == a else (int(columns[n]), int(rows[n]))
+                for n in np.sort(numbers)
+            ]
+            given = _given_floor(to_floor, *name)
+            near = [
+                (i, j)
+                for i, j in pairs
+                if max(visits.starts[i], visits.starts[j]) - min(visits.ends[i], visits.ends[j])
+                <= settings.max_clock_offset_s
+            ]
+            near = near[:: max(1, len(near) // MOST_FLOOR_LINKS)]
+            paths = [(visits.path(i), visits.path(j)) for i, j in near]
+            found = _shared_floor(paths, given, settings.max_clock_offset_s)
+            if given is not None:
+                checked = found[0] if found else SharedFloor(given, None, 0)
+                floors[name] = replace(checked, a_to_b=given, given=True)
+            elif found is not None:
+                floors[name] = found[0]
+            if found is not None:
+                shifts.append(Shift(*name, *found[1]))
+    return floors, shifts
+
+
+def _given_floor(to_floor: Mapping[str, NDArray[np.float64]], a: str, b: str) -> NDArray[np.float64] | None:
+    if a not in to_floor or b not in to_floor:
+        return None
+    return np.asarray(np.linalg.inv(to_floor[b]) @ to_floor[a], np.float64)
+
+
+def _shared_floor(
+    links: Sequence[tuple[FootPath, FootPath]], given: NDArray[np.float64] | None, largest_s: float
+) -> tuple[SharedFloor, tuple[float, float]] | None:
+    """Return the floor that two cameras share and (shift of b's clock, uncertainty), None if they share none."""
+    if len(links) < MIN_FLOOR_LINKS:
+        return None
+    rng = np.random.default_rng(0)
+
+    def fit(shift_s: float, most: int) -> tuple[float, NDArray[np.float64] | None, Sightings]:
+        seen = sightings(links, shift_s, most)
+        if len(np.unique(seen.links)) < max(MIN_FLOOR_LINKS, len(links) // 3):
+            return float("inf"), None, seen
+        homography = fit_shared_floor(seen, rng) if given is None else given
+        if homography is None:
+            return float("inf"), None, seen
+        off = errors(homography, seen)
+        return median_of_links(off, seen.links), homography, seen
+
+    steps = np.arange(-np.floor(largest_s), np.floor(largest_s) + 0.5)
+    shift = float(
+        min(steps[np.argsort(np.abs(steps), kind="stable")], key=lambda value: fit(float(value), SEARCH_POINTS)[0])
+    )
+    uncertainty = float("inf")
+    for _ in range(3):
+        error, homography, seen = fit(shift, MOST_POINTS_OF_LINK)
+        if homography is None:
+            return None
+        change, uncertainty = refined_shift(homography, links, shift)
+        shift += float(np.clip(change, -1, 1))
+    error, homography, seen = fit(shift, MOST_POINTS_OF_LINK)
+    if homography is None or not np.isfinite(uncertainty):
+        return None
+    unseen = error if given is not None else held_out_error(seen, rng)
+    guess = float(np.median(np.linalg.norm(seen.b - np.median(seen.b, axis=0), axis=1) / seen.heights))
+    if unseen > min(LARGEST_FLOOR_ERROR, guess / 2):
+        return None
+    return SharedFloor(homography, unseen, len(np.unique(seen.links))), (shift, uncertainty)
