@@ -1,25 +1,23 @@
 """Stage 1 for many cameras: decode, detect, embed, follow, and write it all into a run folder.
 
-`follow` does it in this process, with all cameras in step and people recognised across them online. The Ray engine
-gives each camera to a task of its own on any machine of the cluster that sees the same files; people are then
+`follow` does it in this process, with all cameras in step and people recognised across them online.
+`app.cluster.follow_on_ray` gives each camera to a task of its own on any machine of a cluster; people are then
 recognised across cameras afterwards, by linking. Both leave the same run folder behind.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from app.config import Settings
-from app.errors import InputError, RunError
+from app.errors import InputError
 from app.interrupt import interruptions
 from app.sources import Source, SourceInfo, open_sources, ticks
 
@@ -105,13 +103,16 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.ledger import Ledger
     from app.pipeline import Stopwatch, detect_ahead
     from app.preview import Preview
-    from app.reid.embedder import build_embedder
     from app.render import open_videos
     from app.run_writer import RunWriter
     from app.runs import LEDGER_FILE
 
     detector = build_detector(job.settings.detect, infos)
-    embedder = build_embedder(job.settings.reid) if any(info.has_pixels for info in infos) else None
+    embedder = None
+    if job.settings.reid.weights != "none" and any(info.has_pixels for info in infos):
+        from app.reid.embedder import build_embedder  # torch: several seconds that motion alone does without
+
+        embedder = build_embedder(job.settings.reid)
     begin = RunWriter.resume if job.resume else RunWriter.create
     live = all(info.live for info in infos)
     stopwatch = Stopwatch()
@@ -166,83 +167,6 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             )
             writer.finish(state, asdict(outcome))
     return outcome
-
-
-def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
-    """Run stage 1 with one Ray task for each camera. RAY_ADDRESS names the cluster; without it, Ray starts here.
-
-    Every machine must see the sources, the weights and the run folder under the same paths. A camera whose task fails
-    is named in the outcome; the others go on.
-    """
-    infos = [source.info for source in open_job(job)]
-    refuse_used_folder(folder, job.resume)
-    if job.resume:
-        raise InputError("--resume does not work with --engine ray; resume with --engine local")
-    if not job.settings.link.enabled:
-        raise InputError("--engine ray finds people on one camera at a time, so it needs linking: leave out --no-link")
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("--engine ray needs Ray: pip install 'omnitrack[ray]'") from error
-    from app.run_writer import RunWriter
-    from app.runs import Run
-
-    ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
-    try:
-        remote_follow = ray.remote(max_retries=0)(_follow_one_camera)
-        start = time.perf_counter()
-        scratch = folder / ".cameras"
-        tasks = {
-            remote_follow.remote(replace(job, cameras=(info.camera,)), scratch / str(number)): (
-                info,
-                scratch / str(number),
-            )
-            for number, info in enumerate(infos)
-        }
-        outcomes: list[Outcome] = []
-        problems: dict[str, str] = {}
-        waiting = list(tasks)
-        writer: RunWriter | None = None
-        while waiting:
-            ready, waiting = ray.wait(waiting, num_returns=1)
-            info, part = tasks[ready[0]]
-            try:
-                outcomes.append(ray.get(ready[0]))
-            except ray.exceptions.RayTaskError as error:
-                problems[info.camera] = f"camera {info.camera} failed: {error.cause}"
-                continue
-            run = Run.open(part)
-            if writer is None:
-                writer = RunWriter.create(folder, job.settings, infos, run.header["provenance"])
-            writer.adopt(run)
-            problems |= outcomes[-1].problems
-            frames = sum(outcome.frames for outcome in outcomes)
-            report(Progress(frames, None if waiting else frames, time.perf_counter() - start, 0, len(outcomes)))
-    finally:
-        ray.shutdown()
-    if writer is None:
-        raise RunError("no camera could be processed:\n  " + "\n  ".join(problems.values()))
-    stages = sorted({stage for outcome in outcomes for stage in outcome.seconds})
-    outcome = Outcome(
-        detector=outcomes[0].detector,
-        reid=outcomes[0].reid,
-        frames=sum(outcome.frames for outcome in outcomes),
-        wall_s=time.perf_counter() - start,
-        seconds={stage: sum(outcome.seconds.get(stage, 0.0) for outcome in outcomes) for stage in stages},
-        problems=problems,
-    )
-    with writer:
-        writer.finish("finished", asdict(outcome))
-    shutil.rmtree(scratch)
-    return outcome
-
-
-ENGINES: dict[str, Engine] = {"local": follow, "ray": follow_on_ray}
-
-
-def _follow_one_camera(job: Job, folder: Path) -> Outcome:
-    """What a Ray task runs."""
-    return follow(job, folder, lambda progress: None)
 
 
 def _problems(sources: Sequence[Source]) -> dict[str, str]:

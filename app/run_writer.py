@@ -8,6 +8,8 @@ do, for all cameras together. What the manifest does not list is deleted when th
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -211,14 +213,16 @@ class RunWriter:
     def adopt(self, run: Run) -> None:
         """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
 
-        What is taken is moved, so the other run is empty afterwards. Its identities are not taken: they count people
-        on their own.
+        Files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already part
+        of this one is passed over. Its identities are not taken: they count people on their own.
         """
+        if {file.path for file in run.manifest.files} <= {file.path for file in self._manifest.files}:
+            return
         for folder in (*KINDS, "crops"):
             for source in sorted((run.folder / folder).glob("*")):
                 target = self.folder / folder / source.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.replace(target)
+                shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+                sync(target)
                 sync(target.parent)
         cameras = {camera.name for camera in run.cameras}
         self.next_frame_index.update({c: n for c, n in run.manifest.next_frame_index.items() if c in cameras})
@@ -331,6 +335,13 @@ def delete_unlisted(run: Run) -> None:
     for path in (run.folder / "crops").rglob("*"):
         if path.is_file() and path not in crops:
             path.unlink()
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
 
 
 def _input_record(path: Path) -> InputRecord:

@@ -315,6 +315,24 @@ def test_one_ray_task_for_each_camera_finds_the_same_tracks(
         assert np.array_equal(ours.track_ids, theirs.track_ids)
         assert np.array_equal(ours.boxes, theirs.boxes)
     assert sorted(t.key for t in on_ray.tracklets()) == sorted(t.key for t in local.tracklets())
+    assert not (tmp_path / "run" / ".cameras").exists()
+
+
+def test_a_ray_job_goes_on_with_what_its_cameras_had_finished(
+    finished: Path, arguments: list[str], tmp_path: Path, ask: Callable[..., dict[str, Any]]
+) -> None:
+    """As after a kill when the first camera was through and the second one had not begun."""
+    pytest.importorskip("ray")
+    first = tmp_path / "run" / ".cameras" / "0"
+    only_first = [*arguments[:1], arguments[1], *arguments[3:]]
+    ask(*only_first, "--output", first, "--no-link")
+    made = Run.open(first).manifest.files[0].path
+    summary = ask(*arguments, "--output", tmp_path / "run", "--engine", "ray", "--resume")
+    assert summary["frames"] == 2 * SECONDS * FPS
+    both, local = Run.open(tmp_path / "run"), Run.open(finished)
+    assert (tmp_path / "run" / made).exists()
+    for camera in CAMERAS:
+        assert np.array_equal(both.observations(camera).boxes, local.observations(camera).boxes)
 
 
 # --- Real footage ----------------------------------------------------------------------------------------------------
