@@ -1,0 +1,114 @@
+"""`main.py places RUN`: ways between cameras, zones and lines with their counts, and how many people were in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.counters import (
+    Counters,
+    counters_to_json,
+    points_from_text,
+    read_counters,
+    with_line,
+    with_zone,
+    without,
+    write_counters,
+)
+from app.counting import count, summarise
+from app.draw import format_time
+from app.errors import InputError
+from app.movement import Occupancy, Transition, even_edges, occupancy, transitions
+from app.people import Person, people_of
+from app.places import read_topology
+from app.runs import Run
+
+
+def change_counters(
+    folder: Path, zones: Sequence[Sequence[str]], lines: Sequence[Sequence[str]], removed: Sequence[str]
+) -> Counters:
+    """Take zones and lines away from a run, then add some: each is NAME, CAMERA and its points as `X,Y`.
+
+    Returns what there is then. Raises InputError, and changes nothing, for a name or points that make no sense.
+    """
+    run = Run.open(folder)
+    counters = read_counters(run)
+    for name in removed:
+        counters = without(counters, name)
+    for words in (*zones, *lines):
+        if len(words) < 3:
+            raise InputError(f"{' '.join(words)!r}: write NAME CAMERA X,Y X,Y …")
+    for name, camera, *points in zones:
+        counters = with_zone(run, counters, name, camera, points_from_text(points))
+    for name, camera, *points in lines:
+        counters = with_line(run, counters, name, camera, points_from_text(points))
+    if zones or lines or removed:
+        write_counters(run, counters)
+    return counters
+
+
+def places_of(folder: Path, stretch_s: float) -> dict[str, Any]:
+    """Return JSON values: `ways`, `zones`, `lines`, `occupancy` in stretches of `stretch_s` seconds, and `counters`."""
+    run = Run.open(folder)
+    identities = run.identities()
+    people = people_of(run, identities)
+    counters = read_counters(run)
+    stays, crossings = count(run, identities, counters)
+    seen = occupancy_of(run, people, stretch_s)
+    return {
+        "ways": [asdict(way) for way in ways_of(run, people)],
+        **summarise(counters, stays, crossings),
+        "occupancy": {
+            "edges_s": next(iter(seen.values())).edges.tolist() if seen else [],
+            "cameras": {name: {"mean": o.mean.round(3).tolist(), "peak": o.peak.tolist()} for name, o in seen.items()},
+        },
+        "counters": counters_to_json(counters),
+    }
+
+
+def ways_of(run: Run, people: dict[int, Person]) -> list[Transition]:
+    """Return the ways between cameras, with the clocks set right as far as linking learned how wrong they are."""
+    topology = read_topology(run.folder)
+    offsets = {} if topology is None else {name: clock.offset_s for name, clock in topology.clocks.items()}
+    return transitions(people.values(), offsets)
+
+
+def occupancy_of(run: Run, people: dict[int, Person], stretch_s: float) -> dict[str, Occupancy]:
+    """Return for each camera how many people were in its sight, in stretches of `stretch_s` seconds."""
+    frames = [file for file in run.manifest.files if file.kind == "frames"]
+    if not frames:
+        return {}
+    edges = even_edges(min(file.start_s for file in frames), max(file.end_s for file in frames), stretch_s)
+    visits = [visit for person in people.values() for visit in person.visits]
+    return {
+        record.name: occupancy([(v.start_s, v.end_s) for v in visits if v.camera == record.name], edges)
+        for record in run.cameras
+    }
+
+
+def places_table(values: dict[str, Any]) -> Any:
+    """Return rich tables of what `places_of` says."""
+    from rich.console import Group
+    from rich.table import Table
+
+    ways = Table("from", "to", "times", "people", "median", "10 to 90 %", title="Ways between cameras")
+    for way in values["ways"]:
+        spread = f"{way['p10_s']:.1f} to {way['p90_s']:.1f} s"
+        ways.add_row(
+            way["start"], way["end"], str(way["count"]), str(way["people"]), f"{way['median_s']:.1f} s", spread
+        )
+    zones = Table("zone", "camera", "people", "stays", "median dwell", "longest", title="Zones")
+    for zone in values["zones"]:
+        dwell = ["–" if zone[key] is None else f"{zone[key]:.1f} s" for key in ("median_dwell_s", "longest_dwell_s")]
+        zones.add_row(zone["name"], zone["camera"], str(zone["people"]), str(zone["stays"]), *dwell)
+    lines = Table("line", "camera", "in", "out", "people", title="Lines")
+    for line in values["lines"]:
+        lines.add_row(line["name"], line["camera"], str(line["in"]), str(line["out"]), str(line["people"]))
+    cameras = values["occupancy"]["cameras"]
+    seen = Table("from", *cameras, title="People in sight, on average (most at once)")
+    for row, start in enumerate(values["occupancy"]["edges_s"][:-1]):
+        cells = [f"{one['mean'][row]:.1f} ({one['peak'][row]})" for one in cameras.values()]
+        seen.add_row(format_time(start), *cells)
+    return Group(*(table for table in (ways, zones, lines, seen) if table.row_count))
