@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from app.ui.jobs import JobRecord
@@ -14,21 +16,22 @@ from app.ui.media import PREFIX
 KINDS = {"finished": "good", "running": "accent", "failed": "bad"}
 KINDS |= dict.fromkeys(("interrupted", "cancelled", "stopping"), "warn")
 _STOP_RUN = "Stop this run? What was processed is kept."
-_STOP_TRAINING = "Stop this training? The weights in use stay as they are."
+_STOP_OTHER = "Stop this? The weights in use stay as they are."
+_TITLES = {"run": "", "export": "Training set of ", "training": "Training on "}
 
 
 def card(job: JobRecord, library: RunLibrary) -> str:
     """Return a panel about a job."""
-    lines = _run(job) if job.kind == "run" else _training(job)
+    line, more = _run(job) if job.kind == "run" else _training(job)
     action = ""
     if job.state in ("waiting", "running"):
-        ask = _STOP_RUN if job.kind == "run" else _STOP_TRAINING
+        ask = _STOP_RUN if job.kind == "run" else _STOP_OTHER
         action = button("Cancel", "cancel", "danger", job=job.number, ask=ask)
     said = f'<pre class="ot-log">{escape(job.said())}</pre>' if job.state == "failed" else ""
     return f"""<div class="ot-panel" data-job="{job.number}" data-kind="{job.kind}" data-state="{job.state}">
     <div class="ot-visit-head" style="margin-bottom:0"><b>{_title(job, library)}</b>
-    {chip(job.state, KINDS.get(job.state, ""))}<span>{lines[0]}</span>
-    <div class="ot-acts">{action}</div></div>{lines[1]}{said}</div>"""
+    {chip(job.state, KINDS.get(job.state, ""))}<span>{line}</span>
+    <div class="ot-acts">{action}</div></div>{more}{said}</div>"""
 
 
 def live_wall(jobs: list[JobRecord]) -> str:
@@ -48,7 +51,7 @@ def _title(job: JobRecord, library: RunLibrary) -> str:
     name = escape(folder.name) if folder is not None else ""
     if number in library.folders():
         name = f'<a class="ot-link" href="/?run={number}">{name}</a>'
-    return name if job.kind == "run" else f"Training on {name}"
+    return f"{_TITLES[job.kind]}{name}"
 
 
 def _run(job: JobRecord) -> tuple[str, str]:
@@ -79,13 +82,40 @@ def _training(job: JobRecord) -> tuple[str, str]:
         return "never started", ""
     took = duration((job.ended or time.time()) - job.started)
     if not job.is_over:
-        return f"writing the training set, then training, {took}", _bar(None)
-    return took, outcome(job.result()) if job.state == "finished" else ""
+        doing = "writing the training set" if job.kind == "export" else "writing the training set, then training"
+        return f"{doing}, {took}", _bar(None)
+    if job.state != "finished":
+        return took, ""
+    if job.kind == "export":
+        files = [Path(file) for file in job.result().get("files", ())]
+        pictures = sum(file.suffix == ".jpg" for file in files)
+        return f"{count(pictures, 'picture')} in {escape(str(job.folder))}", ""
+    return took, outcome(job.result())
 
 
-def outcome(result: dict[str, Any]) -> str:
-    """Say in words what a training led to."""
-    return ""
+def outcome(result: Mapping[str, Any]) -> str:
+    """Say what the comparison of new weights with the old ones led to. result: what `main.py train --json` prints."""
+    verdict = result.get("verdict")
+    if verdict is None:
+        text = "There were no judged pairs to compare the weights on, so they are not adopted."
+        return f'<p class="ot-outcome">{chip("kept the old one")} {text}</p>'
+    chosen = chip("adopted", "good") if verdict["adopted"] else chip("kept the old one", "warn")
+    reason = str(verdict["reason"]).partition(": ")[2] or str(verdict["reason"])
+    to_do = " Choose them as Recognition on the page Runs." if verdict["adopted"] else ""
+    return f'<p class="ot-outcome">{chosen} {escape(reason)}.{to_do}</p>{_scores(verdict)}'
+
+
+def _scores(verdict: Mapping[str, Any]) -> str:
+    if not verdict["old"] or not verdict["new"]:
+        return ""
+    rows = "".join(
+        f'<tr><td>{name}</td><td class="number">{scores["error"]:.4f}</td>'
+        f'<td class="number">{scores["right"]:.1f} %</td><td class="number">{scores["ranking"]:.3f}</td></tr>'
+        for name, scores in (("old weights", verdict["old"]), ("new weights", verdict["new"]))
+    )
+    return f"""<table class="ot-table ot-narrow"><thead><tr><th>On held-out pairs</th>
+    <th class="number">Error of P(same)</th><th class="number">Judged right</th><th class="number">Ranked right</th>
+    </tr></thead><tbody>{rows}</tbody></table>"""
 
 
 def _bar(share: float | None) -> str:

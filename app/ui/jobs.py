@@ -29,12 +29,10 @@ from app.runs import Run
 
 _MAIN = "import sys; from app.cli import main; sys.exit(main())"
 _LOG_CHARACTERS = 4000
-_SCRATCH = ".jobs"
-TRAINED = "trained"
-"""Folder beside the runs that holds weights trained on their corrections."""
+_SCRATCH, _TRAINED = ".jobs", "trained"
 
 State = Literal["waiting", "running", "stopping", "finished", "failed", "cancelled"]
-Kind = Literal["run", "training"]
+Kind = Literal["run", "export", "training"]
 _ALIVE = ("running", "stopping")
 
 
@@ -42,7 +40,7 @@ _ALIVE = ("running", "stopping")
 class JobRecord:
     """One job.
 
-    folder: what it makes: a run, or trained weights.  about: the run whose corrections a training is for.
+    folder: what it makes: a run, a training set or trained weights.  about: the run that these come from.
     commands: command lines after `main.py`, one after the other.  log, answer: what they say on stderr and on stdout.
     """
 
@@ -117,14 +115,18 @@ class Jobs:
             words += ["--preview", "--json", *(["--names", *names] if names else []), *options]
             return self._queue("run", folder, [words])
 
-    def start_training(self, run: Path, options: Sequence[str]) -> JobRecord:
-        """Queue a training on the corrections of a run. options: further words of `main.py train`."""
+    def start_export(self, run: Path) -> JobRecord:
+        """Queue the export of a run's people and judged pairs as a training set. `erase` deletes it with the rest."""
         with self._lock:
-            folder = self._free(self._root / TRAINED)
-            data = run / "export" / f"training_{folder.name}"  # `erase` deletes exports
-            export = ["export", str(run), "--format", "market1501", "--output", str(data)]
+            folder = self._free(run / "export" / "training")
+            return self._queue("export", folder, [_export(run, folder)], run)
+
+    def start_training(self, run: Path, options: Sequence[str]) -> JobRecord:
+        """Queue the same export and a training on it. options: further words of `main.py train`."""
+        with self._lock:
+            data, folder = self._free(run / "export" / "training"), self._free(self._root / _TRAINED)
             train = ["train", "--data", str(data), "--output", str(folder), "--json", *options]
-            return self._queue("training", folder, [export, train], run)
+            return self._queue("training", folder, [_export(run, data), train], run)
 
     def cancel(self, number: int) -> None:
         """Stop a job: what a run has processed is kept, and can be resumed on the command line."""
@@ -183,6 +185,22 @@ class Jobs:
             else:
                 job.state = "cancelled" if job.state == "stopping" else "failed"
             self._start_next()
+
+
+def adopted_weights(root: Path) -> dict[str, Path]:
+    """Return the weights that were trained on corrections and found better, by the time of their training."""
+    found: dict[str, Path] = {}
+    for answer in sorted((root / _SCRATCH).glob("training_*.json"), reverse=True):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            values = json.loads(answer.read_bytes())
+            weights = Path(values["weights"])
+            if values["verdict"]["adopted"] and weights.is_file():
+                found[weights.parent.name] = weights
+    return found
+
+
+def _export(run: Path, folder: Path) -> list[str]:
+    return ["export", str(run), "--format", "market1501", "--output", str(folder), "--json"]
 
 
 def run_facts(folder: Path) -> dict[str, Any]:

@@ -185,6 +185,19 @@ def crop(found: OpenRun, reference: str, alt: str = "") -> str:
     return f'<img class="ot-crop" loading="lazy" alt="{escape(alt)}" src="{escape(crop_url(found, reference))}">'
 
 
+def similar_crop(found: OpenRun, reference: str) -> str:
+    """Return a crop that leads to a search for whoever looks like it."""
+    href = similar_address(found, reference)
+    return f'<a class="ot-similar" href="{href}" title="Find similar people">{crop(found, reference, "a picture")}</a>'
+
+
+def similar_address(found: OpenRun, reference: str) -> str:
+    """Return the address of a search for whoever looks like a crop."""
+    _, camera, file = reference.split("/")
+    track_id, frame = file.removesuffix(".jpg").split("_")
+    return address("search", found, crop=f"{found.camera_number(camera)}.{track_id}.{frame}")
+
+
 def person_tag(found: OpenRun, person: int, label: str) -> str:
     """Return a link to a person with the colour that the person has in videos."""
     href = address("person", found, person=person)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from html import escape
@@ -17,6 +18,8 @@ from app.ui.layout import count, duration, span
 from app.ui.library import OpenRun, RunLibrary
 
 _PICTURES = 3
+_SHEET_PICTURES = 6
+_CARDS, _SHEET = "Cards", "Contact sheet"
 ANYWHERE = "All cameras"
 SORTS = {
     "First seen": lambda person: (person.first_s, person.id),
@@ -37,17 +40,18 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
         start = gr.Textbox(label="From", placeholder="0:01:30", scale=1, elem_id="people-from")
         end = gr.Textbox(label="Until", placeholder="0:10:00", scale=1, elem_id="people-until")
         sort = gr.Dropdown(list(SORTS), value="First seen", label="Sort by", scale=1, elem_id="people-sort")
+        view = gr.Dropdown([_CARDS, _SHEET], value=_CARDS, label="View", scale=1, elem_id="people-view")
     cards = layout.html(actions=True, elem_id="people-cards")
     shown_page = gr.State(0)
-    filters = [text, camera, start, end, sort]
+    filters = [text, camera, start, end, sort, view]
 
     def cards_of(number: int, values: Sequence[str], request: gr.Request) -> str:
         def render() -> str:
             found = layout.run_of(library, request)
-            people = selected(found, *values)
+            people = selected(found, *values[:-1])
             if not found.people():
                 return layout.NOBODY
-            return _cards(found, people, number, settings.people_per_page)
+            return _page(found, people, number, settings.people_per_page, values[-1] == _SHEET)
 
         return layout.shown(render)
 
@@ -56,20 +60,31 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
             names = [record.name for record in layout.run_of(library, request).run.cameras]
         except InputError:
             names = []
-        return gr.Dropdown([ANYWHERE, *names]), cards_of(0, ("", ANYWHERE, "", "", "First seen"), request)
+        return gr.Dropdown([ANYWHERE, *names]), cards_of(0, ("", ANYWHERE, "", "", "First seen", _CARDS), request)
 
-    def change(text: str, camera: str, start: str, end: str, sort: str, request: gr.Request) -> tuple[int, str]:
-        return 0, cards_of(0, (text, camera, start, end, sort), request)
+    def change(
+        text: str, camera: str, start: str, end: str, sort: str, view: str, request: gr.Request
+    ) -> tuple[int, str]:
+        return 0, cards_of(0, (text, camera, start, end, sort, view), request)
 
     def turn(
-        number: int, text: str, camera: str, start: str, end: str, sort: str, request: gr.Request, event: gr.EventData
+        number: int,
+        text: str,
+        camera: str,
+        start: str,
+        end: str,
+        sort: str,
+        view: str,
+        request: gr.Request,
+        event: gr.EventData,
     ) -> tuple[int, str]:
         number += 1 if event._data["action"] == "next" else -1
-        return number, cards_of(number, (text, camera, start, end, sort), request)
+        return number, cards_of(number, (text, camera, start, end, sort, view), request)
 
     page.load(open_page, None, [camera, cards], queue=False, show_progress="hidden")
-    gr.on([text.submit, text.blur, start.submit, start.blur, end.submit, end.blur, camera.input, sort.input],
-          change, filters, [shown_page, cards], queue=False, show_progress="hidden")  # fmt: skip
+    typed = [event for box in (text, start, end) for event in (box.submit, box.blur)]
+    gr.on([*typed, camera.input, sort.input, view.input], change, filters, [shown_page, cards], queue=False,
+          show_progress="hidden")  # fmt: skip
     cards.select(turn, [shown_page, *filters], [shown_page, cards], queue=False, show_progress="hidden")
 
 
@@ -123,15 +138,39 @@ def card(found: OpenRun, person: Person, more: str = "") -> str:
       <span>{duration(person.seen_s)} in sight, {count(len(person.visits), "visit")}</span></div></a>"""
 
 
-def _cards(found: OpenRun, people: Sequence[Person], number: int, per_page: int) -> str:
+def _sheet(found: OpenRun, people: Sequence[Person]) -> str:
+    """Return a table with a row for each person and the best pictures of each camera in a column of its own."""
+    cameras = [record.name for record in found.run.cameras]
+    cameras = [name for name in cameras if any(name in person.cameras for person in people)]
+    head = "".join(f"<th>{escape(camera)}</th>" for camera in cameras)
+    rows = "".join(
+        f"""<tr data-person="{person.id}"><th scope="row">{layout.person_tag(found, person.id, person.label)}</th>
+        {"".join(f"<td>{_sheet_cell(found, person, camera)}</td>" for camera in cameras)}</tr>"""
+        for person in people
+    )
+    return f"""<div class="ot-frame"><table class="ot-table ot-sheet"><thead><tr><th></th>{head}</tr></thead>
+    <tbody>{rows}</tbody></table></div>"""
+
+
+def _sheet_cell(found: OpenRun, person: Person, camera: str) -> str:
+    """Return the pictures of one person by one camera: the best of every visit first, then the second best, …"""
+    visits = [visit for visit in person.visits if visit.camera == camera]
+    by_rank = itertools.chain(*itertools.zip_longest(*(visit.crops for visit in visits)))
+    crops = [crop for crop in by_rank if crop is not None][:_SHEET_PICTURES]
+    return f'<div class="ot-sheet-cell">{"".join(layout.similar_crop(found, crop) for crop in crops)}</div>'
+
+
+def _page(found: OpenRun, people: Sequence[Person], number: int, per_page: int, as_sheet: bool) -> str:
     if not people:
         return layout.empty("Nobody fits", "Change the camera, the times or the name above.")
     pages = math.ceil(len(people) / per_page)
     number = min(max(number, 0), pages - 1)
     first = number * per_page
-    cards = "".join(card(found, person) for person in people[first : first + per_page])
+    chosen = people[first : first + per_page]
+    cards = "".join(card(found, person) for person in chosen)
+    body = _sheet(found, chosen) if as_sheet else f'<div class="ot-grid">{cards}</div>'
     back = layout.button("Previous", "previous") if number else ""
     onwards = layout.button("Next", "next") if number + 1 < pages else ""
     where = f", {first + 1}–{min(first + per_page, len(people))} shown" if pages > 1 else ""
     total = count(len(people), "person", "people")
-    return f'<div class="ot-grid">{cards}</div><div class="ot-pager"><span>{total}{where}</span>{back}{onwards}</div>'
+    return f'{body}<div class="ot-pager"><span>{total}{where}</span>{back}{onwards}</div>'

@@ -198,7 +198,7 @@ def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], ev
 def _picture(found: OpenRun, visit: Visit, reference: str, can_split: bool, own: Mapping[str, int]) -> str:
     frame = crop_frame(reference)
     split = button("Split here", "split", frame=frame, ask="From this picture on it is somebody else?", **own)
-    similar = layout.address("search", found, crop=f"{own['camera']}.{visit.track_id}.{frame}")
+    similar = layout.similar_address(found, reference)
     return f"""<figure>{layout.crop(found, reference)}
     <div class="ot-over"><a class="ot-button" href="{similar}">Similar</a>
     {split if can_split else ""}</div><figcaption>frame {frame}</figcaption></figure>"""

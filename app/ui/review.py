@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import time
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+import app
+from app.config import Settings
+from app.errors import InputError
 from app.identities import Key
 from app.people import Visit
 from app.review import Link, last_correction, open_questions, undo_last
+from app.runs import Run
 from app.ui import layout
-from app.ui.layout import button, duration, span
+from app.ui.job_cards import jobs_list
+from app.ui.jobs import Jobs
+from app.ui.layout import button, count, duration, span
 from app.ui.library import OpenRun, RunLibrary
 
 _PICTURES = 5
+_JOBS_SHOWN = 3
+_FINE_TUNING = Path(app.__file__).parents[1] / "configs" / "finetune.yaml"
 
 
-def build(page: gr.Blocks, library: RunLibrary) -> None:
+def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) -> None:
     """Put the page together."""
     layout.header("review")
     layout.title("Review", "The least certain links first. Answers are kept as corrections and as training pairs.")
     pair = layout.html(actions=True, elem_id="review-pair")
+    lesson = layout.html(actions=True, elem_id="review-training")
+    status = layout.html(actions=True, elem_id="review-jobs")
     skipped = gr.State([])
+    timer = gr.Timer(1.5, active=False)
 
-    def show(passed: list[Any], request: gr.Request) -> str:
-        return layout.shown(lambda: _view(layout.run_of(library, request), passed))
+    def show(passed: list[Any], request: gr.Request) -> tuple[str, str]:
+        try:
+            found = layout.run_of(library, request)
+        except InputError:
+            return layout.NO_RUN, ""
+        return layout.shown(lambda: _view(found, passed)), layout.shown(lambda: _training(found))
 
-    def answer(passed: list[Any], request: gr.Request, event: gr.EventData) -> tuple[list[Any], str]:
+    def show_jobs(request: gr.Request) -> tuple[str, Any]:
+        try:
+            folder = layout.run_of(library, request).folder
+        except InputError:
+            return "", gr.Timer(active=False)
+        own = [job for job in jobs.all() if job.about == folder][:_JOBS_SHOWN]
+        return jobs_list(own, library), gr.Timer(active=any(not job.is_over for job in own))
+
+    def open_page(request: gr.Request) -> tuple[Any, ...]:
+        return *show([], request), *show_jobs(request)
+
+    def answer(passed: list[Any], request: gr.Request, event: gr.EventData) -> tuple[list[Any], str, str]:
         values = event._data
         action = values["action"]
 
@@ -46,10 +75,60 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             return [*passed, [*own, *other]] if action == "skip" else passed
 
         passed = layout.told(act)
-        return passed, show(passed, request)
+        return passed, *show(passed, request)
 
-    page.load(show, skipped, pair, queue=False, show_progress="hidden")
-    pair.select(answer, skipped, [skipped, pair], show_progress="hidden")
+    def learn(request: gr.Request, event: gr.EventData) -> tuple[str, Any]:
+        def act() -> None:
+            found = layout.run_of(library, request)
+            if event._data["action"] == "export":
+                jobs.start_export(found.folder)
+            else:
+                jobs.start_training(found.folder, training_options(found.run, settings))
+
+        layout.told(act)
+        return show_jobs(request)
+
+    def on_job(request: gr.Request, event: gr.EventData) -> tuple[str, Any]:
+        jobs.cancel(int(event._data["job"]))
+        time.sleep(0.3)
+        return show_jobs(request)
+
+    page.load(open_page, None, [pair, lesson, status, timer], queue=False, show_progress="hidden")
+    pair.select(answer, skipped, [skipped, pair, lesson], show_progress="hidden")
+    lesson.select(learn, None, [status, timer], show_progress="hidden")
+    status.select(on_job, None, [status, timer], show_progress="hidden")
+    timer.tick(show_jobs, None, [status, timer], queue=False, show_progress="hidden")
+
+
+def training_options(run: Run, settings: Settings) -> list[str]:
+    """Return the words of `main.py train` that go on from the weights of a run.
+
+    The recipe is `configs/finetune.yaml`; what differs from the defaults in `settings.train` counts more.
+    Raises InputError if the run was made without ReID, or its weights are not there any more.
+    """
+    import torch
+
+    from app.reid.checkpoint import load_checkpoint
+    from app.reid.embedder import find_weights
+
+    recorded = str(run.settings_dict["reid"]["weights"])
+    weights = None if recorded == "none" else find_weights(recorded, torch.device("cpu"))
+    if weights is None:
+        raise InputError("This run was made without recognition: there are no weights to go on from.")
+    old = load_checkpoint(weights)
+    values: dict[str, Any] = {
+        "start_from": str(weights),
+        "architecture": old.architecture,
+        "pooling": old.pooling,
+        "neck": old.neck,
+        "height_px": old.preprocessing.height,
+        "width_px": old.preprocessing.width,
+    }
+    values |= settings.train.model_dump(mode="json", exclude_defaults=True)
+    words = ["--config", str(_FINE_TUNING)]
+    for name, value in values.items():
+        words += ["--set", f"train.{name}={json.dumps(value)}"]
+    return words
 
 
 def _view(found: OpenRun, skipped: list[Any]) -> str:
@@ -82,7 +161,24 @@ def _view(found: OpenRun, skipped: list[Any]) -> str:
     return f"""<ot-keys><div class="ot-pair" data-own="{escape(f"{link.own}")}">
     {_side(found, first)}{_between(link, first, second)}{_side(found, second)}</div>
     <div class="ot-answers">{answers}</div>
-    <div class="ot-hint">{layout.count(len(left), "link")} to look at {undo}</div></ot-keys>"""
+    <div class="ot-hint">{count(len(left), "link")} to look at {undo}</div></ot-keys>"""
+
+
+def _training(found: OpenRun) -> str:
+    """Say how much there is to learn from, with the buttons that do it."""
+    identities = found.identities()
+    confirmed, rejected = len(identities.confirmed), len(identities.rejected)
+    judged = f"{count(confirmed, 'confirmed pair')} and {count(rejected, 'rejected pair')}."
+    if not confirmed + rejected:
+        judged = "Answer some questions first: each answer is a pair of people to learn from."
+    able = "" if confirmed + rejected else " disabled"
+    buttons = "".join(
+        f'<button type="button" class="ot-button" data-action="{action}"{able}>{text}</button>'
+        for action, text in (("export", "Export training set"), ("train", "Train on them"))
+    )
+    return f"""<div class="ot-panel ot-lesson"><div><h2 class="ot-section">Learn from the answers</h2>
+    <p class="ot-facts">{judged} Training goes on from the weights of this run; some of the pairs are kept apart, and
+    the new weights are adopted only if they judge those better.</p></div><div class="ot-acts">{buttons}</div></div>"""
 
 
 def _data(values: dict[str, Any]) -> str:
@@ -91,7 +187,7 @@ def _data(values: dict[str, Any]) -> str:
 
 def _side(found: OpenRun, visit: Visit) -> str:
     best = layout.crop(found, visit.crops[0], f"{visit.camera}, track {visit.track_id}") if visit.crops else ""
-    more = "".join(f"<figure>{layout.crop(found, crop)}</figure>" for crop in visit.crops[1:_PICTURES])
+    more = "".join(f"<figure>{layout.similar_crop(found, crop)}</figure>" for crop in visit.crops[1:_PICTURES])
     jump = layout.address("", found, t=f"{visit.start_s:.3f}")
     return f"""<div class="ot-side"><div class="ot-visit-head"><b>{escape(visit.camera)}</b>
     <span>{span(visit.start_s, visit.end_s)}</span>

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.errors import InputError
 from app.ui import layout
 from app.ui.job_cards import KINDS, jobs_list, live_wall
-from app.ui.jobs import Jobs, run_facts
+from app.ui.jobs import Jobs, adopted_weights, run_facts
 from app.ui.layout import chip
 from app.ui.library import RunLibrary
 from app.ui.video_reader import keep_upload
@@ -53,7 +53,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
                 upload = gr.File(label="Add recordings from this computer", file_count="multiple",
                                  file_types=["video", ".mkv", ".ts"], height=150, elem_id="job-upload")  # fmt: skip
         with gr.Row():
-            names = gr.Textbox(label="Names of the cameras, in the order above", placeholder="door, yard",
+            names = gr.Textbox(label="Camera names, in order", placeholder="door, yard",
                                elem_id="job-names")  # fmt: skip
             detector = gr.Dropdown(list(_DETECTORS), value=_CONFIGURED, label="Detector", elem_id="job-detector")
             reid = gr.Dropdown([_CONFIGURED], value=_CONFIGURED, label="Recognition", elem_id="job-reid")
@@ -65,11 +65,16 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     timer = gr.Timer(1.5, active=False)
     outputs = [live, status, every_run, timer]
 
-    def show() -> tuple[str, str, str, Any]:
+    def show() -> tuple[str, str, Any, Any]:
+        wall, panels, _, ticking = show_jobs()
+        return wall, panels, _all_runs(library), ticking
+
+    def show_jobs() -> tuple[str, str, Any, Any]:
+        """The list of all runs reads a file of each: it is made anew when the last job has ended."""
         now = jobs.all()
         going_on = any(not job.is_over for job in now)
-        wall, panels = live_wall(now), jobs_list(now[:_JOBS_SHOWN], library)
-        return wall, panels, _all_runs(library), gr.Timer(active=going_on)
+        runs = gr.skip() if going_on else _all_runs(library)
+        return live_wall(now), jobs_list(now[:_JOBS_SHOWN], library), runs, gr.Timer(active=going_on)
 
     def offered(chosen: list[str]) -> Any:
         found = list(recordings(settings.ui.source_folders))
@@ -101,7 +106,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
             if any(name.startswith("-") for name in cameras):
                 raise InputError("The name of a camera cannot begin with a dash.")
             if cameras and len(cameras) != len(paths):
-                raise InputError(f"There are {len(paths)} recordings, but {len(cameras)} names. Give one for each.")
+                are = "1 recording is" if len(paths) == 1 else f"{len(paths)} recordings are"
+                raise InputError(f"{are} chosen, but there are {layout.count(len(cameras), 'name')}.")
             options = ["--save-video"] if video else []
             for option, word in (
                 ("--detector", _DETECTORS[detector]),
@@ -127,7 +133,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     choices = [sources, together, names, detector, reid, device, video]
     start.click(on_start, choices, outputs, show_progress="hidden")
     status.select(on_button, None, outputs, show_progress="hidden")
-    timer.tick(show, None, outputs, queue=False, show_progress="hidden")
+    timer.tick(show_jobs, None, outputs, queue=False, show_progress="hidden")
 
 
 def recordings(folders: list[str]) -> dict[str, Path]:
@@ -144,7 +150,8 @@ def recordings(folders: list[str]) -> dict[str, Path]:
 
 def _reids(root: Path) -> dict[str, str]:
     """Return what `--reid` may be, by the words of the page: also the weights that were trained on corrections."""
-    return {_CONFIGURED: "", _NO_REID: "none"}
+    trained = {f"trained on corrections, {name}": str(path) for name, path in adopted_weights(root).items()}
+    return {_CONFIGURED: "", **trained, _NO_REID: "none"}
 
 
 def _all_runs(library: RunLibrary) -> str:

@@ -104,7 +104,7 @@ def build_pages(library: RunLibrary, settings: Settings, jobs: Jobs) -> gr.Block
     with pages.route("Search", "search", show_in_navbar=False) as page:
         search.build(page, library, settings)
     with pages.route("Review", "review", show_in_navbar=False) as page:
-        review.build(page, library)
+        review.build(page, library, settings, jobs)
     with pages.route("Runs", "runs", show_in_navbar=False) as page:
         runs.build(page, library, settings, jobs)
     with pages.route("Evaluate", "evaluate", show_in_navbar=False) as page:

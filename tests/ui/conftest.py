@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def ui_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_checkpoint(folder / "untrained.safetensors", weights)
     sources = [str(scene / "cam1.mp4"), str(scene / "cam2.mp4")]
     models = ["--detector", "file:det/det.txt", "--reid", str(folder / "untrained.safetensors"), "--device", "cpu"]
-    run = ["--output", str(folder / "runs" / "scene"), "--set", "run.part_s=2", "--save-video"]
+    quick = ["--set", "reid.backend=torch", "--set", "run.video_height_px=180"]  # no network is converted for so little
+    run = ["--output", str(folder / "runs" / "scene"), "--set", "run.part_s=2", "--save-video", *quick]
     assert main(["--sources", *sources, *models, *run]) == 0
     return folder
 
@@ -52,8 +54,10 @@ def ui_settings(ui_folder: Path) -> Settings:
         assignments=[
             f"ui.source_folders=[{ui_folder / 'videos'}]",
             f"reid.weights={weights}",
+            "reid.backend=torch",
             "detect.weights=file:det/det.txt",
             "run.part_s=2",
+            "run.video_height_px=180",
         ]
     )
 
@@ -64,10 +68,24 @@ def library(ui_folder: Path) -> RunLibrary:
 
 
 @pytest.fixture(scope="session")
-def server(library: RunLibrary, ui_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    library: RunLibrary, ui_settings: Settings, tmp_path_factory: pytest.TempPathFactory, serving: Any
+) -> Iterator[str]:
     """The address of a running interface."""
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
-    config = uvicorn.Config(build_app(library, ui_settings), host="127.0.0.1", port=0, log_level="error")
+    with serving(build_app(library, ui_settings)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def serving() -> Any:
+    """Return a context manager that serves an interface and gives its address."""
+    return _serving
+
+
+@contextmanager
+def _serving(app: Any) -> Iterator[str]:
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error")
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
@@ -93,11 +111,18 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Any, server: str) -> Iterator[Any]:
-    """A page of a fresh visitor. The test fails if it logged an error or asked another server for something."""
+@pytest.fixture(scope="session")
+def visitor(browser: Any) -> Iterator[Any]:
+    """A browser's profile: what a page has loaded, the next one finds in its cache."""
     context = browser.new_context(viewport={"width": 1360, "height": 900}, color_scheme="light")
-    page = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitor: Any, server: str) -> Iterator[Any]:
+    """A new page. The test fails if it logged an error or asked another server for something."""
+    page = visitor.new_page()
     page.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
@@ -110,7 +135,7 @@ def page(browser: Any, server: str) -> Iterator[Any]:
     )
     page.on("dialog", lambda dialog: dialog.accept())
     yield page
-    context.close()
+    page.close()
     assert problems == []
 
 

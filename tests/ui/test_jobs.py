@@ -71,7 +71,7 @@ def test_a_training_is_an_export_and_then_a_training(jobs: Jobs, tmp_path: Path)
     assert (tmp_path / "seen").read_text().split() == ["export", "train"]
     assert job.result() == {"command": "train"}
     data = job.commands[0][job.commands[0].index("--output") + 1]
-    assert Path(data).parent == tmp_path / "run" / "export"
+    assert Path(data).parent == tmp_path / "run" / "export" / "training"
     assert job.commands[1][:3] == ["train", "--data", data]
     assert job.folder.parent == tmp_path / "runs" / "trained"
 

@@ -73,6 +73,14 @@ def test_nothing_else_is_handed_out(client: TestClient, folder: Path, path: str)
     assert client.get(f"{PREFIX}/{path.replace('RUN', run_id(folder))}").status_code in (404, 422)
 
 
+def test_the_picture_of_a_run_that_goes_on(client: TestClient, folder: Path) -> None:
+    assert client.get(f"{PREFIX}/{run_id(folder)}/live").status_code == 204  # it does not go on
+    assert client.get(f"{PREFIX}/nowhere/live").status_code == 204
+    (folder / "video" / "live.jpg").write_bytes(b"picture")
+    answer = client.get(f"{PREFIX}/{run_id(folder)}/live")
+    assert (answer.content, answer.headers["cache-control"]) == (b"picture", "no-store")
+
+
 def test_only_listed_runs_are_shown(client: TestClient, folder: Path, make_run: MakeRun) -> None:
     other = make_run("other")
     assert [run["name"] for run in client.get(f"{PREFIX}/runs").json()] == [folder.name]

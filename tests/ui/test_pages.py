@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 
 from app.cli import main
-from app.runs import Run
-from app.search import search_vector
+from app.runs import Run, crop_frame
 from app.ui.library import run_id
 
 MakeRun = Callable[[str], tuple[Path, str]]
@@ -63,6 +61,14 @@ def test_a_person_is_where_the_run_says(page: Any, server: str, scene: Run) -> N
     page.wait_for_selector(".ot-card")
     shown = {int(card.get_attribute("data-person")) for card in page.locator(".ot-card").all()}
     assert shown == set(identities.people())
+    page.click("#people-view input")
+    page.locator("[role=option]").filter(has_text="Contact sheet").click()
+    page.wait_for_selector(".ot-sheet")
+    rows = page.locator(".ot-sheet tbody tr").all()
+    assert {int(row.get_attribute("data-person")) for row in rows} == set(identities.people())
+    assert "/search?run=" in page.locator(".ot-sheet a.ot-similar").first.get_attribute("href")
+    page.click("#people-view input")
+    page.locator("[role=option]").filter(has_text="Cards").click()
     page.fill("#people-text input, #people-text textarea", "2")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelectorAll('.ot-card').length === 1")
@@ -74,44 +80,6 @@ def test_a_person_is_where_the_run_says(page: Any, server: str, scene: Run) -> N
     assert sorted((names[int(camera)], track) for camera, track in visits) == [
         segment.key for segment in identities.tracklets_of(2)
     ]
-
-
-def test_merging_and_undoing_leaves_the_export_as_it_was(
-    page: Any, server: str, own_run: MakeRun, tmp_path: Path
-) -> None:
-    folder, run = own_run("merged")
-    before = exported(folder, tmp_path / "before")
-    page.goto(f"{server}/person?run={run}&person=1")
-    page.wait_for_selector(".ot-visit")
-    page.click("#merge-with input")
-    page.locator("[role=option]").filter(has_text=re.compile(r"^\s*(✓\s*)?Person 3$")).click()
-    page.click("#merge")
-    page.wait_for_selector("#person-history >> text=merged person 3 into person 1")
-    assert Run.open(folder).identities().resolve(3) == 1
-    assert exported(folder, tmp_path / "merged") != before
-    page.click("text=Undo last correction")
-    page.wait_for_selector("#person-history >> text=undone")
-    assert exported(folder, tmp_path / "after") == before
-    with Run.open(folder).ledger() as ledger:
-        assert [event.actor for event in ledger.corrections()] == ["ui", "ui"]
-
-
-def test_a_name_and_a_split_reach_the_ledger(page: Any, server: str, own_run: MakeRun) -> None:
-    folder, run = own_run("split")
-    page.goto(f"{server}/person?run={run}&person=1")
-    page.wait_for_selector(".ot-visit")
-    page.fill("#name input, #name textarea", "<b>Ada</b> & Co")
-    page.click("#save-name")
-    page.wait_for_selector("h1 >> text=<b>Ada</b> & Co")
-    figure = page.locator(".ot-visit").first.locator(".ot-strip figure").nth(1)
-    figure.hover()
-    figure.locator("text=Split here").click()
-    page.wait_for_selector("#person-history >> text=split")
-    identities = Run.open(folder).identities()
-    assert identities.names == {1: "<b>Ada</b> & Co"}
-    assert any(
-        np.isfinite(segment.start_s) for person in identities.people() for segment in identities.tracklets_of(person)
-    )
 
 
 def test_searching_with_a_crop_finds_its_person_first(page: Any, server: str, scene: Run) -> None:
@@ -130,47 +98,28 @@ def test_searching_with_a_crop_finds_its_person_first(page: Any, server: str, sc
     assert int(page.locator("#search-results .ot-card").first.get_attribute("data-person")) == person
 
 
-def test_answers_of_a_review_are_in_the_ledger(page: Any, server: str, own_run: MakeRun) -> None:
-    folder, run = own_run("reviewed")
-    page.goto(f"{server}/review?run={run}")
-    page.wait_for_selector(".ot-pair")
-    first = page.locator(".ot-pair").get_attribute("data-own")
-    page.keyboard.press("y")
-    page.wait_for_function(f"document.querySelector('.ot-pair')?.dataset.own !== {first!r}")
-    identities = Run.open(folder).identities()
-    assert len(identities.confirmed) == 1
-    assert first == str(identities.confirmed[0][0]) or first == str(identities.confirmed[0][1])
-    if page.locator(".ot-pair").count():
-        page.keyboard.press("n")
-        page.wait_for_timeout(1500)
-        identities = Run.open(folder).identities()
-        ((one, other),) = identities.rejected
-        assert identities.segments(*one)[0][1] != identities.segments(*other)[0][1]
-
-
-def test_an_erased_person_is_nowhere(page: Any, server: str, own_run: MakeRun) -> None:
-    folder, run = own_run("erased")
-    before = Run.open(folder)
-    segments = before.identities().tracklets_of(2)
-    vectors = {s.key: s for s in before.tracklet_summaries()}
-    query = vectors[segments[0].key].vectors[0]
-    crops = [before.crop_path(crop) for segment in segments for crop in vectors[segment.key].crops]
-    page.goto(f"{server}/privacy?run={run}")
-    page.click("#privacy-person input")
-    page.locator("[role=option]").filter(has_text=re.compile(r"^\s*(✓\s*)?Person 2$")).click()
-    page.click("text=Erase person 2")
-    page.wait_for_selector("#audit >> text=erased person 2")
-    after = Run.open(folder)
-    assert 2 not in after.identities().people()
-    assert not any(path.exists() for path in crops)
-    assert not (folder / "video").exists()
-    assert {s.key for s in after.tracklet_summaries()}.isdisjoint({segment.key for segment in segments})
-    assert 2 not in [entry["person"] for entry in search_vector(after, query, 100)]
-    page.goto(f"{server}/people?run={run}")
-    page.wait_for_selector(".ot-card")
-    assert page.locator("[data-person='2']").count() == 0
-    page.goto(f"{server}/person?run={run}&person=2")
-    page.wait_for_selector("text=There is no person 2")
+def test_searching_with_a_box_on_a_frame_finds_its_person_first(page: Any, server: str, scene: Run) -> None:
+    best = max(scene.tracklet_summaries(), key=lambda summary: len(summary.crops))
+    person = dict(scene.identities().segments(*best.key))[-np.inf]
+    camera = scene.camera(best.camera)
+    rows = scene.observations(best.camera)
+    row = np.flatnonzero((rows.track_ids == best.track_id) & (rows.frames == crop_frame(best.crops[0])))[0]
+    page.goto(f"{server}/?run={run_id(scene.folder)}&t={rows.times[row] + 0.01:.3f}")
+    page.wait_for_selector(".ot-bar")
+    page.click("text=Search in this frame")
+    page.select_option("ot-pick select", label=best.camera)
+    page.wait_for_function("document.querySelector('.ot-pick-frame img').naturalWidth > 0")
+    frame = page.locator(".ot-pick-frame").bounding_box()
+    across, down = frame["width"] / camera.width, frame["height"] / camera.height
+    x1, y1, x2, y2 = rows.boxes[row].tolist()
+    page.mouse.move(frame["x"] + x1 * across, frame["y"] + y1 * down)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + x2 * across, frame["y"] + y2 * down, steps=3)
+    assert page.locator(".ot-box").is_visible()
+    page.mouse.up()
+    page.wait_for_selector("#search-results .ot-card")
+    assert int(page.locator("#search-results .ot-card").first.get_attribute("data-person")) == person
+    assert page.locator("#search-query img").is_visible()
 
 
 def test_a_click_on_a_bar_moves_all_players(page: Any, server: str, scene: Run) -> None:
@@ -213,21 +162,6 @@ def test_frames_are_drawn_where_there_are_no_videos(page: Any, server: str, own_
     page.wait_for_function(
         f"{before!r}.every((src, row) => document.querySelectorAll('.ot-tile img')[row].src !== src)"
     )
-
-
-def test_a_run_starts_in_the_browser_and_finishes(page: Any, server: str, ui_folder: Path) -> None:
-    before = set((ui_folder / "runs").glob("*/run.json"))
-    page.goto(f"{server}/runs")
-    page.click("#job-sources >> text=scene/cam1.mp4")
-    page.click("#job-start")
-    page.wait_for_selector("[data-job='1']")
-    page.goto(f"{server}/runs")  # a page that is loaded again finds the job
-    page.wait_for_selector("[data-job='1'][data-state='finished']", timeout=120_000)
-    (made,) = set((ui_folder / "runs").glob("*/run.json")) - before
-    run = Run.open(made.parent)
-    assert run.state == "finished"
-    assert run.identities().people()
-    assert (run.folder / "video" / "cam1.mp4").is_file()
 
 
 def test_scores_and_mistakes_are_shown(page: Any, server: str, scene: Run, ui_folder: Path) -> None:

@@ -91,9 +91,11 @@ class Overview extends HTMLElement {
       ...[0.25, 0.5, 1, 2, 4, 8].map((rate) => element('option', { value: rate, textContent: `${rate}×`, selected: rate === 1 })));
     this.speed.setAttribute('aria-label', 'Speed');
     this.speed.addEventListener('change', () => { this.rate = Number(this.speed.value); this.place(true); });
+    const find = element('a', { className: 'ot-button', textContent: 'Search in this frame', href: `/search?run=${this.run}` });
+    find.addEventListener('click', () => { find.href = `/search?run=${this.run}&t=${this.time.toFixed(3)}`; });
     const transport = element('div', { className: 'ot-transport' },
       this.play, step('−5 s', 'Five seconds back', () => this.seek(this.time - 5)), step('+5 s', 'Five seconds on', () => this.seek(this.time + 5)),
-      this.speed, this.now, element('span', { className: 'ot-space', textContent: 'Click a bar: every camera jumps there. Ctrl and the wheel zoom.' }),
+      this.speed, this.now, find, element('span', { className: 'ot-space', textContent: 'Click a bar: every camera jumps there. Ctrl and the wheel zoom.' }),
       step('−', 'Zoom out', () => this.zoom(2)), step('+', 'Zoom in', () => this.zoom(0.5)), step('All', 'Show everything', () => this.show(this.data.start, this.data.end)));
     this.ruler = element('div', { className: 'ot-ruler' });
     this.lanes = element('div', { className: 'ot-lanes', tabIndex: 0 });
@@ -353,7 +355,88 @@ class Live extends HTMLElement {
   }
 }
 
+// A frame of one camera on which a box is drawn; the box becomes the `select` event of the gr.HTML around it.
+class Pick extends HTMLElement {
+  connectedCallback() {
+    this.cameras = JSON.parse(this.dataset.cameras);
+    this.camera = this.cameras[0];
+    this.chooser = element('select', {}, ...this.cameras.map((camera, row) => element('option', { value: row, textContent: camera.name })));
+    this.chooser.setAttribute('aria-label', 'Camera');
+    this.chooser.addEventListener('change', () => { this.camera = this.cameras[Number(this.chooser.value)]; this.show(this.time); });
+    this.slider = element('input', { type: 'range', step: 'any' });
+    this.slider.setAttribute('aria-label', 'Time');
+    this.slider.addEventListener('input', () => this.show(Number(this.slider.value)));
+    this.now = element('span', { className: 'ot-now' });
+    const step = (text, seconds) => {
+      const button = element('button', { type: 'button', className: 'ot-button', textContent: text });
+      button.addEventListener('click', () => this.show(this.time + seconds));
+      return button;
+    };
+    this.view = element('img', { alt: 'The frame on which a box is drawn', draggable: false });
+    this.box = element('div', { className: 'ot-box', hidden: true });
+    this.frame = element('div', { className: 'ot-pick-frame' }, this.view, this.box);
+    this.replaceChildren(
+      element('div', { className: 'ot-transport' }, this.chooser, step('−1 s', -1), step('+1 s', 1), this.slider, this.now),
+      this.frame, element('p', { className: 'ot-facts', textContent: 'Drag from one corner of a person to the other one.' }));
+    this.drag();
+    const wanted = parseFloat(this.dataset.at);
+    const details = this.closest('details');
+    const begin = () => { if (details?.open !== false && this.time === undefined) this.show(Number.isFinite(wanted) ? wanted : this.camera.start); };
+    details?.addEventListener('toggle', begin);
+    begin();
+  }
+
+  show(time) {
+    this.time = Math.min(Math.max(time, this.camera.start), this.camera.end);
+    Object.assign(this.slider, { min: this.camera.start, max: this.camera.end, value: this.time });
+    this.now.textContent = clock(this.time);
+    this.frame.style.aspectRatio = `${this.camera.width}/${this.camera.height}`;
+    this.box.hidden = true;
+    this.load();
+  }
+
+  // One frame at a time: the latest that was asked for follows the one on its way.
+  load() {
+    const url = `${PREFIX}/${this.dataset.run}/frame/${this.camera.number}?t=${this.time.toFixed(3)}`;
+    if (this.loading || url === this.shown) return;
+    this.loading = true;
+    const done = () => { this.loading = false; this.shown = url; this.load(); };
+    this.view.onload = done;
+    this.view.onerror = done;
+    this.view.src = url;
+  }
+
+  drag() {
+    const at = (event) => {
+      const { left, top, width, height } = this.frame.getBoundingClientRect();
+      return [(event.clientX - left) / width, (event.clientY - top) / height].map((share) => Math.min(Math.max(share, 0), 1));
+    };
+    this.frame.addEventListener('pointerdown', (event) => {
+      event.preventDefault();
+      this.frame.setPointerCapture(event.pointerId);
+      const from = at(event);
+      const sides = (to) => [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.max(from[0], to[0]), Math.max(from[1], to[1])];
+      this.frame.onpointermove = (move) => {
+        const [x1, y1, x2, y2] = sides(at(move));
+        this.box.hidden = false;
+        this.box.style.cssText = `left:${100 * x1}%;top:${100 * y1}%;width:${100 * (x2 - x1)}%;height:${100 * (y2 - y1)}%`;
+      };
+      this.frame.onpointerup = (up) => {
+        this.frame.onpointermove = this.frame.onpointerup = null;
+        const [x1, y1, x2, y2] = sides(at(up));
+        if (x2 - x1 < 0.01 || y2 - y1 < 0.01) { this.box.hidden = true; return; }
+        const button = element('button', { type: 'button', hidden: true });
+        Object.assign(button.dataset, { action: 'box', camera: this.camera.number, t: this.time, x1, y1, x2, y2 });
+        this.append(button);
+        button.click();
+        button.remove();
+      };
+    });
+  }
+}
+
 customElements.define('ot-header', Header);
+customElements.define('ot-pick', Pick);
 customElements.define('ot-live', Live);
 customElements.define('ot-overview', Overview);
 customElements.define('ot-keys', Keys);

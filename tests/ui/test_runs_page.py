@@ -1,0 +1,92 @@
+"""Starting runs in the browser: they are found again, wait for each other, can be stopped, and finish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.config import Settings
+from app.runs import Run
+from app.ui import jobs as jobs_module
+from app.ui.library import RunLibrary
+from app.ui.server import Login, build_app
+
+SLOW_IF_FIRST = """
+import sys, time, pathlib
+first = pathlib.Path(sys.argv[sys.argv.index('--config') + 1]).parent / 'first'
+if not first.exists():
+    first.touch()
+    time.sleep(60)
+"""
+
+
+def test_a_run_starts_in_the_browser_and_finishes(page: Any, server: str, ui_folder: Path) -> None:
+    before = set((ui_folder / "runs").glob("*/run.json"))
+    page.goto(f"{server}/runs")
+    page.click("#job-sources >> text=scene/cam1.mp4")
+    page.fill("#job-names input, #job-names textarea", "yard, door")
+    page.click("#job-start")
+    page.wait_for_selector("text=1 recording is chosen, but there are 2 names")
+    page.fill("#job-names input, #job-names textarea", "yard")
+    page.click("#job-reid input")
+    page.locator("[role=option]").filter(has_text="motion only").click()
+    page.click("#job-start")
+    page.wait_for_selector("[data-job='1']")
+    page.goto(f"{server}/runs")  # a page that is loaded again finds the job
+    page.wait_for_selector("[data-job='1'][data-state='finished']", timeout=120_000)
+    assert "80 frames" in page.locator("[data-job='1']").inner_text()
+    (made,) = set((ui_folder / "runs").glob("*/run.json")) - before
+    run = Run.open(made.parent)
+    assert run.state == "finished"
+    assert run.identities().people()
+    assert [file.name for file in sorted((run.folder / "video").iterdir())] == ["yard.mp4"]
+    page.wait_for_selector(f"#all-runs >> text={made.parent.name}")
+
+
+def test_runs_wait_for_each_other_and_can_be_stopped(
+    page: Any, server: str, ui_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "_MAIN", SLOW_IF_FIRST)
+    page.goto(f"{server}/runs")
+    page.click("#job-sources >> text=scene/cam1.mp4")
+    page.click("#job-sources >> text=scene/cam2.mp4")
+    page.click("#job-together >> text=a run for each")
+    page.click("#job-start")
+    page.wait_for_selector("[data-state='waiting']")
+    first = page.locator("[data-state='running']")
+    number = int(first.get_attribute("data-job"))
+    assert page.locator("ot-live").get_attribute("data-src").endswith("/live")
+    assert page.locator("[data-state='waiting']").get_attribute("data-job") == str(number + 1)
+    first.locator("text=Cancel").click()
+    page.wait_for_selector(f"[data-job='{number}'][data-state='cancelled']")
+    page.wait_for_selector(f"[data-job='{number + 1}'][data-state='finished']")
+    page.wait_for_selector("ot-live", state="detached")
+
+
+def test_a_video_is_uploaded_and_offered(page: Any, server: str, ui_folder: Path, tmp_path: Path) -> None:
+    video = tmp_path / "My yard (1).mp4"
+    video.write_bytes((ui_folder / "videos" / "scene" / "cam1.mp4").read_bytes())
+    page.goto(f"{server}/runs")
+    page.wait_for_selector("#job-sources >> text=scene/cam1.mp4")
+    page.set_input_files("#job-upload input[type=file]", video)
+    page.wait_for_selector("#job-sources label:has-text('uploads/My_yard__1.mp4') input:checked")
+    (kept,) = (ui_folder / "videos" / "uploads").iterdir()
+    assert kept.read_bytes() == video.read_bytes()
+    video.write_bytes(b"no video at all")
+    page.set_input_files("#job-upload input[type=file]", video)
+    page.wait_for_selector("text=is no video that can be read")
+    assert list((ui_folder / "videos" / "uploads").iterdir()) == [kept]
+
+
+def test_pages_ask_for_the_password(browser: Any, library: RunLibrary, ui_settings: Settings, serving: Any) -> None:
+    with serving(build_app(library, ui_settings, Login("ada", "correct horse"))) as server:
+        stranger = browser.new_context()
+        assert stranger.request.get(f"{server}/people").status == 401
+        stranger.close()
+        known = browser.new_context(http_credentials={"username": "ada", "password": "correct horse"})
+        page = known.new_page()
+        page.goto(f"{server}/people")
+        page.wait_for_selector(".ot-card")
+        known.close()
