@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import uvicorn
+from filelock import FileLock
 
 from app.cli import main
 from app.config import Settings, load_settings
@@ -30,8 +31,20 @@ PATIENCE_MS = 30_000
 
 @pytest.fixture(scope="session")
 def ui_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds `videos` (a rendered scene), `runs` (with the finished run `scene`) and the ReID weights."""
-    folder = tmp_path_factory.mktemp("ui")
+    """Holds `videos` (a rendered scene), `runs` (with the finished run `scene`) and the ReID weights.
+
+    The scene is made once for all workers of a test session, and copied for each.
+    """
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ui_scene"
+    with FileLock(f"{made}.lock"):
+        if not (made / "runs" / "scene" / "video" / "wall.mp4").is_file():
+            shutil.rmtree(made, ignore_errors=True)
+            make_scene(made)
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("ui"), dirs_exist_ok=True))
+
+
+def make_scene(folder: Path) -> None:
     small = ["--set", "simulate.width_px=320", "--set", "simulate.height_px=180", "--set", "simulate.fps=10"]
     options = ["--people", "8", "--seconds", "8", "--seed", "3", "--set", "simulate.mean_away_s=1"]
     scene = folder / "videos" / "scene"
@@ -44,7 +57,6 @@ def ui_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quick = ["--set", "reid.backend=torch", "--set", "run.video_height_px=180"]  # no network is converted for so little
     run = ["--output", str(folder / "runs" / "scene"), "--set", "run.part_s=2", "--save-video", *quick]
     assert main(["--sources", *sources, *models, *run]) == 0
-    return folder
 
 
 @pytest.fixture(scope="session")

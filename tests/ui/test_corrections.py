@@ -189,7 +189,7 @@ def test_training_goes_on_from_the_weights_of_the_run(ui_folder: Path, ui_settin
     words = ["train", "--data", "DATA", "--output", "DIR", *training_options(run, asked)]
     options = build_parser()[0].parse_args(words)
     train = load_settings(options.config, options.assignments).train
-    assert train.start_from == str(ui_folder / "untrained.safetensors")
+    assert train.start_from == run.settings_dict["reid"]["weights"]
     assert (train.architecture, train.height_px, train.width_px) == ("osnet_x0_25", 256, 128)
     assert (train.epochs, train.frozen_epochs) == (1, 5)  # what the interface was told, else the recipe
 
