@@ -21,6 +21,7 @@ PAGES = {
     "people": "People",
     "search": "Search",
     "review": "Review",
+    "places": "Places",
     "evaluate": "Evaluate",
     "privacy": "Privacy",
     "runs": "Runs",
@@ -95,7 +96,9 @@ def head() -> str:
     stamp = max(file.stat().st_mtime_ns for file in STATIC.iterdir()) % 10**9
     return (
         f'<link rel="stylesheet" href="{PREFIX}/static/omnitrack.css?{stamp}">'
+        f'<link rel="stylesheet" href="{PREFIX}/static/places.css?{stamp}">'
         f'<script defer src="{PREFIX}/static/omnitrack.js?{stamp}"></script>'
+        f'<script defer src="{PREFIX}/static/places.js?{stamp}"></script>'
     )
 
 

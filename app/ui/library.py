@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.counting import heat
 from app.errors import InputError
 from app.identities import Event, Identities, Key
 from app.ledger import Ledger
@@ -78,6 +79,7 @@ class OpenRun:
     _ledger: Ledger | None = None
     _people: tuple[Run, Identities, dict[int, Person]] | None = None
     _links: tuple[Identities, list[Link]] | None = None
+    _heat: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _frames: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
 
     @property
@@ -91,6 +93,7 @@ class OpenRun:
             if self._run is None or stamp != self._stamp:
                 self._run, self._stamp = Run.open(self.folder), stamp
                 self._frames.clear()
+                self._heat.clear()
             return self._run
 
     @property
@@ -139,6 +142,14 @@ class OpenRun:
             if camera not in self._frames:
                 self._frames[camera] = run.frames(camera)
             return self._frames[camera]
+
+    def heat(self, camera: str) -> NDArray[np.float64]:
+        """Return how long people stood where in a camera's picture, as `app.counting.heat` does."""
+        with self._lock:
+            run = self.run
+            if camera not in self._heat:
+                self._heat[camera] = heat(run, run.camera(camera))
+            return self._heat[camera]
 
     def camera_number(self, camera: str) -> int:
         return [record.name for record in self.run.cameras].index(camera)

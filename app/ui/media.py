@@ -13,16 +13,24 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.config import UiSettings
-from app.draw import person_color
+from app.draw import person_color, resize
 from app.errors import InputError
 from app.frames import NO_ID
+from app.heat import heat_picture, plain_still
 from app.preview import PICTURE_FILE
 from app.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 
 PREFIX = "/omnitrack"
 STATIC = Path(__file__).parent / "static"
-_STATIC_TYPES = {"omnitrack.css": "text/css", "omnitrack.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STATIC_TYPES = {
+    "omnitrack.css": "text/css",
+    "omnitrack.js": "text/javascript",
+    "places.css": "text/css",
+    "places.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+_HEAT_PX = (640, 360)
 _PRIVATE = {"Cache-Control": "no-store"}
 """Pictures of people are not kept by the browser: after an erasure none may be left."""
 
@@ -65,6 +73,27 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
     def frame(number: str, camera: int, t: float) -> Response:
         found = opened(number)
         return Response(_found(lambda: _still(found, camera, t, settings.frame_height_px)), 200, _PRIVATE, "image/jpeg")
+
+    @routes.get("/{number}/still/{camera}")
+    def still(number: str, camera: int) -> Response:
+        found = opened(number)
+
+        def look() -> bytes:
+            image = plain_still(found.run, found.run.camera(found.camera_named(camera)))
+            small = resize(image, min(1.0, settings.frame_height_px / image.shape[0]))
+            return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+
+        return Response(_found(look), 200, _PRIVATE, "image/jpeg")
+
+    @routes.get("/{number}/heat/{camera}")
+    def heat_map(number: str, camera: int) -> Response:
+        found = opened(number)
+
+        def look() -> bytes:
+            picture = heat_picture(found.heat(found.camera_named(camera)), *_HEAT_PX)
+            return bytes(cv2.imencode(".png", picture)[1])
+
+        return Response(_found(look), 200, _PRIVATE, "image/png")
 
     @routes.get("/{number}/live")
     def live(number: str) -> Response:

@@ -7,8 +7,11 @@ import binascii
 import os
 import secrets
 import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from starlette.responses import PlainTextResponse
 from app.config import Settings
 from app.errors import InputError
 from app.identities import MACHINE
-from app.ui import evaluate, layout, overview, people, person, privacy, review, runs, search
+from app.ui import evaluate, layout, overview, people, person, places, privacy, review, runs, search
 from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary
 from app.ui.media import media_routes
@@ -65,7 +68,16 @@ def run_ui(folders: Sequence[Path], settings: Settings, auth: str = "") -> None:
     with tempfile.TemporaryDirectory(prefix="omnitrack_ui_") as scratch:
         os.environ["GRADIO_TEMP_DIR"] = scratch  # uploads lie here, and are gone when the interface is
         app = build_app(library, settings, login)
+        threading.Thread(target=warm_up, args=(library,), daemon=True).start()
         uvicorn.run(app, host=settings.ui.host, port=settings.ui.port, log_level="warning", timeout_graceful_shutdown=2)
+
+
+def warm_up(library: RunLibrary) -> None:
+    """Do before the first visitor comes what would make that visitor wait: open the newest run, and import what Gradio
+    imports when it answers for the first time."""
+    import_module("matplotlib.pyplot")
+    with suppress(InputError):
+        library.get(None).people()
 
 
 def build_app(library: RunLibrary, settings: Settings, login: Login | None = None) -> Any:
@@ -105,6 +117,8 @@ def build_pages(library: RunLibrary, settings: Settings, jobs: Jobs) -> gr.Block
         search.build(page, library, settings)
     with pages.route("Review", "review", show_in_navbar=False) as page:
         review.build(page, library, settings, jobs)
+    with pages.route("Places", "places", show_in_navbar=False) as page:
+        places.build(page, library)
     with pages.route("Runs", "runs", show_in_navbar=False) as page:
         runs.build(page, library, settings, jobs)
     with pages.route("Evaluate", "evaluate", show_in_navbar=False) as page:
