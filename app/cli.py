@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
+from app.cli_runs import add_commands
 from app.errors import InputError, OmniTrackError
 from app.export_formats import FORMATS, IDS
 
@@ -183,6 +184,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                     settings=True)  # fmt: skip
     check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE")
 
+    add_commands(command, _load_settings)
     command("settings", _settings, "list every setting with its default and meaning")
     return parser, commands
 
@@ -242,10 +244,12 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
+    from app.audit import COMMAND_LINE, record
     from app.export import export_run
     from app.runs import Run
 
     files = export_run(Run.open(options.folder), options.format, options.ids, options.output)
+    record(options.folder, COMMAND_LINE, "exported", options.format)
     if not options.json:
         _say(f"wrote {len(files)} files to {options.output}")
     return {"files": [str(file) for file in files]}
@@ -255,6 +259,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options)
     if options.top < 1:
         raise InputError(f"--top {options.top}: must be at least 1")
+    from app.audit import COMMAND_LINE, record
     from app.search import search_in_frame, search_run, search_table
 
     place = (options.camera, options.at, options.box)
@@ -264,15 +269,18 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         found = search_run(options.folder, options.image, settings.reid, options.top)
     else:
         found = search_in_frame(options.folder, *place, settings.reid, options.top)
+    record(options.folder, COMMAND_LINE, "searched", f"with a picture; {len(found)} people were listed")
     if not options.json:
         _show(search_table(found))
     return {"people": found}
 
 
 def _erase(options: argparse.Namespace) -> dict[str, Any]:
+    from app.audit import COMMAND_LINE, record
     from app.erase import erase_person
 
     summary = erase_person(options.folder, options.person)
+    record(options.folder, COMMAND_LINE, "erased", f"person {summary['person']}")
     if not options.json:
         _say(f"person {options.person} is erased from {options.folder}")
     return summary

@@ -414,6 +414,22 @@ class SimulateSettings(Section):
     )
 
 
+class RetentionSettings(Section):
+    """How long data of a run are kept after its end; `main.py purge RUN` deletes what is older."""
+
+    video_days: float = Field(0.0, ge=0.0, le=36500.0, description="Annotated videos and exports, days; 0: for ever.")
+    crops_days: float = Field(0.0, ge=0.0, le=36500.0, description="Pictures of people, days; 0: for ever.")
+    vectors_days: float = Field(
+        0.0, ge=0.0, le=36500.0, description="Vectors of people's looks, needed to search and link, days; 0: for ever."
+    )
+    observations_days: float = Field(
+        0.0,
+        ge=0.0,
+        le=36500.0,
+        description="All rows, with everything that is made from them, identities too, days; 0: for ever.",
+    )
+
+
 class UiSettings(Section):
     """The user interface in the browser."""
 
@@ -444,6 +460,7 @@ class Settings(Section):
     run: RunSettings = Field(default_factory=RunSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     simulate: SimulateSettings = Field(default_factory=SimulateSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     ui: UiSettings = Field(default_factory=UiSettings)
 
 

@@ -73,9 +73,9 @@ def cameras_of_people(identities: Identities) -> dict[int, set[str]]:
 
 
 def run_calibration(run: Run) -> Calibration | None:
-    """Return how the vectors of a run are read, None if it has none. They are centred already."""
+    """Return how the vectors of a run are read, None if it has none (any more). They are centred already."""
     stored = run.header["provenance"].get("calibration")
-    if stored is None:
+    if stored is None or "vectors" in run.purged:
         return None
     return Calibration(
         np.zeros(stored["dimension"], np.float32),

@@ -73,7 +73,8 @@ def people_of(run: Run, identities: Identities) -> dict[int, Person]:
     for summary in run.tracklet_summaries(vectors=False):
         segments = identities.segments(*summary.key)
         if len(segments) == 1:
-            whole = Visit(*summary.key, summary.start_time, summary.end_time, summary.crops)
+            crops = () if "crops" in run.purged else summary.crops
+            whole = Visit(*summary.key, summary.start_time, summary.end_time, crops)
             visits.setdefault(segments[0][1], []).append(whole)
         elif segments:
             if summary.camera not in frame_times:

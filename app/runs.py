@@ -208,6 +208,11 @@ class Run:
         state = str(self.header["state"])
         return "interrupted" if state == "running" and not is_locked(self.folder) else state
 
+    @property
+    def purged(self) -> dict[str, str]:
+        """When (ISO 8601, UTC) which kind of data was deleted because its time was over: see `app.retention`."""
+        return dict(self.header.get("purged", {}))
+
     def camera(self, name: str) -> CameraRecord:
         """Raises InputError for a name that is no camera of this run."""
         for camera in self.cameras:

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.audit import record
 from app.draw import format_time
 from app.errors import InputError, OmniTrackError
 from app.ui.library import OpenRun, RunLibrary
@@ -161,6 +162,13 @@ def actor_of(request: gr.Request) -> str:
     return request.username or "ui"
 
 
+def note_view(library: RunLibrary, request: gr.Request, what: Callable[[OpenRun], str]) -> None:
+    """Write into the run's audit log that somebody looks at a page; nothing if there is nothing to look at."""
+    with suppress(InputError):
+        found = run_of(library, request)
+        record(found.folder, actor_of(request), "viewed", what(found))
+
+
 def shown(render: Callable[[], str]) -> str:
     """Return what `render` does, or what is wrong in words."""
     try:
@@ -185,6 +193,8 @@ def address(page: str, found: OpenRun, **values: object) -> str:
 
 
 def crop(found: OpenRun, reference: str, alt: str = "") -> str:
+    if "crops" in found.run.purged:
+        return '<div class="ot-crop" title="Its time was over: see the page Privacy"></div>'
     return f'<img class="ot-crop" loading="lazy" alt="{escape(alt)}" src="{escape(crop_url(found, reference))}">'
 
 

@@ -77,6 +77,7 @@ class OpenRun:
     _indexed: Run | None = None
     _stamp: tuple[int, int] = (0, 0)
     _ledger: Ledger | None = None
+    _ledger_file: int = 0
     _people: tuple[Run, Identities, dict[int, Person]] | None = None
     _links: tuple[Identities, list[Link]] | None = None
     _heat: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -99,8 +100,10 @@ class OpenRun:
     @property
     def ledger(self) -> Ledger:
         with self._lock:
-            if self._ledger is None:
-                self._ledger = Ledger(self.folder / LEDGER_FILE)
+            path = self.folder / LEDGER_FILE
+            if self._ledger is None or self._ledger_file != _file_of(path):  # another file: the old one was purged
+                self._ledger = Ledger(path)
+                self._ledger_file = _file_of(path)
             return self._ledger
 
     def identities(self) -> Identities:
@@ -172,6 +175,10 @@ class OpenRun:
         """Return the annotated video of a camera, None if there is none."""
         path = self.folder / "video" / f"{self.run.camera(camera).name}.mp4"
         return path if path.is_file() else None
+
+
+def _file_of(path: Path) -> int:
+    return path.stat().st_ino if path.exists() else 0
 
 
 def _changed(path: Path) -> int:

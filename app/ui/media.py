@@ -12,12 +12,14 @@ import numpy as np
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from app.blurred import blurred_folder
 from app.config import UiSettings
 from app.draw import person_color, resize
 from app.errors import InputError
 from app.frames import NO_ID
 from app.heat import heat_picture, plain_still
 from app.preview import PICTURE_FILE
+from app.render import VIDEO_FOLDER
 from app.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 
@@ -67,7 +69,13 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
     def person(number: str, person: int, camera: int) -> Response:
         found = opened(number)
         name = _found(lambda: found.camera_named(camera))
-        return _file(found.folder / "export" / f"person_{person}" / "video" / f"{name}.mp4", "video/mp4")
+        return _file(blurred_folder(found.run, person) / VIDEO_FOLDER / f"{name}.mp4", "video/mp4")
+
+    @routes.get("/{number}/everybody/{camera}")
+    def everybody(number: str, camera: int) -> Response:
+        found = opened(number)
+        name = _found(lambda: found.camera_named(camera))
+        return _file(blurred_folder(found.run, NO_ID) / VIDEO_FOLDER / f"{name}.mp4", "video/mp4")
 
     @routes.get("/{number}/frame/{camera}")
     def frame(number: str, camera: int, t: float) -> Response:

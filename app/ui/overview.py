@@ -15,6 +15,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     view = layout.html(elem_id="overview")
 
     def show(request: gr.Request) -> str:
+        layout.note_view(library, request, lambda _: "the recordings")
         return layout.shown(lambda: _view(layout.run_of(library, request)))
 
     page.load(show, None, view, queue=False, show_progress="hidden")

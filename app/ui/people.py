@@ -56,6 +56,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
         return layout.shown(render)
 
     def open_page(request: gr.Request) -> tuple[Any, str]:
+        layout.note_view(library, request, lambda _: "the list of people")
         try:
             names = [record.name for record in layout.run_of(library, request).run.cameras]
         except InputError:
@@ -138,6 +139,10 @@ def card(found: OpenRun, person: Person, more: str = "") -> str:
       <span>{duration(person.seen_s)} in sight, {count(len(person.visits), "visit")}</span></div></a>"""
 
 
+def _cards(found: OpenRun, people: Sequence[Person]) -> str:
+    return f'<div class="ot-grid">{"".join(card(found, person) for person in people)}</div>'
+
+
 def _sheet(found: OpenRun, people: Sequence[Person]) -> str:
     """Return a table with a row for each person and the best pictures of each camera in a column of its own."""
     cameras = [record.name for record in found.run.cameras]
@@ -167,8 +172,7 @@ def _page(found: OpenRun, people: Sequence[Person], number: int, per_page: int, 
     number = min(max(number, 0), pages - 1)
     first = number * per_page
     chosen = people[first : first + per_page]
-    cards = "".join(card(found, person) for person in chosen)
-    body = _sheet(found, chosen) if as_sheet else f'<div class="ot-grid">{cards}</div>'
+    body = _sheet(found, chosen) if as_sheet else _cards(found, chosen)
     back = layout.button("Previous", "previous") if number else ""
     onwards = layout.button("Next", "next") if number + 1 < pages else ""
     where = f", {first + 1}–{min(first + per_page, len(people))} shown" if pages > 1 else ""

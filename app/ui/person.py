@@ -9,10 +9,12 @@ from typing import Any
 
 import gradio as gr
 
+from app import corrections
 from app.errors import InputError
 from app.identities import MACHINE, WHOLE, Event, Key
 from app.people import Person, Visit, crop_time
-from app.review import last_correction, undo_last
+from app.people_report import describe
+from app.review import last_correction
 from app.runs import crop_frame
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, duration, span
@@ -27,7 +29,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     """Put the page together."""
     layout.header("people")
     view = layout.html(actions=True, elem_id="person-view")
-    with gr.Row(visible=False, equal_height=False) as corrections:
+    with gr.Row(visible=False, equal_height=False) as actions:
         with gr.Column(elem_classes="ot-panel"):
             name = gr.Textbox(label="Name", placeholder="What this person is called", max_length=200, elem_id="name")
             rename = gr.Button("Save name", elem_id="save-name")
@@ -36,7 +38,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             preview = layout.html()
             merge = gr.Button("Merge", variant="primary", elem_id="merge")
     history = layout.html(actions=True, elem_id="person-history")
-    outputs = [view, history, corrections, name, other, preview]
+    outputs = [view, history, actions, name, other, preview]
 
     def everything(request: gr.Request) -> list[Any]:
         found, person = None, None
@@ -53,6 +55,10 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         choices = [(p.label, p.id) for p in found.people().values() if p.id != person.id]
         return [html, _history(found, person), gr.Row(visible=True), person.name, gr.Dropdown(choices, value=None), ""]
 
+    def open_page(request: gr.Request) -> list[Any]:
+        layout.note_view(library, request, lambda found: f"person {found.person(asked_for(request)).id}")
+        return everything(request)
+
     def correct(request: gr.Request, act: Callable[[OpenRun, Person, str], str]) -> list[Any]:
         def run_action() -> str:
             found = layout.run_of(library, request)
@@ -66,8 +72,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
 
     def on_name(text: str, request: gr.Request) -> list[Any]:
         def act(found: OpenRun, person: Person, actor: str) -> str:
-            found.ledger.name(person.id, text or "", actor)
-            return f"Person {person.id} is called {text.strip()} now." if text and text.strip() else "The name is gone."
+            return corrections.name(found.ledger, person.id, text or "", actor)
 
         return correct(request, act)
 
@@ -75,9 +80,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         def act(found: OpenRun, person: Person, actor: str) -> str:
             if number is None:
                 raise InputError("Choose the other person first.")
-            ends = found.person(number)
-            found.ledger.merge(ends.id, person.id, actor)
-            return f"{ends.label} and {person.label} are one person now."
+            return corrections.merge(found.ledger, number, person.id, actor)
 
         return correct(request, act)
 
@@ -87,7 +90,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         found = layout.run_of(library, request)
         return layout.shown(lambda: people.card(found, found.person(number)))
 
-    page.load(everything, None, outputs, queue=False, show_progress="hidden")
+    page.load(open_page, None, outputs, queue=False, show_progress="hidden")
     view.select(on_button, None, outputs, show_progress="hidden")
     history.select(on_button, None, outputs, show_progress="hidden")
     rename.click(on_name, name, outputs, show_progress="hidden")
@@ -108,28 +111,23 @@ def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]
     """Do what a button of the page says and return a sentence about it."""
     ledger, action = found.ledger, values["action"]
     if action == "undo-last":
-        return undo_last(ledger, actor)
+        return corrections.undo(ledger, None, actor)
     if action == "undo":
-        ledger.undo(int(values["event"]), actor)
-        return "That decision is undone."
+        return corrections.undo(ledger, int(values["event"]), actor)
     own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
     if action == "split":
         visit = next((v for v in person.visits if v.key == own), None)
         crop = next((c for c in visit.crops if crop_frame(c) == int(values["frame"])), None) if visit else None
         if crop is None:
             raise InputError("This picture is not there any more.")
-        _, new = ledger.split(*own, crop_time(found.run, own[0], crop), actor)
-        return f"From this picture on it is person {new}."
+        return corrections.split(ledger, own, crop_time(found.run, own[0], crop), actor)
     if action == "take-out":
-        _, new = ledger.split(*own, WHOLE, actor)
-        return f"This visit is person {new} now."
+        return corrections.split(ledger, own, WHOLE, actor)
     other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
     if action == "confirm":
-        ledger.confirm(own, other, actor)
-        return "Confirmed: linking will keep this pair together."
+        return corrections.confirm(ledger, own, other, actor)
     if action == "reject":
-        ledger.separate(own, other, actor)
-        return "Rejected: the visit is a person of its own now, and linking will keep the pair apart."
+        return corrections.reject(ledger, own, other, actor)
     raise InputError("This page does not know that button; load it again.")
 
 
@@ -279,23 +277,3 @@ def _event_row(event: Event, is_undone: bool) -> str:
         f"<tr><td>{when}</td><td>{escape(event.actor)}</td><td>{escape(describe(event))}</td>"
         f'<td class="number">{action}</td></tr>'
     )
-
-
-def describe(event: Event) -> str:
-    """Say in words what a human decided."""
-    own = f"{event.camera}, track {event.track_id}"
-    other = f"{event.other_camera}, track {event.other_track_id}"
-    return {
-        "assign": f"gave {own} to person {event.person}",
-        "merge": f"merged person {event.person} into person {event.other_person}",
-        "split": f"took {own} out as person {event.person}"
-        if event.at_s == WHOLE
-        else f"split {own} at {clock(event.at_s)}: person {event.person} from there on",
-        "confirm": f"confirmed {own} with {other}",
-        "reject": f"rejected {own} with {other}",
-        "name": f"named person {event.person} “{event.text}”"
-        if event.text
-        else f"took the name of {event.person} away",
-        "erase": f"erased person {event.person}",
-        "undo": f"undid decision {event.target}",
-    }[event.kind]

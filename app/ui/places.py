@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from app.audit import record
 from app.counters import Counters, read_counters, with_line, with_zone, without, write_counters
 from app.counting import Crossing, Stay, count, summarise
 from app.errors import InputError
@@ -53,11 +54,15 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         values = event._data
 
         def act() -> int:
-            return change(layout.run_of(library, request), values)
+            found = layout.run_of(library, request)
+            number = change(found, values)
+            record(found.folder, layout.actor_of(request), "changed", "zones and lines")
+            return number
 
         return show(request, layout.told(act))
 
     def on_load(request: gr.Request) -> str:
+        layout.note_view(library, request, lambda _: "places")
         return show(request)
 
     page.load(on_load, None, view, queue=False, show_progress="hidden")

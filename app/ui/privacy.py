@@ -1,39 +1,52 @@
-"""The page Privacy: show one person with everybody else blurred, erase a person, and who changed what."""
+"""The page Privacy: videos with people made unrecognisable, erasing a person, retention, and who did what."""
 
 from __future__ import annotations
 
+import time
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app.config import Settings
-from app.engines import Job, Progress
+from app.audit import entries, record
+from app.blurred import blurred_folder, render_blurred
+from app.config import RetentionSettings, Settings
+from app.engines import Progress
 from app.erase import erase_person
 from app.errors import InputError
-from app.render import VIDEO_FOLDER, render_run
+from app.frames import NO_ID
+from app.people_report import describe
+from app.render import VIDEO_FOLDER
+from app.retention import Term, purge, terms
 from app.ui import layout, people
-from app.ui.layout import button, clock, count
+from app.ui.layout import button, chip, clock, count
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX
-from app.ui.person import describe
 
-_EVENTS_SHOWN = 200
+_ENTRIES_SHOWN = 200
+EVERYBODY = ("Everybody blurred", NO_ID)
+_KINDS = {
+    "video": ("Videos and exports", "annotated videos, exports"),
+    "crops": ("Pictures", "the crops of people"),
+    "vectors": ("Vectors", "of looks: searching and linking need them"),
+    "observations": ("Observations", "all rows, and everything made from them"),
+}
+_DAY_S = 86_400.0
 
 
 def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
     """Put the page together."""
     layout.header("privacy")
-    layout.title("Privacy", "Show one person only, or remove one for good.")
+    layout.title("Privacy", "Show one person only, remove one for good, and see what is kept how long and who saw it.")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
             who = gr.Dropdown([], label="Person", filterable=True, elem_id="privacy-person")
             card = layout.html(elem_id="privacy-card")
         with gr.Column(scale=2), gr.Column(elem_classes="ot-panel"):
             layout.html(
-                '<h2 class="ot-section">Videos of this person</h2><p class="ot-facts">The recordings again, with '
-                "everybody else made unrecognisable.</p>"
+                '<h2 class="ot-section">Blurred videos</h2><p class="ot-facts">The recordings again, with everybody '
+                "else made unrecognisable, or everybody. Only those whom the run found can be blurred: look at the "
+                "videos before you give them away.</p>"
             )
             export = gr.Button("Make videos", elem_id="export-person")
             made = layout.html(elem_id="exported")
@@ -42,38 +55,54 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
                 "rows, vectors and pictures, and all videos and exports of the run. This cannot be undone.</p>"
             )
             confirm = layout.html(actions=True, elem_id="erase-confirm")
+    kept = layout.html(actions=True, elem_id="retention")
     log = layout.html(elem_id="audit")
 
-    def everything(request: gr.Request) -> tuple[Any, str, str, str, str]:
-        choices: list[tuple[str, int]] = []
+    def everything(request: gr.Request) -> tuple[Any, str, str, str, str, str]:
+        choices: list[tuple[str, int]] = [EVERYBODY]
+        retention = ""
 
         def render() -> str:
+            nonlocal retention
             found = layout.run_of(library, request)
             choices.extend((person.label, person.id) for person in found.people().values())
+            retention = _retention(found, settings.retention)
             return _audit(found)
 
         html = layout.shown(render)
-        return gr.Dropdown(choices, value=None), _NOBODY_CHOSEN, _erase_button(None), "", html
+        return gr.Dropdown(choices, value=None), _NOBODY_CHOSEN, _erase_button(None), "", retention, html
 
     def choose(number: int | None, request: gr.Request) -> tuple[str, str, str]:
         if number is None:
             return _NOBODY_CHOSEN, _erase_button(None), ""
         found = layout.run_of(library, request)
+        if number == NO_ID:
+            return _EVERYBODY_CHOSEN, _erase_button(None), _videos(found, number)
         html = layout.shown(lambda: people.card(found, found.person(number)))
         return html, _erase_button(number), _videos(found, number)
 
-    def on_export(number: int | None, request: gr.Request, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
-        def act() -> str:
+    def on_export(
+        number: int | None,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[str, str]:
+        def report(so_far: Progress) -> None:
+            progress((so_far.frames, so_far.frames_total), unit="frames")
+
+        def act() -> tuple[str, str]:
             if number is None:
-                raise InputError("Choose a person first.")
+                raise InputError("Choose a person first, or everybody.")
             found = layout.run_of(library, request)
-            export_person(found, found.person(number).id, settings, progress)
-            return _videos(found, number)
+            person = number if number == NO_ID else found.person(number).id
+            render_blurred(found.run, settings, person, report)
+            what = "everybody blurred" if person == NO_ID else f"person {person}, everybody else blurred"
+            record(found.folder, layout.actor_of(request), "rendered", what)
+            return _videos(found, number), _audit(found)
 
-        html: str = layout.told(act)
-        return html
+        answer: tuple[str, str] = layout.told(act)
+        return answer
 
-    def on_erase(request: gr.Request, event: gr.EventData) -> tuple[Any, str, str, str, str]:
+    def on_erase(request: gr.Request, event: gr.EventData) -> tuple[Any, str, str, str, str, str]:
         number = int(event._data["person"])
 
         def act() -> str:
@@ -85,46 +114,40 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         gr.Info(layout.told(act), duration=8, title="Erased")
         return everything(request)
 
-    outputs = [who, card, confirm, made, log]
+    def on_purge(request: gr.Request) -> tuple[Any, str, str, str, str, str]:
+        def act() -> str:
+            found = layout.run_of(library, request)
+            report = purge(found.folder, settings.retention, actor=layout.actor_of(request))
+            return f"Deleted: {', '.join(one['kind'] for one in report['purged']) or 'nothing was due'}."
+
+        gr.Info(layout.told(act), duration=8, title="Purged")
+        return everything(request)
+
+    outputs = [who, card, confirm, made, kept, log]
     page.load(everything, None, outputs, queue=False, show_progress="hidden")
     who.change(choose, who, [card, confirm, made], queue=False, show_progress="hidden")
-    export.click(on_export, who, made, show_progress="full")
+    export.click(on_export, who, [made, log], show_progress="full")
     confirm.select(on_erase, None, outputs, show_progress="hidden")
+    kept.select(on_purge, None, outputs, show_progress="hidden")
 
 
-_NOBODY_CHOSEN = '<div class="ot-panel ot-facts">Choose a person.</div>'
-
-
-def export_person(found: OpenRun, person: int, settings: Settings, progress: gr.Progress) -> list[Path]:
-    """Draw the recordings of a run again with everybody but one person blurred."""
-    run = found.run
-    drawn = settings.model_copy(
-        update={
-            "render": settings.render.model_copy(update={"blur": True, "blur_except_person": person}),
-        }
-    )
-    job = Job(tuple(c.origin for c in run.cameras), tuple(c.name for c in run.cameras), drawn)
-
-    def report(so_far: Progress) -> None:
-        progress((so_far.frames, so_far.frames_total), unit="frames")
-
-    return render_run(run, job, report, export_folder(found, person))
-
-
-def export_folder(found: OpenRun, person: int) -> Path:
-    return found.folder / "export" / f"person_{person}"
+_NOBODY_CHOSEN = '<div class="ot-panel ot-facts">Choose a person, or everybody.</div>'
+_EVERYBODY_CHOSEN = '<div class="ot-panel ot-facts">Nobody will be recognisable in the videos.</div>'
 
 
 def _videos(found: OpenRun, number: int) -> str:
-    """List the videos of a person that were made."""
-    person = found.identities().resolve(number)
-    folder = export_folder(found, person) / VIDEO_FOLDER
-    links = [
-        f'<a class="ot-button" download href="{PREFIX}/{found.id}/person/{person}/{row}">{escape(camera.name)}</a>'
+    """Show the blurred videos that were made, with a link to each file."""
+    person = number if number == NO_ID else found.identities().resolve(number)
+    folder = blurred_folder(found.run, person) / VIDEO_FOLDER
+    base = f"{PREFIX}/{found.id}/" + ("everybody" if person == NO_ID else f"person/{person}")
+    videos = "".join(
+        f'<figure class="ot-film"><video src="{base}/{row}" controls muted playsinline preload="metadata"></video>'
+        f'<figcaption><b>{escape(camera.name)}</b><a class="ot-link" download href="{base}/{row}">Download</a>'
+        "</figcaption></figure>"
         for row, camera in enumerate(found.run.cameras)
         if (folder / f"{camera.name}.mp4").is_file()
-    ]
-    return f'<div class="ot-chips">{"".join(links)}</div>' if links else ""
+    )
+    return f'<div class="ot-films">{videos}</div>' if videos else ""
 
 
 def _erase_button(person: int | None) -> str:
@@ -134,17 +157,61 @@ def _erase_button(person: int | None) -> str:
     return button(f"Erase person {person}", "erase", "danger", person=person, ask=question)
 
 
-def _audit(found: OpenRun) -> str:
-    events = found.ledger.corrections()
-    if not events:
-        return layout.empty(
-            "No corrections yet", "What people decide about identities is listed here, with their names."
+def _retention(found: OpenRun, settings: RetentionSettings) -> str:
+    known = terms(found.run, settings)
+    now = time.time()
+    rows = "".join(_term(term, now) for term in known)
+    due = [term for term in known if term.due_s is not None and term.due_s <= now]
+    later = [term for term in known if term.due_s is not None and term.due_s > now]
+    if due:
+        names = ", ".join(_KINDS[term.kind][0].lower() for term in due)
+        note = button("Purge now", "purge", "danger", ask=f"Delete what is due ({names})? This cannot be undone.")
+    elif later:
+        first = min(later, key=lambda term: term.due_s or 0.0)
+        note = f"<span>Next purge: <b>{_KINDS[first.kind][0].lower()}, {_day(first.due_s)}</b></span>"
+    else:
+        note = (
+            "<span>Nothing is ever purged: the settings of the section <code>retention</code> say for how long.</span>"
         )
-    rows = "".join(
-        f"<tr><td>{clock(event.time).rpartition('.')[0]}</td><td>{escape(event.actor)}</td>"
-        f"<td>{escape(describe(event))}</td></tr>"
-        for event in events[: -_EVENTS_SHOWN - 1 : -1]
+    return f"""<h2 class="ot-section" style="margin-top:26px">Retention
+    <small>counted from the end of the run; <code>main.py purge</code> deletes what is due</small></h2>
+    <div class="ot-frame"><table class="ot-table"><thead><tr><th>Data</th><th></th><th class="number">kept for</th>
+    <th class="number">next purge</th></tr></thead><tbody>{rows}</tbody></table>
+    <div class="ot-table-foot">{note}</div></div>"""
+
+
+def _term(term: Term, now: float) -> str:
+    title, meaning = _KINDS[term.kind]
+    kept = "for ever" if term.days == 0 else count(round(term.days), "day") if term.days >= 1 else f"{term.days:g} days"
+    if term.purged_s is not None:
+        due = chip(f"purged {_day(term.purged_s)}", "good")
+    elif term.due_s is None:
+        due = "–"
+    else:
+        due = chip("due now", "warn") if term.due_s <= now else _day(term.due_s)
+    return (
+        f'<tr data-kind="{term.kind}"><td><b>{title}</b></td><td class="ot-facts">{meaning}</td>'
+        f'<td class="number">{kept}</td><td class="number">{due}</td></tr>'
     )
-    return f"""<h2 class="ot-section">Who decided what <small>{count(len(events), "decision")}</small></h2>
-    <div class="ot-frame"><table class="ot-table"><thead><tr><th>When (UTC)</th><th>Who</th><th>What</th></tr></thead>
-    <tbody>{rows}</tbody></table></div>"""
+
+
+def _day(time_s: float | None) -> str:
+    return clock(time_s or 0.0).partition(" ")[0]
+
+
+def _audit(found: OpenRun) -> str:
+    """List what people decided (the ledger) and did (the audit log), the newest first."""
+    lines = [(event.time, event.actor, "corrected", describe(event)) for event in found.ledger.corrections()]
+    lines += [(entry.time, entry.actor, entry.action, entry.what) for entry in entries(found.folder, _ENTRIES_SHOWN)]
+    if not lines:
+        return layout.empty("Nobody did anything yet", "Who looks, searches, exports or corrects is listed here.")
+    lines.sort(key=lambda line: -line[0])
+    rows = "".join(
+        f"<tr><td>{clock(when).rpartition('.')[0]}</td><td>{escape(actor)}</td><td>{chip(action)}</td>"
+        f"<td>{escape(what)}</td></tr>"
+        for when, actor, action, what in lines[:_ENTRIES_SHOWN]
+    )
+    shown = f"the latest {_ENTRIES_SHOWN}" if len(lines) > _ENTRIES_SHOWN else count(len(lines), "entry", "entries")
+    return f"""<h2 class="ot-section" style="margin-top:26px">Who did what <small>{shown}; nothing can be taken out
+    of it</small></h2><div class="ot-frame ot-scroll"><table class="ot-table"><thead><tr><th>When (UTC)</th><th>Who</th>
+    <th></th><th>What</th></tr></thead><tbody>{rows}</tbody></table></div>"""

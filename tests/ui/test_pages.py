@@ -35,9 +35,10 @@ def exported(folder: Path, output: Path) -> dict[str, bytes]:
         ("/person?person=1", ".ot-visit"),
         ("/search", ".ot-empty"),
         ("/review", ".ot-pair"),
+        ("/places", ".ot-graph .ot-node"),
         ("/runs", "#all-runs td"),
         ("/evaluate", "#truth"),
-        ("/privacy", "#audit .ot-empty"),
+        ("/privacy", "#retention tr"),
     ],
 )
 def test_every_page_opens_without_errors(page: Any, server: str, ui_folder: Path, path: str, sign: str) -> None:

@@ -1,0 +1,122 @@
+"""`main.py people RUN` and `main.py route RUN PERSON`: who was where, as tables and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from app.draw import format_time
+from app.errors import InputError
+from app.identities import WHOLE, Event
+from app.people import Person, people_of
+from app.runs import Run
+
+
+def people_report(folder: Path) -> dict[str, Any]:
+    """Return {"people": […]}: of each person number, name, first and last time, seconds in sight, cameras, visits."""
+    run = Run.open(folder)
+    return {"people": [_person(person) for person in people_of(run, run.identities()).values()]}
+
+
+def route_report(folder: Path, number: int) -> dict[str, Any]:
+    """Return a person and `route`: the visits in order, each with why a machine linked it, and `corrections`.
+
+    away_s: seconds out of all sight before a visit, negative where another camera still saw the person.
+    Raises InputError if there is no such person.
+    """
+    run = Run.open(folder)
+    with run.ledger() as ledger:
+        identities = ledger.replay()
+        person = people_of(run, identities).get(identities.resolve(number))
+        if person is None:
+            raise InputError(f"{folder}: there is no person {number}")
+        evidence = ledger.latest_evidence([visit.key for visit in person.visits])
+        undone = ledger.undone()
+        keys = {visit.key for visit in person.visits}
+        events = [
+            {"event": event.id, "time": event.time, "actor": event.actor, "what": describe(event)}
+            for event in ledger.corrections()
+            if event.id not in undone
+            if person.id in (event.person, event.other_person) or (event.camera, event.track_id) in keys
+        ]
+    route = []
+    seen_until = None
+    for visit in person.visits:
+        link = evidence.get(visit.key)
+        route.append(
+            {
+                "camera": visit.camera,
+                "track": visit.track_id,
+                "start_s": visit.start_s,
+                "end_s": visit.end_s,
+                "away_s": None if seen_until is None else round(visit.start_s - seen_until, 3),
+                "evidence": {} if link is None else dict(link.evidence),
+            }
+        )
+        seen_until = visit.end_s if seen_until is None else max(seen_until, visit.end_s)
+    return {**_person(person), "route": route, "corrections": events}
+
+
+def describe(event: Event) -> str:
+    """Say in words what a human decided."""
+    own = f"{event.camera}, track {event.track_id}"
+    other = f"{event.other_camera}, track {event.other_track_id}"
+    at = "" if event.at_s == WHOLE else format_time(event.at_s).removesuffix(" UTC")
+    return {
+        "assign": f"gave {own} to person {event.person}",
+        "merge": f"merged person {event.person} into person {event.other_person}",
+        "split": f"split {own} at {at}: person {event.person} from there on"
+        if at
+        else f"took {own} out as person {event.person}",
+        "confirm": f"confirmed {own} with {other}",
+        "reject": f"rejected {own} with {other}",
+        "name": f"named person {event.person} “{event.text}”"
+        if event.text
+        else f"took the name of {event.person} away",
+        "erase": f"erased person {event.person}",
+        "undo": f"undid decision {event.target}",
+    }[event.kind]
+
+
+def people_table(report: dict[str, Any]) -> Any:
+    """Return a rich table of `people_report`."""
+    from rich.table import Table
+
+    table = Table("person", "name", "first seen", "last seen", "in sight", "visits", "cameras")
+    for person in report["people"]:
+        times = [format_time(person[key]) for key in ("first_s", "last_s")]
+        cells = (f"{person['seen_s']:.1f} s", str(person["visits"]), ", ".join(person["cameras"]))
+        table.add_row(str(person["person"]), person["name"], *times, *cells)
+    return table
+
+
+def route_table(report: dict[str, Any]) -> Any:
+    """Return rich tables of `route_report`."""
+    from rich.console import Group
+    from rich.table import Table
+
+    label = report["name"] or f"Person {report['person']}"
+    route = Table("camera", "track", "from", "to", "out of sight before", "P(same)", "linked with", title=label)
+    for visit in report["route"]:
+        times = [format_time(visit[key]) for key in ("start_s", "end_s")]
+        away = "" if visit["away_s"] is None else f"{visit['away_s']:.1f} s"
+        why = visit["evidence"]
+        p_same = f"{why['p_same']:.2f}" if why.get("p_same") is not None else ""
+        linked = "{}, track {}".format(*why["with"]) if "with" in why else ""
+        route.add_row(visit["camera"], str(visit["track"]), *times, away, p_same, linked)
+    changes = Table("event", "when", "who", "what", title="Corrections")
+    for change in report["corrections"]:
+        changes.add_row(str(change["event"]), format_time(round(change["time"])), change["actor"], change["what"])
+    return Group(*(table for table in (route, changes) if table.row_count))
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {
+        "person": person.id,
+        "name": person.name,
+        "first_s": person.first_s,
+        "last_s": person.last_s,
+        "seen_s": round(person.seen_s, 3),
+        "visits": len(person.visits),
+        "cameras": list(person.cameras),
+    }

@@ -1,0 +1,170 @@
+"""Retention: how long which kind of data of a run is kept, what is due, and deleting what is.
+
+The age of a run counts from its end. What is deleted when (settings `retention`):
+
+    video          annotated videos and exports, which can be made again while the recordings are there
+    crops          the pictures of people
+    vectors        the vectors of their looks: afterwards nobody can be searched for or linked by looks
+    observations   all rows, with everything that is made from them: tracklets, crops, vectors, videos, identities
+
+The header of the run remembers what was purged when; the audit log and the settings of the run stay.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.audit import COMMAND_LINE, record
+from app.config import RetentionSettings
+from app.erase import RENDERED
+from app.errors import InputError
+from app.run_parts import Part, lock_run, write_atomically, write_parts
+from app.run_writer import delete_unlisted
+from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, TRACKLET_SCHEMA, Run
+from app.tracklet_parts import INDEX_FILE
+
+Kind = Literal["video", "crops", "vectors", "observations"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long a kind of data of a run is kept. days: 0 for ever.  due_s, purged_s: seconds since 1970, if ever."""
+
+    kind: Kind
+    days: float
+    due_s: float | None
+    purged_s: float | None
+
+
+def terms(run: Run, settings: RetentionSettings) -> list[Term]:
+    """Return the term of each kind. What was purged is not due again."""
+    ended = run.header["times"]["finished"] or run.header["times"]["created"]
+    ended_s = datetime.fromisoformat(ended).timestamp()
+    found = []
+    for kind in KINDS:
+        days = float(getattr(settings, f"{kind}_days"))
+        purged = run.purged.get(kind)
+        due_s = ended_s + days * _DAY_S if days > 0 and purged is None else None
+        found.append(Term(kind, days, due_s, None if purged is None else datetime.fromisoformat(purged).timestamp()))
+    return found
+
+
+def purge(
+    folder: Path,
+    settings: RetentionSettings,
+    dry_run: bool = False,
+    actor: str = COMMAND_LINE,
+    now_s: float | None = None,
+) -> dict[str, Any]:
+    """Delete what is due and return JSON values: `purged`, for each kind files and bytes, and `next`, what comes when.
+
+    Raises InputError for a run that is still being written, RunError if another process writes to it.
+    """
+    now_s = time.time() if now_s is None else now_s
+    run = Run.open(folder)
+    if run.state == "running":
+        raise InputError(f"{folder}: this run is still being written; purge it when it is finished")
+    due = [term.kind for term in terms(run, settings) if term.due_s is not None and term.due_s <= now_s]
+    if "observations" in due:
+        due = [kind for kind in KINDS if kind not in run.purged]
+    report: list[dict[str, Any]] = []
+    with lock_run(folder):
+        for kind in due:
+            files = list(_files(Run.open(folder), kind))
+            size = sum(file.stat().st_size for file in files)
+            report.append({"kind": kind, "files": len(files), "bytes": size})
+            if not dry_run:
+                _purge(folder, kind, now_s)
+    if due and not dry_run:
+        record(folder, actor, "purged", ", ".join(due))
+    after = terms(run if dry_run else Run.open(folder), settings)
+    later = [term for term in after if term.due_s is not None and not (dry_run and term.kind in due)]
+    return {
+        "dry_run": dry_run,
+        "purged": report,
+        "next": [{"kind": term.kind, "due": _iso(term.due_s or 0.0)} for term in later],
+    }
+
+
+def purge_table(report: dict[str, Any]) -> Any:
+    """Return a rich table of what `purge` did, or would do."""
+    from rich.table import Table
+
+    table = Table("data", "would be deleted" if report["dry_run"] else "deleted", "next purge")
+    for kind in KINDS:
+        gone = [f"{one['files']} files, {one['bytes'] / 1e6:.1f} MB" for one in report["purged"] if one["kind"] == kind]
+        due = [one["due"] for one in report["next"] if one["kind"] == kind]
+        table.add_row(kind, *(gone or ["–"]), *(due or ["–"]))
+    return table
+
+
+def _files(run: Run, kind: Kind) -> Iterator[Path]:
+    """Yield the files that hold a kind of data; those with vectors lose them and stay."""
+    if kind == "vectors":
+        yield from (run.folder / file.path for file in run.manifest.files if file.kind == "tracklets")
+        return
+    names = {"video": RENDERED, "crops": ("crops",), "observations": ("observations", "refined", "tracklets", "index")}[kind]
+    yield from (path for name in names for path in sorted((run.folder / name).rglob("*")) if path.is_file())
+    if kind == "observations":
+        yield from sorted(run.folder.glob(f"{LEDGER_FILE}*"))
+
+
+def _purge(folder: Path, kind: Kind, now_s: float) -> None:
+    """Delete one kind. The run can be read after every step; a purge that was interrupted is completed by the next."""
+    run = Run.open(folder)
+    if kind == "video":
+        for name in RENDERED:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    elif kind == "crops":
+        _remember(folder, kind, now_s)  # before, so that no page asks for what is going
+        shutil.rmtree(folder / "crops", ignore_errors=True)
+    elif kind == "vectors":
+        new = dict(zip(*_without_vectors(run), strict=True))
+        files = tuple(new.get(file, file) for file in run.manifest.files)
+        write_atomically(folder / MANIFEST_FILE, replace(run.manifest, files=files).to_json().encode())
+        delete_unlisted(Run.open(folder))
+        Run.open(folder).index_tracklets()
+    else:
+        frames = tuple(file for file in run.manifest.files if file.kind == "frames")
+        write_atomically(folder / MANIFEST_FILE, replace(run.manifest, files=frames).to_json().encode())
+        (folder / INDEX_FILE).unlink(missing_ok=True)
+        for path in folder.glob(f"{LEDGER_FILE}*"):
+            path.unlink()
+        delete_unlisted(Run.open(folder))
+    _remember(folder, kind, now_s)
+
+
+def _without_vectors(run: Run) -> tuple[list[Any], list[Any]]:
+    """Write the tracklet parts again without their vectors; return the old files and the new ones."""
+    old = [file for file in run.manifest.files if file.kind == "tracklets"]
+    parts = []
+    for file in old:
+        table = pq.ParquetFile(run.folder / file.path).read()
+        nothing = pa.array([[] for _ in range(table.num_rows)], TRACKLET_SCHEMA.field("vectors").type)
+        zeros = pa.array([0] * table.num_rows, pa.int64())
+        for name, column in (("vectors", nothing), ("dimension", zeros)):
+            table = table.set_column(table.column_names.index(name), TRACKLET_SCHEMA.field(name), column)
+        parts.append(Part("tracklets", file.camera, f"{Path(file.path).stem}v", table))
+    return old, write_parts(run.folder, parts)
+
+
+def _remember(folder: Path, kind: Kind, now_s: float) -> None:
+    header = dict(Run.open(folder).header)
+    header["purged"] = {**header.get("purged", {}), kind: _iso(now_s)}
+    write_atomically(folder / RUN_FILE, (json.dumps(header, indent=1) + "\n").encode())
+
+
+def _iso(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
