@@ -338,6 +338,17 @@ class LinkSettings(Section):
     num_people: int | None = Field(
         None, ge=1, description="How many people there are, if known; empty to let the evidence decide."
     )
+    fill_gaps: bool = Field(
+        True,
+        description="Fill short gaps of tracks and smooth their boxes; recorded boxes stay beside them, and undo is "
+        "exact.",
+    )
+    max_gap_s: float = Field(
+        1.5,
+        ge=0.0,
+        le=2.0,
+        description="Longest gap that is filled, seconds. After 2 s a person may as well have become another track.",
+    )
     place_and_time: bool = Field(
         True,
         description="Learn from sure links where people come and go, how long they take from camera to camera, how far "

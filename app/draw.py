@@ -69,12 +69,14 @@ def annotate(
     track_ids: NDArray[np.int64],
     names: Mapping[int, str] | None = None,
     trails: Mapping[int, NDArray[np.float32]] | None = None,
+    unseen: NDArray[np.bool_] | None = None,
 ) -> Picture:
     """Return a copy of the picture with a box and a label for each person.
 
     boxes: (N, 4) x1 y1 x2 y2 in pixels.  person_ids, track_ids: (N,).
     names: labels of people, by person id; others are labelled with their number.
     trails: (P, 2) points x y where somebody walked, by track id; drawn as a line.
+    unseen: (N,) which boxes were not detected but filled in; only their corners are drawn.
 
     A track without a person gets a grey box and no label; rows without a track are not drawn.
     """
@@ -90,7 +92,11 @@ def annotate(
     corners = np.clip(np.rint(boxes), -30000, 30000).astype(np.int64)
     for row in rows:
         left, top, right, bottom = corners[row].tolist()
-        cv2.rectangle(canvas, (left, top), (right, bottom), person_color(int(person_ids[row])), thickness, cv2.LINE_8)
+        color = person_color(int(person_ids[row]))
+        if unseen is not None and unseen[row]:
+            _draw_corners(canvas, (left, top, right, bottom), color, thickness)
+        else:
+            cv2.rectangle(canvas, (left, top), (right, bottom), color, thickness, cv2.LINE_8)
     placed: list[tuple[int, int, int, int]] = []
     for row in rows[::-1]:
         person = int(person_ids[row])
@@ -248,6 +254,16 @@ def tag_size(text: str, text_height: int) -> tuple[int, int]:
 def _draw_trail(canvas: Picture, points: NDArray[np.float32], color: Color, thickness: int) -> None:
     fixed = np.rint(np.clip(points, -30000, 30000) * 8).astype(np.int32)
     cv2.polylines(canvas, [fixed[:, None, :]], False, color, thickness, cv2.LINE_AA, shift=3)
+
+
+def _draw_corners(canvas: Picture, box: tuple[int, int, int, int], color: Color, thickness: int) -> None:
+    """Draw a fifth of each side from each corner."""
+    left, top, right, bottom = box
+    wide, high = (right - left) // 5, (bottom - top) // 5
+    for x, inward in ((left, wide), (right, -wide)):
+        for y, down in ((top, high), (bottom, -high)):
+            cv2.line(canvas, (x, y), (x + inward, y), color, thickness, cv2.LINE_8)
+            cv2.line(canvas, (x, y), (x, y + down), color, thickness, cv2.LINE_8)
 
 
 def _blend(canvas: Picture, mask: NDArray[np.uint8], left: int, top: int, color: Color) -> None:

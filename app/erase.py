@@ -82,7 +82,7 @@ class _CameraErasure:
             if file.camera != self.camera or file.kind == "frames":
                 continue
             table = pq.read_table(self.run.folder / file.path)
-            left = self._observations(table) if file.kind == "observations" else self._tracklets(table)
+            left = self._tracklets(table) if file.kind == "tracklets" else self._observations(table)
             if left is None:
                 continue
             new[file] = None

@@ -39,7 +39,7 @@ class Export:
 
     def parts(self, camera: str) -> Iterator[tuple[Observations, NDArray[np.int64]]]:
         """Yield the rows of a camera part by part, each with its (R,) int64 ids."""
-        for rows in self.run.observation_parts(camera):
+        for rows in self.run.refined_parts(camera):
             yield rows, self.objects.of(camera, rows.track_ids, rows.times)
 
 
@@ -58,9 +58,11 @@ class ObjectIds:
             return
         used = max(self.identities.people(), default=0) if self._by_person else 0
         for camera in run.cameras:
-            track_ids = run.column(camera.name, "track_id")
+            track_ids = run.column(camera.name, "track_id", refined=True)
             if self._by_person:
-                persons = self.identities.person_of(camera.name, track_ids, run.column(camera.name, "time_s"))
+                persons = self.identities.person_of(
+                    camera.name, track_ids, run.column(camera.name, "time_s", refined=True)
+                )
                 track_ids = track_ids[persons == NO_ID]
             own = np.unique(track_ids)
             self._numbers[camera.name] = own, used + 1
@@ -115,7 +117,7 @@ def write_mot(export: Export) -> list[Path]:
     files = []
     for camera in export.run.cameras:
         path = export.output / f"{camera.name}.txt"
-        rows = export.run.observations(camera.name)
+        rows = export.run.refined(camera.name)
         ids = export.objects.of(camera.name, rows.track_ids, rows.times)
         write_rows(path, rows.frames + 1, ids, rows.boxes, rows.scores)
         files.append(path)
@@ -140,6 +142,7 @@ def write_csv(export: Export) -> list[Path]:
     fields = [("camera", pa.string()), ("frame", pa.int64()), ("time_s", pa.float64()), ("track_id", pa.int64())]
     fields += [("person_id", pa.int64()), ("name", pa.string()), ("id", pa.int64())]
     fields += [(name, pa.float32()) for name in ("x1", "y1", "x2", "y2", "score")]
+    fields += [("observed", pa.bool_())]
     schema = pa.schema(fields)
     identities = export.objects.identities
     options = pa.csv.WriteOptions(quoting_style="needed")
@@ -157,6 +160,7 @@ def write_csv(export: Export) -> list[Path]:
                     ids,
                     *(np.ascontiguousarray(rows.boxes[:, side]) for side in range(4)),
                     rows.scores,
+                    ~rows.filled,
                 ]
                 writer.write_table(pa.table(columns, schema=schema))
     return [path]

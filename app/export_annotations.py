@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.export import Export
 from app.frames import NO_ID
-from app.runs import CameraRecord, Observations
+from app.runs import FILLED_SCORE, CameraRecord, Observations
 
 _PERSON = {"id": 1, "name": "person"}
 
@@ -84,6 +84,7 @@ def _rows(export: Export) -> Iterator[dict[str, Any]]:
                     "track_id": object_id,
                     "person_id": person,
                     "score": round(score, 4),
+                    "observed": score > FILLED_SCORE,
                 }
         first_image += len(indices)
 
@@ -92,7 +93,7 @@ def write_cvat(export: Export) -> list[Path]:
     files = []
     for camera in export.run.cameras:
         path = export.output / f"{camera.name}.xml"
-        rows = export.run.observations(camera.name)
+        rows = export.run.refined(camera.name)
         ids = export.objects.of(camera.name, rows.track_ids, rows.times)
         persons = export.objects.identities.person_of(camera.name, rows.track_ids, rows.times)
         names = export.objects.identities.names
@@ -139,18 +140,18 @@ def _cvat_boxes(rows: Observations, indices: NDArray[np.int64], object_id: int, 
     """Yield the boxes of a track. CVAT draws a box until told otherwise, so each stretch ends with one `outside`."""
     next_processed = np.searchsorted(indices, rows.frames, side="right")
     attributes = f'<attribute name="id">{object_id}</attribute><attribute name="name">{escape(name)}</attribute>'
-    frames, boxes = rows.frames.tolist(), rows.boxes.tolist()
+    frames, boxes, filled = rows.frames.tolist(), rows.boxes.tolist(), rows.filled.tolist()
     for row, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
-        yield _cvat_box(frame, False, box, attributes)
+        yield _cvat_box(frame, False, box, attributes, filled[row])
         if next_processed[row] < len(indices):
             following = int(indices[next_processed[row]])
             if row + 1 == len(frames) or frames[row + 1] != following:
                 yield _cvat_box(following, True, box, attributes)
 
 
-def _cvat_box(frame: int, outside: bool, box: list[float], attributes: str) -> str:
+def _cvat_box(frame: int, outside: bool, box: list[float], attributes: str, hidden: bool = False) -> str:
     sides = " ".join(
         f"{side}={quoteattr(f'{value:.2f}')}" for side, value in zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True)
     )
-    state = f'frame="{frame}" outside="{int(outside)}" occluded="0" keyframe="1"'
+    state = f'frame="{frame}" outside="{int(outside)}" occluded="{int(hidden)}" keyframe="1"'
     return f'<box {state} {sides} z_order="0">{attributes}</box>\n'

@@ -1,7 +1,7 @@
 """`main.py link RUN`: decide over a whole recording who is who, and write it into the run's ledger.
 
 The linker (`app.track.linker`) is a pure function; this page feeds it the tracklets and the corrections of humans,
-and turns its answer into events. What a human decided stays decided.
+and turns its answer into events. What a human decided stays decided. Last it has gaps filled (`app.refining`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from app.errors import InputError
 from app.identities import Identities
 from app.ledger import LINKER
 from app.places import TOPOLOGY_FILE, clocks_to_json, write_topology
+from app.refining import refine_run
 from app.reid.calibrate import Calibration
 from app.runs import Run
 from app.track.linker import Key, LinkResult, link_tracklets
 
 
 def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
-    """Link the tracklets of a run and return {"tracklets", "people", "people_on_several_cameras", "links"}.
+    """Link the tracklets of a run, fill their gaps, and return what came out as JSON values: tracklets, people,
+    people_on_several_cameras, links by what they passed, filled_boxes, and the clocks.
 
     Raises InputError if the run is still being written.
     """
@@ -42,12 +44,14 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
         (folder / TOPOLOGY_FILE).unlink(missing_ok=True)  # what an earlier linking learned is no part of this answer
     else:
         write_topology(folder, result.topology)
+    filled = refine_run(folder, tracklets, settings.max_gap_s if settings.fill_gaps else None)
     cameras_of = cameras_of_people(identities)
     return {
         "tracklets": len(tracklets),
         "people": len(cameras_of),
         "people_on_several_cameras": sum(len(cameras) > 1 for cameras in cameras_of.values()),
         "links": dict(Counter(gate for link in result.links for gate in link.gates)),
+        "filled_boxes": filled,
         "clocks": None if result.topology is None else clocks_to_json(result.topology),
     }
 

@@ -22,7 +22,7 @@ from app.draw import annotate, blur_people, resize
 from app.engines import Job, Progress, Report, open_job
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
-from app.runs import Observations, Run
+from app.runs import FILLED_SCORE, Observations, Run
 from app.sources import SourceInfo, ticks
 from app.video_writer import VideoWriter
 from app.wall import Wall, WallCamera
@@ -123,12 +123,13 @@ class AnnotatedVideos:
         if self._settings.blur and frame.has_pixels:
             hidden, people = blurred or (boxes, result.person_ids)
             image = blur_people(image, hidden, people, self._settings.blur_except_person)
+        unseen = result.detections.scores <= FILLED_SCORE
         trails = self._trails[frame.camera].follow(boxes, result.track_ids, frame.time)
 
         def drawn(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
             scaled = {track_id: points * scale for track_id, points in trails.items()}
             return annotate(
-                picture, boxes * np.float32(scale), result.person_ids, result.track_ids, self._names, scaled
+                picture, boxes * np.float32(scale), result.person_ids, result.track_ids, self._names, scaled, unseen
             )
 
         self._writers[frame.camera].write(drawn(image, 1.0), frame.time)
@@ -237,7 +238,7 @@ class _CameraRows:
         self._camera = camera
         self._indices, self._times = run.frames(camera)
         self._start_s = self._end_s = math.inf
-        self._rows = run.observations(camera, math.inf)
+        self._rows = run.refined(camera, math.inf)
         self._people = np.zeros(0, np.int64)
         self._blurred: _Filled | None = None
 
@@ -273,7 +274,7 @@ class _CameraRows:
         if self._start_s <= time < self._end_s:
             return
         self._start_s, self._end_s = time, time + _CHUNK_S
-        self._rows = self._run.observations(self._camera, time - _OVERLAP_S, self._end_s + _OVERLAP_S)
+        self._rows = self._run.refined(self._camera, time - _OVERLAP_S, self._end_s + _OVERLAP_S)
         self._people = self._identities.person_of(self._camera, self._rows.track_ids, self._rows.times)
         self._blurred = None
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from app.track.tracklets import TrackletDraft
 
 State = Literal["finished", "failed", "cancelled"]
-KINDS: tuple[Kind, ...] = ("observations", "frames", "tracklets")
+KINDS: tuple[Kind, ...] = ("observations", "refined", "frames", "tracklets")
 
 
 class RunWriter:
@@ -138,6 +138,10 @@ class RunWriter:
             if differences:
                 listed = "\n  ".join(differences)
                 raise InputError(f"{folder}: cannot resume, because these differ from the recorded ones:\n  {listed}")
+            # Linking refined the rows that there were; what comes now would be missing there.
+            recorded = tuple(file for file in run.manifest.files if file.kind != "refined")
+            run = Run(folder, run.header, replace(run.manifest, files=recorded))
+            write_atomically(folder / MANIFEST_FILE, run.manifest.to_json().encode())
             delete_unlisted(run)
             with run.ledger() as ledger:
                 used = ledger.last_track_ids()

@@ -3,6 +3,7 @@
     run.json                             settings, versions, sha256 of weights and inputs, state, times, summary
     manifest.json                        the finished part files; a file that is not listed here does not count
     observations/<camera>/*.parquet      one row for each tracked box
+    refined/<camera>/*.parquet           the same with short gaps filled and boxes smoothed, made by linking
     frames/<camera>/*.parquet            one row for each processed frame, also when nobody was in it
     tracklets/<camera>/*.parquet         one row for each tracklet: crop references, vectors, qualities
     crops/<camera>/<track>_<frame>.jpg   the kept pictures
@@ -20,7 +21,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -45,7 +46,10 @@ MANIFEST_FILE = "manifest.json"
 LEDGER_FILE = "identities.sqlite"
 LOCK_FILE = ".lock"
 
-Kind = Literal["observations", "frames", "tracklets"]
+Kind = Literal["observations", "refined", "frames", "tracklets"]
+
+FILLED_SCORE = 0.0
+"""Score of a refined row where nobody was detected; detected rows are above it."""
 
 _BASES = {
     "format": f"omnitrack {FORMAT_VERSION}",
@@ -145,8 +149,8 @@ class Manifest:
         return f'{json.dumps(values)[:-1]}, "files": [\n{lines}\n]}}\n'
 
     def checksum(self) -> str:
-        """Return what is different for every state of the finished part files."""
-        named = ((file.path, file.rows, file.start_s, file.end_s) for file in self.files)
+        """Return what is different for every state of the finished part files that stage 1 wrote."""
+        named = ((file.path, file.rows, file.start_s, file.end_s) for file in self.files if file.kind != "refined")
         return sha256(repr(sorted(named)).encode()).hexdigest()
 
 
@@ -155,7 +159,7 @@ class Observations:
     """Tracked boxes of one camera, in the order of its frames.
 
     frames: (R,) int64 from 0.  times: (R,) float64 seconds.  track_ids: (R,) int64.
-    boxes: (R, 4) float32 x1 y1 x2 y2.  scores: (R,) float32.
+    boxes: (R, 4) float32 x1 y1 x2 y2.  scores: (R,) float32, `FILLED_SCORE` where a gap was filled.
     """
 
     frames: NDArray[np.int64]
@@ -163,6 +167,11 @@ class Observations:
     track_ids: NDArray[np.int64]
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """(R,) bool: rows where nobody was detected; linking filled a gap with them."""
+        return self.scores <= FILLED_SCORE
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -221,21 +230,29 @@ class Run:
         raise InputError(f"{self.folder}: no camera {name!r}; it has {', '.join(c.name for c in self.cameras)}")
 
     def observations(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Observations:
-        """Return the rows of a camera whose time is in [start_s, end_s]."""
-        parts = list(self.observation_parts(camera, start_s, end_s))
-        return Observations(
-            np.concatenate([np.zeros(0, np.int64), *(part.frames for part in parts)]),
-            np.concatenate([np.zeros(0, np.float64), *(part.times for part in parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(part.track_ids for part in parts)]),
-            np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)]),
-            np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
-        )
+        """Return the rows of a camera whose time is in [start_s, end_s], as they were recorded."""
+        return _concatenate(list(self.observation_parts(camera, start_s, end_s)))
 
     def observation_parts(
         self, camera: str, start_s: float = -math.inf, end_s: float = math.inf
     ) -> Iterator[Observations]:
         """Yield the same rows part by part, so that a long run never has to fit into memory."""
-        for file in self._files("observations", camera, start_s, end_s):
+        return self._row_parts("observations", camera, start_s, end_s)
+
+    def refined(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Observations:
+        """Return the rows of a camera after linking: gaps filled, boxes smoothed (`app.refining`).
+
+        The rows as they were recorded where linking has not made any: before it, or with `link.fill_gaps` off.
+        """
+        return _concatenate(list(self.refined_parts(camera, start_s, end_s)))
+
+    def refined_parts(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Iterator[Observations]:
+        """Yield the same rows as `refined`, part by part."""
+        kind: Kind = "refined" if self._files("refined", camera) else "observations"
+        return self._row_parts(kind, camera, start_s, end_s)
+
+    def _row_parts(self, kind: Kind, camera: str, start_s: float, end_s: float) -> Iterator[Observations]:
+        for file in self._files(kind, camera, start_s, end_s):
             table = _read_columns(self.folder / file.path, OBSERVATION_SCHEMA.names[1:])
             part = Observations(
                 table["frame"],
@@ -248,9 +265,12 @@ class Run:
                 part = part[(part.times >= start_s) & (part.times <= end_s)]
             yield part
 
-    def column(self, camera: str, name: str) -> NDArray[Any]:
-        """Return one column of all observations of a camera, reading nothing else: (R,) `time_s`, `track_id`, …"""
-        files = self._files("observations", camera)
+    def column(self, camera: str, name: str, refined: bool = False) -> NDArray[Any]:
+        """Return one column of all observations of a camera, reading nothing else: (R,) `time_s`, `track_id`, …
+
+        refined: of the rows that `refined` returns.
+        """
+        files = (self._files("refined", camera) if refined else []) or self._files("observations", camera)
         empty = np.zeros(0, OBSERVATION_SCHEMA.field(name).type.to_pandas_dtype())
         return np.concatenate([empty, *(_read_columns(self.folder / file.path, [name])[name] for file in files)])
 
@@ -338,6 +358,16 @@ class Run:
             for file in self.manifest.files
             if file.kind == kind and file.camera == camera and file.start_s <= end_s and file.end_s >= start_s
         ]
+
+
+def _concatenate(parts: Sequence[Observations]) -> Observations:
+    return Observations(
+        np.concatenate([np.zeros(0, np.int64), *(part.frames for part in parts)]),
+        np.concatenate([np.zeros(0, np.float64), *(part.times for part in parts)]),
+        np.concatenate([np.zeros(0, np.int64), *(part.track_ids for part in parts)]),
+        np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
+    )
 
 
 def crop_frame(reference: str) -> int:

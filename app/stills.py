@@ -29,12 +29,12 @@ def annotated_still(
     index, time_s: the frame, as the run recorded it.  Raises InputError if the recording cannot be read any more.
     """
     image = read_still(camera, index, time_s)
-    rows = run.observations(camera.name, time_s - _EARLY_S, time_s + _EARLY_S)
+    rows = run.refined(camera.name, time_s - _EARLY_S, time_s + _EARLY_S)
     rows = rows[rows.frames == index]
     people = identities.person_of(camera.name, rows.track_ids, rows.times)
     scale = min(1.0, height_px / image.shape[0])
     boxes = rows.boxes * np.float32(scale)
-    return annotate(resize(image, scale), boxes, people, rows.track_ids, identities.names)
+    return annotate(resize(image, scale), boxes, people, rows.track_ids, identities.names, unseen=rows.filled)
 
 
 def read_still(camera: CameraRecord, index: int, time_s: float) -> NDArray[np.uint8]:

@@ -161,7 +161,7 @@ def load_truth(truth: Path, cameras: Sequence[str]) -> dict[str, Trajectories]:
 
 
 def run_trajectories(run: Run) -> dict[str, Trajectories]:
-    """Return the tracked boxes of every camera of a run, with the people they belong to now.
+    """Return the boxes of every camera of a run after linking, with the people they belong to now.
 
     Where somebody is in two places of one camera at once (a human may have merged two people wrongly), the box of the
     later track counts as that of nobody known, and the log says so.
@@ -169,7 +169,7 @@ def run_trajectories(run: Run) -> dict[str, Trajectories]:
     identities = run.identities()
     result = {}
     for camera in run.cameras:
-        rows = run.observations(camera.name)
+        rows = run.refined(camera.name)
         people = identities.person_of(camera.name, rows.track_ids, rows.times)
         order = np.lexsort((rows.track_ids, people, rows.frames))
         frames, sorted_people = rows.frames[order], people[order]

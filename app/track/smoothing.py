@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 MEASUREMENT_HEIGHTS = 0.05
 """Standard deviation of a detected coordinate, in heights of the box."""
 
+GAP_REACH_HEIGHTS, GAP_SPEED_HEIGHTS_PER_S, GAP_SIZE_RATIO = 0.5, 2.0, 1.5
+"""A gap is filled only if one person can have crossed it: from this distance at once, at this speed besides, and with
+heights on both sides that differ by no larger factor."""
+
 WANDER_HEIGHTS = 0.5
 """Standard deviation of the change of velocity within one second, in heights per second."""
 
@@ -34,7 +38,8 @@ def fill_and_smooth(
 
     times: (T,) seconds, strictly rising, each one of `frame_times`.  boxes: (T, 4) x1 y1 x2 y2, pixels.
     frame_times: (F,) seconds, strictly rising, of all pictures of the camera.
-    max_gap_s: time between two boxes up to which the frames in between are filled.
+    max_gap_s: time between two boxes up to which the frames in between are filled, if one person can have walked from
+        the one to the other (`plausible_steps`).
     smooth: also correct the observed boxes; without it these are returned as they are, and gaps are filled linearly.
     Returned: rows (K,) int64 rising; boxes (K, 4) float32; observed (K,) bool, False where filled in.
     """
@@ -45,16 +50,28 @@ def fill_and_smooth(
     observed = np.zeros(len(rows), np.bool_)
     observed[at - at[0]] = True
     seconds = np.asarray(frame_times[rows], np.float64)
-    position = np.arange(len(at))
     left = np.searchsorted(times, seconds, side="right") - 1
-    right = np.minimum(np.where(observed, left, left + 1), position[-1])
-    covered = observed | (times[right] - times[left] <= max_gap_s + 1e-6)
-    filled = np.stack([np.interp(seconds, times, side) for side in np.asarray(boxes, np.float64).T], axis=1)
+    known = np.asarray(boxes, np.float64)
+    short = (np.diff(times) <= max_gap_s + 1e-6) & plausible_steps(times, known)
+    covered = observed | np.append(short, False)[left]
+    filled = np.stack([np.interp(seconds, times, side) for side in known.T], axis=1)
     if smooth:
         # A hole that stays open separates two paths.
         for part in np.split(np.flatnonzero(covered), np.flatnonzero(np.diff(np.flatnonzero(covered)) > 1) + 1):
             filled[part] = _most_probable_path(seconds[part], filled[part], observed[part])
     return rows[covered], filled[covered].astype(np.float32), observed[covered]
+
+
+def plausible_steps(times: NDArray[np.floating[Any]], boxes: Array) -> NDArray[np.bool_]:
+    """Return (T - 1,) bool: whether one person can have gone from each box (T, 4) to the next within the time between.
+
+    A track that was found again by its looks may have jumped; the straight way between is then no way of a person.
+    """
+    centers, heights = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
+    low, high = np.minimum(heights[1:], heights[:-1]), np.maximum(heights[1:], heights[:-1])
+    distances = np.hypot(*np.diff(centers, axis=0).T)
+    reach = (GAP_REACH_HEIGHTS + GAP_SPEED_HEIGHTS_PER_S * np.diff(times)) * low
+    return np.asarray((distances <= reach) & (high <= GAP_SIZE_RATIO * low), np.bool_)
 
 
 def _most_probable_path(times: Array, boxes: Array, observed: NDArray[np.bool_]) -> Array:

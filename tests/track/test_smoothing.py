@@ -74,3 +74,17 @@ def test_ghosts_are_short_and_doubtful() -> None:
     assert is_ghost(np.array([0.0, 0.1]), doubtful, min_duration_s=0.5, min_score=0.7)
     assert not is_ghost(np.array([0.0, 0.6]), doubtful, min_duration_s=0.5, min_score=0.7)
     assert not is_ghost(np.array([0.0, 0.1]), sure, min_duration_s=0.5, min_score=0.7)
+
+
+def test_a_gap_that_nobody_can_have_crossed_stays_open() -> None:
+    frame_times = np.arange(20) / FPS
+    seen = np.r_[0:5, 10:15]
+    boxes = walk(seen)
+    for jump, filled in (([100, 0], True), ([300, 0], False), ([0, 300], False)):
+        moved = boxes.copy()
+        moved[5:] += np.tile(jump, 2)
+        rows, _, _ = fill_and_smooth(frame_times[seen], moved, frame_times, max_gap_s=1.5)
+        assert (7 in rows) == filled, jump
+    grown = boxes.copy()
+    grown[5:, 3] += 80  # 1.8 times as tall
+    assert 7 not in fill_and_smooth(frame_times[seen], grown, frame_times, max_gap_s=1.5)[0]
