@@ -95,7 +95,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
 
     page.load(open_page, None, [pair, lesson, status, timer], queue=False, show_progress="hidden")
     pair.select(answer, skipped, [skipped, pair, lesson], show_progress="hidden")
-    lesson.select(learn, None, [status, timer], show_progress="hidden")
+    lesson.select(learn, None, [status, timer], show_progress="minimal")
     status.select(on_job, None, [status, timer], show_progress="hidden")
     timer.tick(show_jobs, None, [status, timer], queue=False, show_progress="hidden")
 

@@ -26,7 +26,7 @@ from app.ui.server import build_app
 CHROMIUM = os.environ.get("OMNITRACK_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000  # on a quiet machine nothing takes three seconds
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from app.config import UiSettings
 from app.errors import InputError
 from app.runs import Run
+from app.ui.boot import Boot
 from app.ui.layout import duration, parse_clock
 from app.ui.library import RunLibrary, run_id
 from app.ui.media import PREFIX, media_routes
@@ -87,6 +89,14 @@ def test_only_listed_runs_are_shown(client: TestClient, folder: Path, make_run: 
     assert client.get(f"{PREFIX}/{run_id(other)}/timeline").status_code == 404
 
 
+def test_runs_that_were_started_here_are_shown_too(folder: Path, make_run: MakeRun) -> None:
+    library = RunLibrary([folder], folder.parent)
+    library.add(folder.parent / "new")
+    assert list(library.folders().values()) == [folder]  # not before it begins
+    new = make_run("new")
+    assert sorted(library.folders().values()) == sorted([folder, new])
+
+
 def test_the_timeline_has_a_bar_for_each_visit(client: TestClient, folder: Path) -> None:
     with Run.open(folder).ledger() as ledger:
         ledger.assign("left", 1, 1, "tester")
@@ -151,3 +161,20 @@ def test_times_are_read_as_people_write_them() -> None:
     with pytest.raises(InputError, match="no time"):
         parse_clock("soon", 0)
     assert [duration(s) for s in (3.25, 42, 200, 3900)] == ["3.2 s", "42 s", "3 min 20 s", "1 h 05 min"]
+
+
+def test_a_page_shows_something_before_any_script_has_come() -> None:
+    async def page(scope: object, receive: object, send: Any) -> None:
+        headers = [(b"content-type", b"text/html"), (b"content-length", b"999")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<html><head></head><body cl", "more_body": True})
+        await send({"type": "http.response.body", "body": b'ass="x">later</body></html>'})
+
+    client = TestClient(Boot(page))
+    answer = client.get("/places")
+    assert answer.headers["content-length"] == str(len(answer.content))
+    body = answer.text.partition('<body class="x">')[2]
+    assert 'href="/places" aria-current=page' in body.partition("later")[0]
+    assert "<h1>Places" in body
+    assert "#ot-boot" in answer.text.partition("</head>")[0]
+    assert client.get("/theme.css").text.startswith("<html><head></head><body class")

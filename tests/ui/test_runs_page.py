@@ -41,7 +41,7 @@ def test_a_run_starts_in_the_browser_and_finishes(page: Any, server: str, ui_fol
     run = Run.open(made.parent)
     assert run.state == "finished"
     assert run.identities().people()
-    assert [file.name for file in sorted((run.folder / "video").iterdir())] == ["yard.mp4"]
+    assert (run.folder / "video" / "yard.mp4").is_file()
     page.wait_for_selector(f"#all-runs >> text={made.parent.name}")
 
 
