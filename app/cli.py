@@ -97,6 +97,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
         help="while it runs, keep RUN/video/live.jpg and progress.json up to date (not with ray)",
     )
     track.add_argument("--no-link", action="store_true", help="keep the identities that were decided online")
+    track.add_argument("--gallery", type=Path, metavar="DIR",
+                       help="folder that keeps people and their ids from run to run")  # fmt: skip
     track.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
     track.add_argument("--engine", choices=["local", "ray"], default="local",
                        help="this process, or one Ray task for each camera")  # fmt: skip
@@ -161,7 +163,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     reid.add_argument("--data", type=Path, required=True, metavar="DIR")
     reid.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
     reid.add_argument("--single-shot", action="store_true",
-                      help="CUHK03's protocol: galleries drawn at random that show everyone once, averaged")  # fmt: skip
+                      help="CUHK03's protocol: random galleries that show everyone once, averaged")  # fmt: skip
     reid.add_argument("--seed", type=int, default=0, metavar="N", help="of those draws (default: 0)")
     reid.add_argument("--device", metavar="auto|cpu|cuda:0", help="where the network runs (default: auto)")
 
@@ -209,6 +211,7 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
             "run.save_video": ("--save-video", options.save_video or None),
             "render.blur": ("--blur", options.blur or None),
             "link.enabled": ("--no-link", False if options.no_link else None),
+            "gallery.folder": ("--gallery", str(options.gallery.resolve()) if options.gallery else None),
         },
     )
     if options.resume and options.output is None:

@@ -1,6 +1,6 @@
 """Pictures of people by identity and camera: the layouts of public data sets, and a user's own folders.
 
-Every layout is read from a folder or, without unpacking, from a zip file:
+Every layout is read from a folder or, without unpacking, from a zip file (or a folder in it: `data.zip/detected`):
 
 * Market-1501, DukeMTMC-reID, CUHK03-NP: `bounding_box_train/`, `query/`, `bounding_box_test/` with names such as
   `0002_c1s1_000451_03.jpg` (identity, camera); identity -1 is junk and left out, 0 is a distractor of the gallery
@@ -11,6 +11,7 @@ Every layout is read from a folder or, without unpacking, from a zip file:
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+
+log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 JUNK = -1
@@ -40,6 +43,9 @@ PUBLISHED_COUNTS: dict[str, tuple[int, int, int, int, int]] = {
 }
 """Training pictures and people, query pictures and people, gallery pictures (without junk)."""
 
+_USUAL_NAMES = {"market": "Market-1501", "duke": "DukeMTMC-reID", "cuhk03": "CUHK03-NP", "msmt17": "MSMT17"}
+"""What the folder or zip file of a published data set has in its name."""
+
 
 class PictureFiles:
     """The files of a folder or of a zip file, under names relative to it with forward slashes."""
@@ -47,6 +53,10 @@ class PictureFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
+        self._inside = ""
+        archive = next((parent for parent in path.parents if parent.suffix.lower() == ".zip"), None)
+        if archive is not None and archive.is_file():
+            self._inside, path = path.relative_to(archive).as_posix() + "/", archive
         if path.is_dir():
             self.names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
         elif path.is_file():
@@ -54,13 +64,17 @@ class PictureFiles:
                 self._zip = zipfile.ZipFile(path)
             except zipfile.BadZipFile as error:
                 raise InputError(f"{path}: not a zip file, or cut short ({error})") from error
-            self.names = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
+            self.names = sorted(
+                name.removeprefix(self._inside)
+                for name in self._zip.namelist()
+                if name.startswith(self._inside) and not name.endswith("/")
+            )
         else:
             raise InputError(f"{path}: there is no such folder or zip file")
 
     def read(self, name: str) -> bytes:
         try:
-            return self._zip.read(name) if self._zip else (self.path / name).read_bytes()
+            return self._zip.read(self._inside + name) if self._zip else (self.path / name).read_bytes()
         except (OSError, zipfile.BadZipFile, KeyError) as error:
             raise InputError(f"{self.path}: cannot read {name} ({error})") from error
 
@@ -130,18 +144,48 @@ def open_people_data(path: Path) -> PeopleData:
 
 def check_counts(data: PeopleData) -> str:
     """Return the published data set whose counts these are, or an empty string."""
-    counts = (len(data.train), data.train.people, len(data.query), data.query.people, len(data.gallery))
-    return next((name for name, published in PUBLISHED_COUNTS.items() if published == counts), "")
+    return next((name for name, published in PUBLISHED_COUNTS.items() if published == _counts(data)), "")
+
+
+def note_counts(data: PeopleData) -> None:
+    """Say in the log whether a data set is a published one, and warn if it is named like one but is not complete."""
+    published = check_counts(data)
+    if published:
+        log.info("%s has the counts of %s", data.name, published)
+        return
+    name = str(data.train.files.path).lower()
+    usual = next((title for part, title in _USUAL_NAMES.items() if part in name), None)
+    if usual is not None:
+        expected = [f"{title}: {counts}" for title, counts in PUBLISHED_COUNTS.items() if title.startswith(usual)]
+        log.warning(
+            "%s is named like %s but has other counts, so scores can't be compared with published ones: "
+            "%s training pictures of %s people, %s queries of %s people, %s gallery pictures; published are %s",
+            data.train.files.path,
+            usual,
+            *_counts(data),
+            "; ".join(expected),
+        )
+
+
+def _counts(data: PeopleData) -> tuple[int, int, int, int, int]:
+    return len(data.train), data.train.people, len(data.query), data.query.people, len(data.gallery)
 
 
 def _market_layout(files: PictureFiles) -> PeopleData | None:
     parts: dict[str, list[str]] = {"bounding_box_train": [], "query": [], "bounding_box_test": []}
+    roots = set()
     for name in files.names:
-        folder = PurePosixPath(name).parent.name
-        if folder in parts and _is_picture(name):
-            parts[folder].append(name)
+        folder = PurePosixPath(name).parent
+        if folder.name in parts and _is_picture(name):
+            parts[folder.name].append(name)
+            roots.add(folder.parent.as_posix())
     if not parts["bounding_box_train"] and not parts["query"]:
         return None
+    if len(roots) > 1:
+        raise InputError(
+            f"{files.path}: holds several data sets; name one: "
+            + ", ".join(str(files.path / root) for root in sorted(roots))
+        )
     train, query, gallery = (_by_market_name(files, names) for names in parts.values())
     return PeopleData(_label(files), train, query, gallery)
 

@@ -1,4 +1,4 @@
-"""How well vectors find a person again: CMC, mAP and mINP, as Market-1501 defines them.
+"""How well vectors find a person again: CMC, mAP and mINP, as Market-1501 defines them, and more (`open_set.py`).
 
 Each query picture is looked for in the gallery. Gallery pictures of the same person from the query's own camera are
 left out, so that only recognition across cameras counts. Junk is not in the gallery at all; distractors are.
@@ -17,8 +17,9 @@ from app.config import ReidSettings
 from app.detect.device import choose_device
 from app.errors import InputError
 from app.reid.checkpoint import Metric, load_checkpoint
-from app.reid.datasets import Pictures, open_people_data
+from app.reid.datasets import Pictures, note_counts, open_people_data
 from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
+from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks
 from app.reid.rerank import reranked_distances
 
 Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -32,15 +33,25 @@ CHUNK_PICTURES = 256
 
 
 def evaluate_reid(
-    settings: ReidSettings, data: Path, rerank: bool = False, metric: Metric | None = None
+    settings: ReidSettings,
+    data: Path,
+    rerank: bool = False,
+    metric: Metric | None = None,
+    single_shot: bool = False,
+    seed: int = 0,
 ) -> dict[str, float | int]:
     """Score ReID weights on a folder or zip file with `query` and `bounding_box_test` (see `app.reid.datasets`).
 
     rerank: re-order by k-reciprocal neighbours first.
     metric: how vectors are compared; by default as the checkpoint says, which for foreign files is euclidean.
-    Returns rank1, rank5, rank10, mAP, mINP (percent), queries, gallery (counts), seconds (embedding and ranking).
+    single_shot: CUHK03's protocol, with galleries drawn with `seed` that show everyone once.
+    Returns rank1, rank5, rank10, mAP, mINP (percent), queries, gallery (counts), seconds (embedding and ranking), and
+    TAR_at_FAR_… (percent) or, with `single_shot`, draws (count).
     """
+    if rerank and single_shot:
+        raise InputError("re-ranking needs everybody's pictures; leave out --rerank or --single-shot")
     people = open_people_data(data)
+    note_counts(people)
     if not len(people.query) or not len(people.gallery):
         raise InputError(f"{data}: has no query/ and bounding_box_test/ pictures to evaluate on")
     weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))
@@ -51,14 +62,13 @@ def evaluate_reid(
     started = time.perf_counter()
     query = embed_pictures(embedder, people.query)
     gallery = embed_pictures(embedder, people.gallery)
-    scores = score_vectors(
-        query,
-        gallery,
-        (people.query.person_ids, people.query.camera_ids),
-        (people.gallery.person_ids, people.gallery.camera_ids),
-        metric or checkpoint.metric,
-        rerank,
-    )
+    query_labels = (people.query.person_ids, people.query.camera_ids)
+    gallery_labels = (people.gallery.person_ids, people.gallery.camera_ids)
+    metric = metric or checkpoint.metric
+    if single_shot:
+        scores = score_single_shot(query, gallery, query_labels, gallery_labels, metric, seed)
+    else:
+        scores = score_vectors(query, gallery, query_labels, gallery_labels, metric, rerank)
     return {**scores, "seconds": round(time.perf_counter() - started, 2)}
 
 
@@ -79,19 +89,42 @@ def score_vectors(
     metric: Metric,
     rerank: bool = False,
 ) -> dict[str, float | int]:
-    """Return rank1, rank5, rank10, mAP and mINP in percent, and the counts, for (Q, D) and (G, D) vectors."""
+    """Return rank1, rank5, rank10, mAP, mINP, TAR_at_FAR_… (percent) and the counts, for (Q, D) and (G, D) vectors.
+
+    TAR_at_FAR_1e-3 is the share of true pairs across cameras that are nearer than all but a thousandth of the pairs of
+    strangers.
+    """
     if metric == "cosine":
         query, gallery = unit_rows(query), unit_rows(gallery)
     blocks = reranked_distances(query, gallery) if rerank else squared_distances(query, gallery)
-    ranks = [
-        ranks_of_matches(
-            row,
-            gallery_labels[0] == query_labels[0][number],
-            gallery_labels[1] == query_labels[1][number],
-        )
-        for number, row in enumerate(row for block in blocks for row in block)
-    ]
-    return {**summarise(ranks), "queries": len(query), "gallery": len(gallery)}
+    matches = np.intersect1d(query_labels[0], gallery_labels[0])
+    counts = [(labels[0][:, None] == matches).sum(axis=0) for labels in (query_labels, gallery_labels)]
+    open_set = OpenSet(len(query) * len(gallery) - int(counts[0] @ counts[1]))
+    ranks = []
+    start = 0
+    for block in blocks:
+        rows = slice(start, start + len(block))
+        same_person = query_labels[0][rows, None] == gallery_labels[0]
+        same_camera = query_labels[1][rows, None] == gallery_labels[1]
+        ranks += list(map(ranks_of_matches, block, same_person, same_camera))
+        open_set.add(block, same_person, same_camera)
+        start += len(block)
+    return {**summarise(ranks), **open_set.accepted(), "queries": len(query), "gallery": len(gallery)}
+
+
+def score_single_shot(
+    query: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    query_labels: Labels,
+    gallery_labels: Labels,
+    metric: Metric,
+    seed: int,
+) -> dict[str, float | int]:
+    """Return what `score_vectors` does (but no TAR) for galleries that show everyone once, and how many were drawn."""
+    if metric == "cosine":
+        query, gallery = unit_rows(query), unit_rows(gallery)
+    ranks = single_shot_ranks(squared_distances(query, gallery), query_labels, gallery_labels, seed)
+    return {**summarise(ranks), "queries": len(query), "gallery": len(gallery), "draws": DRAWS}
 
 
 def squared_distances(query: NDArray[np.float32], gallery: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from app.errors import InputError
-from app.reid.datasets import check_counts, open_people_data
+from app.reid.datasets import (
+    PUBLISHED_COUNTS,
+    PeopleData,
+    PictureFiles,
+    Pictures,
+    check_counts,
+    note_counts,
+    open_people_data,
+)
 
 
 def draw(path: Path) -> None:
@@ -122,3 +130,55 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 
 def test_market_has_the_published_counts(shared_data: Path) -> None:
     assert check_counts(open_people_data(shared_data / "reid" / "market1501.zip")) == "Market-1501"
+
+
+def test_cuhk03_np_holds_two_data_sets_of_which_one_must_be_named(tmp_path: Path) -> None:
+    for kind, people in (("detected", (3, 4)), ("labeled", (3, 5))):
+        for part in ("bounding_box_train", "query", "bounding_box_test"):
+            for person in people:
+                draw(tmp_path / "CUHK03-NP" / kind / part / f"{person:04d}_c{1 + (part == 'query')}_{person}.png")
+    folder = tmp_path / "CUHK03-NP"
+    with pytest.raises(InputError, match=r"detected, .*labeled"):
+        open_people_data(folder)
+    archive = Path(shutil.make_archive(str(tmp_path / "cuhk03"), "zip", folder))
+    with pytest.raises(InputError, match="several data sets"):
+        open_people_data(archive)
+    for root in (folder, archive):
+        detected = open_people_data(root / "detected")
+        assert detected.name == "detected"
+        assert detected.train.person_ids.tolist() == [3, 4]
+        assert set(detected.query.camera_ids.tolist()) == {2}
+        assert detected.gallery.decode(0).shape == (8, 4, 3)
+    with pytest.raises(InputError, match="no known layout"):
+        open_people_data(archive / "elsewhere")
+
+
+def with_counts(name: str, path: Path, counts: tuple[int, int, int, int, int]) -> PeopleData:
+    """A data set of so many pictures and people, none of which exists."""
+    files = PictureFiles(path)
+
+    def part(pictures: int, people: int) -> Pictures:
+        return Pictures(files, ("",) * pictures, np.arange(pictures) % people, np.zeros(pictures, np.int64))
+
+    train, train_people, query, query_people, gallery = counts
+    return PeopleData(name, part(train, train_people), part(query, query_people), part(gallery, query_people))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED_COUNTS))
+def test_published_counts_are_recognised(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    complete = with_counts(name, tmp_path, PUBLISHED_COUNTS[name])
+    assert check_counts(complete) == name
+    train, *others = PUBLISHED_COUNTS[name]
+    folder = tmp_path / name
+    folder.mkdir()
+    note_counts(with_counts(name, folder, (train - 1, *others)))
+    assert "named like" in caplog.text
+    assert f"{train - 1} training pictures" in caplog.text
+    assert f"{train}, " in caplog.text  # what is published
+
+
+def test_a_folder_of_ones_own_is_not_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    note_counts(with_counts("shop", folder, (5, 2, 1, 1, 2)))
+    assert not caplog.text

@@ -92,11 +92,22 @@ def test_folder_and_zip_score_the_same(small_market: Path, small_weights: Path, 
     archive = Path(shutil.make_archive(str(tmp_path / "small"), "zip", small_market))
     chosen = ReidSettings(weights=str(small_weights), device="cpu", backend="torch")
     scores = [evaluate_reid(chosen, data, rerank=rerank) for data in (small_market, archive)]
-    assert list(scores[0]) == ["rank1", "rank5", "rank10", "mAP", "mINP", "queries", "gallery", "seconds"]
+    ranked = ["rank1", "rank5", "rank10", "mAP", "mINP"]
+    accepted = ["TAR_at_FAR_1e-2", "TAR_at_FAR_1e-3", "TAR_at_FAR_1e-4"]
+    assert list(scores[0]) == [*ranked, *accepted, "queries", "gallery", "seconds"]
     assert (scores[0]["queries"], scores[0]["gallery"]) == (8, 30)  # the distractor is in, junk is not
-    for name in ("rank1", "rank5", "rank10", "mAP", "mINP"):
+    for name in ranked + accepted:
         assert scores[0][name] == scores[1][name]
         assert 0 <= scores[0][name] <= 100
+
+
+def test_single_shot_says_so_and_refuses_reranking(small_market: Path, small_weights: Path) -> None:
+    chosen = ReidSettings(weights=str(small_weights), device="cpu", backend="torch")
+    scores = evaluate_reid(chosen, small_market, single_shot=True)
+    assert scores["draws"] == 100
+    assert scores["rank1"] <= scores["mAP"] == scores["mINP"]  # with one match these two are the same
+    with pytest.raises(InputError, match="single-shot"):
+        evaluate_reid(chosen, small_market, single_shot=True, rerank=True)
 
 
 def test_data_without_queries_is_refused(small_market: Path, small_weights: Path) -> None:

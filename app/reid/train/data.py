@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.reid.datasets import PeopleData, Pictures, check_counts, open_people_data
+from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
 from app.reid.preprocess import scale
 
 log = logging.getLogger(__name__)
@@ -151,14 +151,8 @@ def load_training_data(
 def _check(data: PeopleData) -> None:
     if not len(data.train):
         raise InputError(f"{data.train.files.path}: there are no pictures to train on")
-    published = check_counts(data)
-    log.info(
-        "%s: %d pictures of %d people%s",
-        data.name,
-        len(data.train),
-        data.train.people,
-        f" (complete: counts are those of {published})" if published else " (counts of no published data set)",
-    )
+    log.info("%s: %d pictures of %d people", data.name, len(data.train), data.train.people)
+    note_counts(data)
 
 
 def single_pictures(person_ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,0 +1,110 @@
+"""Two ways to score vectors besides a ranking of the whole gallery.
+
+`OpenSet`: is this the same person, yes or no? The share of true pairs that are accepted (TAR) when a given share of
+strangers is (FAR). A watch list, or a person who has never been here, asks that question and no ranking answers it.
+
+`single_shot_ranks`: the protocol of CUHK03 (Li et al., CVPR 2014), in which the gallery shows everyone once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATES = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}
+"""False accept rates that are reported, by the name that they have in a report."""
+
+DRAWS = 100
+"""Random galleries of the single-shot protocol, as in the paper of CUHK03."""
+
+
+class OpenSet:
+    """Collects distances of true pairs and of strangers, block by block, and says how many true pairs are accepted.
+
+    Of the strangers only those are kept that can lie below the threshold of the highest rate: 3,368 × 15,913 distances
+    take a few megabytes.
+    """
+
+    def __init__(self, strangers: int) -> None:
+        """strangers: how many pairs of strangers will be added in all."""
+        self._strangers = strangers
+        self._kept = int(max(RATES.values()) * strangers) + 1
+        self._nearest = np.zeros(0, np.float32)
+        self._true_pairs: list[NDArray[np.float32]] = []
+
+    def add(
+        self, distances: NDArray[np.float32], same_person: NDArray[np.bool_], same_camera: NDArray[np.bool_]
+    ) -> None:
+        """Add pairs; all three have one shape. Pairs of one person on one camera count neither way."""
+        self._true_pairs.append(distances[same_person & ~same_camera])
+        strangers = distances[~same_person]
+        if len(self._nearest) == self._kept:
+            strangers = strangers[strangers < self._nearest[-1]]
+        together = np.concatenate([self._nearest, strangers])
+        if len(together) >= self._kept:
+            together = np.partition(together, self._kept - 1)[: self._kept]  # the farthest of them is the last
+        self._nearest = together
+
+    def accepted(self) -> dict[str, float]:
+        """Return TAR_at_FAR_1e-2, _1e-3 and _1e-4 in percent; empty without any true pair.
+
+        The threshold is the distance of the nearest stranger who must not be accepted any more. With fewer strangers
+        than 1 / FAR nobody may be.
+        """
+        true_pairs = np.concatenate(self._true_pairs) if self._true_pairs else np.zeros(0, np.float32)
+        if not len(true_pairs):
+            return {}
+        nearest = np.append(np.sort(self._nearest), np.float32(np.inf))
+        return {
+            f"TAR_at_FAR_{name}": 100 * float((true_pairs < nearest[int(rate * self._strangers)]).mean())
+            for name, rate in RATES.items()
+        }
+
+
+def single_shot_ranks(
+    blocks: Iterable[NDArray[np.float32]],
+    query_labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    gallery_labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    seed: int,
+    distractor: int = 0,
+) -> list[NDArray[np.int64]]:
+    """Return, for each query and draw, the place of the one gallery picture that shows its person.
+
+    blocks: (B, G) distances, for the queries in order. Labels are persons and cameras. For each of `DRAWS` draws, one
+    picture of everybody in the gallery is drawn, a query's own person from among other cameras' pictures. Pictures of
+    the identity `distractor` are taken for one person each. Queries without a picture on another camera are left out.
+    """
+    random = np.random.default_rng(seed)
+    persons, cameras = gallery_labels
+    alone = persons == distractor
+    groups = np.where(alone, -1 - np.arange(len(persons)), persons)
+    order = np.argsort(groups, kind="stable")
+    values, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
+    draws = order[starts + (random.random((DRAWS, len(values))) * counts).astype(np.int64)]  # (draws, people)
+
+    ranks: list[NDArray[np.int64]] = []
+    query = 0
+    for block in blocks:
+        columns, rows, own_draws = [], [], []
+        for row in range(len(block)):
+            person, camera = query_labels[0][query + row], query_labels[1][query + row]
+            own = np.flatnonzero((persons == person) & (cameras != camera))
+            if len(own):
+                rows.append(row)
+                columns.append(int(np.searchsorted(values, person)))
+                own_draws.append(own[(random.random(DRAWS) * len(own)).astype(np.int64)])
+        query += len(block)
+        if not rows:
+            continue
+        asked = block[rows]
+        number = np.arange(len(rows))
+        own_distances = np.take_along_axis(asked, np.stack(own_draws), axis=1)  # (rows, draws)
+        places = np.empty((DRAWS, len(rows)), np.int64)
+        for draw, pictures in enumerate(draws):
+            strangers = asked[:, pictures]
+            strangers[number, columns] = np.inf
+            places[draw] = 1 + (strangers <= own_distances[:, draw, None]).sum(axis=1)
+        ranks += list(places.T.reshape(-1, 1))
+    return ranks
