@@ -1,7 +1,7 @@
 """Speed of detection on a CPU: our adapter beside `ultralytics.YOLO.predict`, in turn, in one run.
 
     python tests/bench/bench_detect.py --video ../shared/data/mot/PETS09-S2L1/vtest.avi \
-        --weights ../shared/data/weights/yolo26n.pt
+        --weights ../shared/data/weights/yolo26n.pt --beside app/detect/weights/person_n.safetensors
 
 Every way gets the same pictures, one at a time and in batches, with the same settings; start-up is left out. Machines
 differ and are noisy: read the ratios. Processor time tells what a way costs when other work wants the same cores.
@@ -40,7 +40,9 @@ def read_frames(video: Path, count: int) -> list[Frame]:
     return [Frame("a", index, index / 10, np.asarray(image)) for index, image in enumerate(images)]
 
 
-def ways(weights: Path, frames: Sequence[Frame], batch: int, size: int) -> dict[str, Callable[[], object]]:
+def ways(
+    weights: Path, frames: Sequence[Frame], batch: int, size: int, beside: Sequence[Path]
+) -> dict[str, Callable[[], object]]:
     """Return what is compared: each detects people in all frames."""
     load_ultralytics()
     from ultralytics import YOLO
@@ -59,6 +61,9 @@ def ways(weights: Path, frames: Sequence[Frame], batch: int, size: int) -> dict[
             settings = DetectSettings(weights=str(weights), backend=backend, device="cpu", image_size_px=size)
             detector = build_detector(settings, [])
             found[f"ours, {backend}, batch {length}"] = lambda d=detector, parts=parts: [d.detect(p) for p in parts]
+        for other in beside:
+            detector = build_detector(DetectSettings(weights=str(other), device="cpu", image_size_px=size), [])
+            found[f"{other.stem}, batch {length}"] = lambda d=detector, parts=parts: [d.detect(p) for p in parts]
     return found
 
 
@@ -92,13 +97,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other weights, which only we run")
     parser.add_argument("--frames", type=int, default=8, help="pictures in each round")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=640, help="longer side of the input")
     options = parser.parse_args()
     frames = read_frames(options.video, options.frames)
-    compared = ways(options.weights, frames, options.batch, options.size)
+    compared = ways(options.weights, frames, options.batch, options.size, options.beside)
     threads = {True: 0, False: torch.get_num_threads()}
     compared[f"{THEIRS}, batch 1"]()
     threads[True] = torch.get_num_threads()  # predict chooses for itself, and for the whole process

@@ -130,7 +130,7 @@ def _place_piece(rng: np.random.Generator, canvas: Canvas, stock: Stock) -> None
     if portraits is stock.portraits:  # people without boxes may pass behind: keep to the person's surroundings
         around = 0.25 * (x2 - x1)
         left, right = int(max(x1 - around, 0)), int(min(x2 + around, photo.image.shape[1]))
-        photo = Photo(photo.image[:, left:right], photo.boxes - np.float32([left, 0, left, 0]))
+        photo = Photo(photo.image[:, left:right], photo.boxes - np.array([left, 0, left, 0], np.float32))
     _place_window(rng, canvas, photo, scale)
 
 

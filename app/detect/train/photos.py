@@ -99,7 +99,8 @@ def data_sets(path: Path) -> list[Place]:
 
 def read_data_set(folder: Place) -> Iterator[tuple[Photo, Image | None]]:
     """Yield each picture with its boxes and, if it has one, its (H, W) uint8 mask, in the order of the names."""
-    for file in sorted((folder / "images").iterdir(), key=lambda file: file.name):
+    files: list[Place] = [*(folder / "images").iterdir()]
+    for file in sorted(files, key=lambda file: file.name):
         stem, _, suffix = file.name.rpartition(".")
         if f".{suffix.lower()}" not in SUFFIXES:
             continue
