@@ -7,6 +7,7 @@ and turns its answer into events. What a human decided stays decided. Last it ha
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import numpy as np
 
 from app.config import LinkSettings
 from app.errors import InputError
+from app.frames import Tracklet
 from app.identities import Identities
 from app.ledger import LINKER
 from app.places import TOPOLOGY_FILE, clocks_to_json, write_topology
 from app.refining import refine_run
 from app.reid.calibrate import Calibration
-from app.runs import Run
+from app.runs import Run, crop_frame
 from app.track.linker import Key, LinkResult, link_tracklets
+from app.track.splitting import Cut, cut_mixed
 
 
 def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
@@ -32,13 +35,17 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
     run = Run.open(folder)
     if run.state == "running":
         raise InputError(f"{folder}: this run is still being written; link it when it is finished")
+    identities = run.identities()
     tracklets = run.tracklets()
     _refuse_unknown_cameras(run, settings)
-    confirmed, rejected = run.identities().constraints()
-    result = link_tracklets(tracklets, run_calibration(run), settings, confirmed, rejected)
-    keys = [tracklet.key for tracklet in tracklets]
+    confirmed, rejected = identities.constraints()
+    parts, cuts = _cut_mixed(run, tracklets, identities)
+    result = link_tracklets(parts, run_calibration(run), settings, confirmed, rejected)
+    keys = [part.key for part in parts]
     with run.ledger() as ledger:
-        ledger.reassign(dict(zip(keys, result.person_ids.tolist(), strict=True)), LINKER, _evidence(result))
+        groups = dict(zip(keys, result.person_ids.tolist(), strict=True))
+        places = {part: (cut.key, cut.at_s) for part, cut in cuts.items()}
+        ledger.reassign(groups, LINKER, _evidence(result, cuts), places)
         identities = ledger.replay()
     if result.topology is None:
         (folder / TOPOLOGY_FILE).unlink(missing_ok=True)  # what an earlier linking learned is no part of this answer
@@ -88,13 +95,39 @@ def run_calibration(run: Run) -> Calibration | None:
     )
 
 
-def _evidence(result: LinkResult) -> dict[Key, dict[str, Any]]:
-    """Return for each tracklet that takes part in a link the evidence of its strongest one."""
+def _cut_mixed(
+    run: Run, tracklets: Sequence[Tracklet], identities: Identities
+) -> tuple[list[Tracklet], dict[Key, Cut]]:
+    """Cut tracklets that show one person first and another one later, as `cut_mixed` does.
+
+    Those about which a human said something stay whole: what was said is about all of them.
+    """
+    calibration = run_calibration(run)
+    settled = identities.pinned() | {key for pair in (*identities.confirmed, *identities.rejected) for key in pair}
+    loose = [tracklet for tracklet in tracklets if tracklet.key not in settled]
+    if calibration is None:
+        return list(tracklets), {}
+    frames = {camera.name: run.frames(camera.name) for camera in run.cameras}
+    taken = []
+    for tracklet in loose:
+        indices, times = frames[tracklet.camera]
+        shown = np.array([crop_frame(crop) for crop in tracklet.crops], np.int64)
+        taken.append(times[np.searchsorted(indices, shown)])
+    first_free = {camera: 1 + int(run.manifest.next_track_id[camera]) for camera in frames}
+    parts, cuts = cut_mixed(loose, taken, calibration, first_free)
+    return [*parts, *(tracklet for tracklet in tracklets if tracklet.key in settled)], cuts
+
+
+def _evidence(result: LinkResult, cuts: Mapping[Key, Cut]) -> dict[Key, dict[str, Any]]:
+    """Return for each tracklet that takes part in a link the evidence of its strongest one.
+
+    cuts: parts of tracklets; what a part was linked with is named by its tracklet.
+    """
     evidence: dict[Key, dict[str, Any]] = {}
     for link in sorted(result.links, key=lambda link: link.p_same):
         for own, other in ((link.a, link.b), (link.b, link.a)):
             evidence[own] = {
-                "with": list(other),
+                "with": list(cuts[other].key if other in cuts else other),
                 "p_same": link.p_same,
                 "runner_up": link.runner_up,
                 "gates": list(link.gates),

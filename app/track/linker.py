@@ -20,7 +20,7 @@ from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.track.clustering import Graph, agglomerate, refine
 from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence, probability
-from app.track.place_evidence import place_evidence
+from app.track.place_evidence import close_in_time, place_evidence, with_candidates
 from app.track.presence import Presence, least_people
 from app.track.topology import Topology
 from app.track.topology_learning import Visits, learn_topology
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 3
 """Place and time are learned and used so often at the most; the second round seldom changes anything."""
+
+LEAST_PLACE_LOG_ODDS = 1.0
+"""Of two that do not look alike, place and time must say at least this to be compared at all."""
 
 Key = tuple[str, int]
 """A tracklet's name: (camera, track_id)."""
@@ -93,15 +96,17 @@ def link_tracklets(
     apart = [(position[a], position[b]) for a, b in rejected if a in position and b in position]
     node_of = _confirmed_groups(len(ordered), held)
 
-    def decide(evidence: PairEvidence, apart: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-        graph = _graph(ordered, presences, node_of, apart, evidence, settings.min_probability)
+    def decide(evidence: PairEvidence, impossible: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        # Who a human says is one person is that, wherever it was seen.
+        foes = [*apart, *((a, b) for a, b in impossible if node_of[a] != node_of[b])]
+        graph = _graph(ordered, presences, node_of, foes, evidence, settings.min_probability)
         labels = _cluster(graph, settings.num_people)
         return _number([labels[node] for node in node_of])
 
-    people = decide(evidence, apart)
+    people = decide(evidence, [])
     topology = None
     if settings.place_and_time and ordered:
-        people, evidence, topology = _relink(ordered, evidence, people, apart, settings, decide)
+        people, evidence, topology = _relink(ordered, evidence, people, settings, decide)
     person_ids = np.zeros(len(ordered), np.int64)
     person_ids[order] = people
     if settings.num_people is not None and people.max(initial=0) != settings.num_people:
@@ -118,7 +123,6 @@ def _relink(
     tracklets: Sequence[Tracklet],
     looks: PairEvidence,
     people: NDArray[np.int64],
-    apart: Sequence[tuple[int, int]],
     settings: LinkSettings,
     decide: Callable[[PairEvidence, Sequence[tuple[int, int]]], NDArray[np.int64]],
 ) -> tuple[NDArray[np.int64], PairEvidence, Topology]:
@@ -128,16 +132,21 @@ def _relink(
     Returns who is who, the evidence with place and time, and what was learned.
     """
     visits = Visits.of(tracklets)
-    evidence, learned = looks, None
-    for round_number in range(1, MOST_ROUNDS + 1):
-        learned = learn_topology(visits, looks, people, settings, round_number)
-        place = place_evidence(visits, looks.rows, looks.columns, people, learned, settings)
-        evidence = PairEvidence(looks.rows, looks.columns, looks.log_odds + place.log_odds)
+    seen = np.array([tracklet.vectors.size > 0 for tracklet in tracklets])
+    evidence, learned = looks, learn_topology(visits, looks, people, settings)
+    for _ in range(MOST_ROUNDS):
+        candidates, added = with_candidates(looks, *close_in_time(visits, learned.topology), seen)
+        place = place_evidence(visits, candidates.rows, candidates.columns, people, learned, settings)
+        worth = ~added | (place.log_odds > LEAST_PLACE_LOG_ODDS)
+        evidence = PairEvidence(
+            candidates.rows[worth], candidates.columns[worth], (candidates.log_odds + place.log_odds)[worth]
+        )
         impossible = np.flatnonzero(place.impossible)
-        foes = zip(looks.rows[impossible].tolist(), looks.columns[impossible].tolist(), strict=True)
-        before, people = people, decide(evidence, [*apart, *foes])
+        foes = zip(candidates.rows[impossible].tolist(), candidates.columns[impossible].tolist(), strict=True)
+        before, people = people, decide(evidence, list(foes))
         if np.array_equal(before, people):
             break
+        learned = learn_topology(visits, looks, people, settings, learned)
     return people, evidence, learned.topology
 
 

@@ -5,7 +5,7 @@
 * **A shared floor.** Seen at one time by cameras of which the common floor is known, one person stands in one place.
 * **Walking times.** Who leaves camera a at one of its exits and is expected at an entry of camera b after a walk of
   known length: pairs that fit are more probable by how much denser the learned walking times are there than the times
-  of any two tracklets. People also go elsewhere first, so that a pair which does not fit loses little.
+  of any two tracklets. People also go elsewhere first, so that a pair which does not fit loses nothing.
 
 Every part is bounded and drawn to 0 while little has been seen. What the user has locked is the exception: a walk
 faster than `shortest_s`, or places far apart on a calibrated floor, make a link impossible.
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from app.config import LinkSettings
-from app.track.floors import calibrations, mapped
+from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence
+from app.track.floors import Resampled, calibrations, mapped
 from app.track.topology import Topology, Transit, Zone
 from app.track.topology_learning import Learned, Steps, Visits
 from app.track.zones import NO_ZONE, nearest_zones
@@ -44,6 +45,9 @@ DIRECT_SHARE = 0.3
 GRID_S = np.arange(-30.0, 180.25, 0.25)
 """Gaps at which densities of walking times are tabulated; between, they are interpolated, beyond, they say nothing."""
 
+MOST_DIRECT = 0.5
+"""... and never more than this: the pairs that were not linked yet are those that do not follow directly."""
+
 BACKGROUND_WIDTH_S = 8.0
 LEAST_WIDTH_S = 0.5
 MOST_STEPS = 500
@@ -61,6 +65,45 @@ IMPOSSIBLE_M = 3.0
 """On a floor that the user calibrated, people this far apart all the time are two."""
 
 SAMPLES = 8
+
+
+def close_in_time(visits: Visits, topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs (rows < columns) of visits that place and time must judge however they look.
+
+    These are visits to cameras with a shared floor that overlap in true time, since where somebody stands says more
+    than looks, and visits that follow each other faster than a way of known length allows.
+    """
+    offsets = visits.offsets(topology.clocks)
+    starts, ends = visits.starts - offsets, visits.ends - offsets
+    reach_s = {way: -TOGETHER_S for a, b in topology.floors for way in ((a, b), (b, a))}
+    reach_s |= {way: transit.shortest_s for way, transit in topology.transits.items() if transit.shortest_s}
+    found = [np.zeros((0, 2), np.int64)]
+    for (before, after), seconds in reach_s.items():
+        one, other = (np.flatnonzero(visits.cameras == visits.names.index(name)) for name in (before, after))
+        other = other[np.argsort(starts[other], kind="stable")]
+        first = np.searchsorted(starts[other], starts[one])
+        counts = np.maximum(np.searchsorted(starts[other], ends[one] + seconds) - first, 0)
+        inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        found.append(np.stack([np.repeat(one, counts), other[np.repeat(first, counts) + inside]], axis=1))
+    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def with_candidates(
+    looks: PairEvidence, rows: NDArray[np.int64], columns: NDArray[np.int64], seen: NDArray[np.bool_]
+) -> tuple[PairEvidence, NDArray[np.bool_]]:
+    """Return the evidence of looks with further pairs, and which pairs are further ones.
+
+    seen: (n,) which tracklets have vectors; two that have were not found alike, of others nothing is known.
+    """
+    count = len(seen)
+    codes, known = rows * count + columns, looks.rows * count + looks.columns
+    new = ~np.isin(codes, known)
+    base = np.where(seen[rows[new]] & seen[columns[new]], ABSENT_LOG_ODDS, 0.0).astype(np.float32)
+    order = np.argsort(np.concatenate([known, codes[new]]), kind="stable")
+    both = [np.concatenate(pair)[order] for pair in ((looks.rows, rows[new]), (looks.columns, columns[new]))]
+    value = np.concatenate([looks.log_odds, base])[order]
+    return PairEvidence(both[0], both[1], value), order >= len(known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +169,8 @@ def place_evidence(
                     exits[before[chosen]], entries[after[chosen]], exits[steps.before], entries[steps.after]
                 )
             share = (len(observed) + ASSUMED_STEPS * DIRECT_SHARE) / (same[chosen].sum() + ASSUMED_STEPS)
-            share = min(share, 0.9)
-            walks[chosen] += np.log(1 - share + share * ratio)
+            share = min(share, MOST_DIRECT)
+            walks[chosen] += np.log1p(share * ratio)
     impossible = _too_fast(visits, before, after, gaps, topology.transits)
     floors, apart = _floor_log_odds(visits, rows, columns, together, topology, settings)
     return PlaceEvidence(
@@ -231,38 +274,46 @@ def _floor_log_odds(
     """Return (E,) log-odds from where people stand at one time, and (E,) which are impossible on a given floor."""
     log_odds = np.zeros(len(rows))
     impossible = np.zeros(len(rows), np.bool_)
+    if not topology.floors or not together.any():
+        return log_odds, impossible
     given = calibrations(settings.cameras)
+    involved = np.unique(np.concatenate([rows[together], columns[together]]))
+    paths = Resampled.of([visits.path(int(index)) for index in involved], visits.offsets(topology.clocks)[involved])
     for (name_a, name_b), floor in topology.floors.items():
         a, b = visits.names.index(name_a), visits.names.index(name_b)
         swapped = visits.cameras[rows] == b
         here, there = np.where(swapped, columns, rows), np.where(swapped, rows, columns)
         chosen = np.flatnonzero(together & (visits.cameras[here] == a) & (visits.cameras[there] == b))
-        shift = topology.clocks[name_b].offset_s - topology.clocks[name_a].offset_s
-        scale = max(LEAST_FLOOR_ERROR, floor.error_heights or 0.0)
-        for pair in chosen.tolist():
-            one, other = visits.path(int(here[pair])), visits.path(int(there[pair]))
-            start, end = max(one.times[0], other.times[0] - shift), min(one.times[-1], other.times[-1] - shift)
-            times = np.linspace(start, end, SAMPLES)
-            (feet, _, known), (target, heights, seen) = one.at(times), other.at(times + shift)
-            known &= seen
-            if not known.any():
-                continue
-            if floor.given:
-                metres = np.linalg.norm(mapped(given[name_a], feet) - mapped(given[name_b], target), axis=1)[known]
-                off = metres / PERSON_M
-                impossible[pair] = bool(metres.min() > IMPOSSIBLE_M)
-            else:
-                off = np.linalg.norm(mapped(floor.a_to_b, feet) - target, axis=1)[known] / heights[known]
-            log_odds[pair] = floor_log_odds(float(np.median(off)), scale)
+        one, other = paths.together(
+            np.searchsorted(involved, here[chosen]), np.searchsorted(involved, there[chosen]), SAMPLES
+        )
+        feet, target, heights = paths.feet[one], paths.feet[other], paths.heights[other]
+        if floor.given:
+            apart = _moved(given[name_a], feet) - _moved(given[name_b], target)
+            off = np.linalg.norm(apart, axis=2) / PERSON_M
+        else:
+            off = np.linalg.norm(_moved(floor.a_to_b, feet) - target, axis=2) / heights
+        off[(one < 0) | np.isnan(heights) | np.isnan(paths.heights[one])] = np.nan
+        known = ~np.all(np.isnan(off), axis=1)
+        log_odds[chosen[known]] = floor_log_odds(
+            np.nanmedian(off[known], axis=1), max(LEAST_FLOOR_ERROR, floor.error_heights or 0.0)
+        )
+        if floor.given:
+            impossible[chosen[known]] = np.nanmin(off[known], axis=1) * PERSON_M > IMPOSSIBLE_M
     return log_odds, impossible
 
 
-def floor_log_odds(off_heights: float, scale_heights: float) -> float:
-    """Return the log-odds of one person from the distance, in heights, between where one stands and the other should.
+def _moved(homography: Floats, points: Floats) -> Floats:
+    """Return (N, S, 2) points under a homography."""
+    return mapped(homography, points.reshape(-1, 2)).reshape(points.shape)
+
+
+def floor_log_odds(off_heights: Floats, scale_heights: float) -> Floats:
+    """Return (N,) log-odds of one person from distances, in heights, between where one stands and the other should.
 
     One person's error has heavy tails (Student's t with 3 degrees of freedom in the plane), strangers are anywhere.
     """
     spread = scale_heights**2
-    density = (1 + (off_heights**2) / (3 * spread)) ** -2.5 / (2 * np.pi * spread)
+    density = (1 + off_heights**2 / (3 * spread)) ** -2.5 / (2 * np.pi * spread)
     ratio = (1 - WRONG_SHARE) * density * FLOOR_SPREAD_HEIGHTS2 + WRONG_SHARE
-    return float(np.clip(np.log(ratio), FLOOR_LOWEST, FLOOR_HIGHEST))
+    return np.asarray(np.clip(np.log(ratio), FLOOR_LOWEST, FLOOR_HIGHEST), np.float64)

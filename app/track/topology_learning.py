@@ -22,21 +22,22 @@ from app.track.floors import (
     FootPath,
     Sightings,
     calibrations,
+    error_of_links,
     errors,
     fit_shared_floor,
     foot_points,
     held_out_error,
-    median_of_links,
+    one_direction,
     refined_shift,
     sightings,
 )
 from app.track.topology import Clock, SharedFloor, Topology, Transit, Zone
 from app.track.zones import find_zones
 
-CONFIDENT_LOG_ODDS = 0.5
+CONFIDENT_LOG_ODDS = 0.0
 """A confident link looks alike with at least this log-odds (P = 0.62), the company of other tracklets aside."""
 
-CONFIDENT_LEAD = 0.5
+CONFIDENT_LEAD = 0.0
 """... and by so much more than the best of either with anybody else in the other's camera."""
 
 END_ROWS = 3
@@ -50,8 +51,9 @@ should, in the median, and much closer than a guess that ignores the other camer
 MOST_FLOOR_LINKS = 60
 CLOCK_ROUNDS = 4
 
+SHIFT_STEP_S = 0.5
 SEARCH_POINTS = 6
-"""Points of each link while the shift is looked for second by second; the fit at the end takes more."""
+"""The shift is looked for in such steps with so few points of each link; then it is refined with more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +115,38 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFloor:
+    """A shared floor, and (how far the second camera's clock is ahead, uncertainty) in seconds, None if unknown."""
+
+    floor: SharedFloor
+    shift: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
-    """What was learned, and the confident steps that show how people go about: (S,) steps free of the clocks' error."""
+    """What was learned, the confident steps that show how people go about, and the shared floors by cameras."""
 
     topology: Topology
     steps: Steps
+    floors: Mapping[tuple[str, str], FoundFloor]
 
 
 def learn_topology(
-    visits: Visits, evidence: PairEvidence, people: NDArray[np.int64], settings: LinkSettings, rounds: int = 1
+    visits: Visits,
+    evidence: PairEvidence,
+    people: NDArray[np.int64],
+    settings: LinkSettings,
+    before: Learned | None = None,
 ) -> Learned:
     """Learn clocks, shared floors, zones and transit times.
 
     evidence: what the looks say of pairs of visits. people: (n,) who each visit is, by the linker.
-    rounds: how often linking has been repeated, for the record.
+    before: what was learned from an earlier answer; its shared floors stay as they are.
     """
     sure = confident_links(visits.cameras, evidence, people)
     rows, columns = evidence.rows[sure], evidence.columns[sure]
-    floors, shifts = _floors(visits, rows, columns, settings)
+    floors = _floors(visits, rows, columns, settings, before.floors if before else {})
+    shifts = [Shift(*names, *found.shift) for names, found in floors.items() if found.shift is not None]
     locked = {
         name: camera.clock_offset_s
         for name, camera in settings.cameras.items()
@@ -143,11 +159,11 @@ def learn_topology(
         entries=_zones(visits, visits.entry_feet),
         exits=_zones(visits, visits.exit_feet),
         transits=_transits(visits, steps, clocks, settings),
-        floors=floors,
+        floors={names: found.floor for names, found in floors.items()},
         links=int(across.sum()),
-        rounds=rounds,
+        rounds=before.topology.rounds + 1 if before else 1,
     )
-    return Learned(topology, steps)
+    return Learned(topology, steps, floors)
 
 
 def confident_links(cameras: NDArray[np.int64], evidence: PairEvidence, people: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -182,7 +198,10 @@ def _clocks(
         walked = every if round_number == 0 else steps
         found = list(known)
         of_pair = _by_camera_pair(visits.cameras, walked)
+        overlapping = {(shift.a, shift.b) for shift in known}
         for a, b in sorted({(min(pair), max(pair)) for pair in of_pair if pair[0] != pair[1]}):
+            if (visits.names[a], visits.names[b]) in overlapping:
+                continue  # nobody walks unseen from one to the other
             chosen = [of_pair[pair] for pair in ((a, b), (b, a)) if pair in of_pair]
             own = walked[np.isin(np.arange(len(walked.before)), np.concatenate(chosen))]
             shift = shift_of_walks(_walks(visits, own, a), 2 * largest_s)
@@ -256,40 +275,38 @@ def _zones(visits: Visits, feet: NDArray[np.float64]) -> dict[str, tuple[Zone, .
 
 
 def _floors(
-    visits: Visits, rows: NDArray[np.int64], columns: NDArray[np.int64], settings: LinkSettings
-) -> tuple[dict[tuple[str, str], SharedFloor], list[Shift]]:
-    """Return which cameras see the same floor, and what their paths say about the clocks."""
+    visits: Visits,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    settings: LinkSettings,
+    known: Mapping[tuple[str, str], FoundFloor],
+) -> dict[tuple[str, str], FoundFloor]:
+    """Return which cameras see the same floor, and what people's paths on it say about the clocks."""
     to_floor = calibrations(settings.cameras)
-    floors: dict[tuple[str, str], SharedFloor] = {}
-    shifts: list[Shift] = []
-    links = Steps(rows, columns, rows)
+    near = (
+        np.maximum(visits.starts[rows], visits.starts[columns]) - np.minimum(visits.ends[rows], visits.ends[columns])
+        <= settings.max_clock_offset_s
+    )
+    swap = visits.cameras[rows] > visits.cameras[columns]
+    links = Steps(np.where(swap, columns, rows)[near], np.where(swap, rows, columns)[near], rows[near])
     of_pair = _by_camera_pair(visits.cameras, links)
+    floors: dict[tuple[str, str], FoundFloor] = {}
     for a in range(len(visits.names)):
         for b in range(a + 1, len(visits.names)):
-            name = visits.names[a], visits.names[b]
-            numbers = np.concatenate([of_pair.get(way, np.zeros(0, np.int64)) for way in ((a, b), (b, a))])
-            pairs = [
-                (int(rows[n]), int(columns[n])) if visits.cameras[rows[n]] == a else (int(columns[n]), int(rows[n]))
-                for n in np.sort(numbers)
-            ]
-            given = _given_floor(to_floor, *name)
-            near = [
-                (i, j)
-                for i, j in pairs
-                if max(visits.starts[i], visits.starts[j]) - min(visits.ends[i], visits.ends[j])
-                <= settings.max_clock_offset_s
-            ]
-            near = near[:: max(1, len(near) // MOST_FLOOR_LINKS)]
-            paths = [(visits.path(i), visits.path(j)) for i, j in near]
+            names = visits.names[a], visits.names[b]
+            if names in known:
+                floors[names] = known[names]
+                continue
+            numbers = of_pair.get((a, b), np.zeros(0, np.int64))
+            given = _given_floor(to_floor, *names)
+            chosen = numbers[:: max(1, len(numbers) // MOST_FLOOR_LINKS)].tolist()
+            paths = [(visits.path(links.before[n]), visits.path(links.after[n])) for n in chosen]
             found = _shared_floor(paths, given, settings.max_clock_offset_s)
-            if given is not None:
-                checked = found[0] if found else SharedFloor(given, None, 0)
-                floors[name] = replace(checked, a_to_b=given, given=True)
-            elif found is not None:
-                floors[name] = found[0]
+            if found is None and given is not None:
+                found = FoundFloor(SharedFloor(given, None, 0, True), None)
             if found is not None:
-                shifts.append(Shift(*name, *found[1]))
-    return floors, shifts
+                floors[names] = found
+    return floors
 
 
 def _given_floor(to_floor: Mapping[str, NDArray[np.float64]], a: str, b: str) -> NDArray[np.float64] | None:
@@ -300,29 +317,26 @@ def _given_floor(to_floor: Mapping[str, NDArray[np.float64]], a: str, b: str) ->
 
 def _shared_floor(
     links: Sequence[tuple[FootPath, FootPath]], given: NDArray[np.float64] | None, largest_s: float
-) -> tuple[SharedFloor, tuple[float, float]] | None:
-    """Return the floor that two cameras share and (shift of b's clock, uncertainty), None if they share none."""
+) -> FoundFloor | None:
+    """Return the floor that two cameras share, None if they share none; `given` is known and not to be learned."""
     if len(links) < MIN_FLOOR_LINKS:
         return None
     rng = np.random.default_rng(0)
 
     def fit(shift_s: float, most: int) -> tuple[float, NDArray[np.float64] | None, Sightings]:
         seen = sightings(links, shift_s, most)
-        if len(np.unique(seen.links)) < max(MIN_FLOOR_LINKS, len(links) // 3):
+        if len(np.unique(seen.links)) < max(MIN_FLOOR_LINKS, len(links) // 2) or one_direction(seen):
             return float("inf"), None, seen
         homography = fit_shared_floor(seen, rng) if given is None else given
         if homography is None:
             return float("inf"), None, seen
-        off = errors(homography, seen)
-        return median_of_links(off, seen.links), homography, seen
+        return error_of_links(errors(homography, seen), seen.links), homography, seen
 
-    steps = np.arange(-np.floor(largest_s), np.floor(largest_s) + 0.5)
-    shift = float(
-        min(steps[np.argsort(np.abs(steps), kind="stable")], key=lambda value: fit(float(value), SEARCH_POINTS)[0])
-    )
+    steps = np.arange(-np.floor(largest_s / SHIFT_STEP_S), np.floor(largest_s / SHIFT_STEP_S) + 0.5) * SHIFT_STEP_S
+    shift = float(min(steps[np.argsort(np.abs(steps), kind="stable")], key=lambda at: fit(float(at), SEARCH_POINTS)[0]))
     uncertainty = float("inf")
     for _ in range(3):
-        error, homography, seen = fit(shift, MOST_POINTS_OF_LINK)
+        _, homography, _ = fit(shift, MOST_POINTS_OF_LINK)
         if homography is None:
             return None
         change, uncertainty = refined_shift(homography, links, shift)
@@ -334,4 +348,5 @@ def _shared_floor(
     guess = float(np.median(np.linalg.norm(seen.b - np.median(seen.b, axis=0), axis=1) / seen.heights))
     if unseen > min(LARGEST_FLOOR_ERROR, guess / 2):
         return None
-    return SharedFloor(homography, unseen, len(np.unique(seen.links))), (shift, uncertainty)
+    floor = SharedFloor(homography, unseen, len(np.unique(seen.links)), given is not None)
+    return FoundFloor(floor, (shift, uncertainty))
