@@ -31,6 +31,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 CHROMIUM = os.environ.get("OMNITRACK_CHROMIUM", "/usr/bin/chromium")
 SIZE = {"width": 1280, "height": 800}
 QUALITY = 72
+PATIENCE_MS = 300_000
 STEPS = {"evaluate": "#evaluate"}
 """What has to be clicked before a page shows something."""
 
@@ -78,11 +79,13 @@ def pictures_of_pages(folder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     address = serve(folder)
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"],
+                                          timeout=PATIENCE_MS)  # fmt: skip
         page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page.set_default_timeout(PATIENCE_MS)
         for name in (*PAGES, "person"):
             page.goto(f"{address}/{name}?run={found.id}{asked.get(name, '')}")
-            page.wait_for_selector(".ot-chooser option:checked", state="attached", timeout=60_000)
+            page.wait_for_selector(".ot-chooser option:checked", state="attached")
             if name in STEPS:
                 page.click(STEPS[name])
             wait_until_still(page)
@@ -104,7 +107,7 @@ def serve(folder: Path) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def wait_until_still(page: Any, patience_s: float = 60.0) -> None:
+def wait_until_still(page: Any, patience_s: float = 120.0) -> None:
     """Return when the page has looked the same for two seconds."""
     end, since, before = time.monotonic() + patience_s, time.monotonic(), b""
     while time.monotonic() < end and time.monotonic() - since < 2.0:

@@ -29,6 +29,7 @@ function element(tag, properties = {}, ...children) {
 
 class Header extends HTMLElement {
   async connectedCallback() {
+    document.getElementById('ot-boot')?.remove();  // see app/ui/boot.py
     applyTheme();
     this.querySelector('.ot-theme').addEventListener('click', () => {
       localStorage.setItem('omnitrack-theme', document.body.classList.contains('dark') ? 'light' : 'dark');
@@ -390,7 +391,8 @@ class Pick extends HTMLElement {
     this.time = Math.min(Math.max(time, this.camera.start), this.camera.end);
     Object.assign(this.slider, { min: this.camera.start, max: this.camera.end, value: this.time });
     this.now.textContent = clock(this.time);
-    this.frame.style.aspectRatio = `${this.camera.width}/${this.camera.height}`;
+    const aspect = this.camera.width / this.camera.height;
+    Object.assign(this.frame.style, { aspectRatio: aspect, maxWidth: `min(1000px, ${70 * aspect}vh)` });
     this.box.hidden = true;
     this.load();
   }
