@@ -52,7 +52,8 @@ def evaluate(
     times: (F,) seconds of frames 1 … F by camera, for the gap recovery; without them it stays empty (None).
 
     Returns {"cameras": {camera: scores}, "tracks": the same for the tracks before linking, "combined": all cameras as
-    separate sequences, "across": ids shared by all cameras, "no_linking", "perfect_linking", "gap_recovery", "gaps"}.
+    separate sequences, "across": ids shared by all cameras, "no_linking", "perfect_linking", "gap_recovery",
+    "gap_recovery_by_track": the same if nobody got an id back from linking, "gaps"}.
     Raises InputError when a camera has no truth, or when one id has two boxes in a frame.
     """
     aligned = align(truth, result)
@@ -60,7 +61,8 @@ def evaluate(
     linked = not _same_grouping(aligned.result_ids, aligned.result_tracks)
     per_track = _score_cameras(aligned, aligned.result_tracks) if linked else per_camera
     perfect = perfect_ids(aligned)
-    recovered, counts = gap_recovery(aligned, times) if times is not None else ({}, {})
+    recovered, counts = gap_recovery(aligned, aligned.result_ids, times) if times is not None else ({}, {})
+    by_track, _ = gap_recovery(aligned, aligned.result_tracks, times) if times is not None else ({}, {})
     return {
         "cameras": {camera: _camera_summary(metrics) for camera, metrics in per_camera.items()},
         "tracks": {camera: _camera_summary(metrics) for camera, metrics in per_track.items()},
@@ -69,6 +71,7 @@ def evaluate(
         "no_linking": _across_summary(aligned, aligned.result_tracks, per_track),
         "perfect_linking": _across_summary(aligned, perfect),
         "gap_recovery": {str(gap): recovered.get(gap) for gap in GAPS_S},
+        "gap_recovery_by_track": {str(gap): by_track.get(gap) for gap in GAPS_S},
         "gaps": {str(gap): counts.get(gap, 0) for gap in GAPS_S},
     }
 
@@ -192,10 +195,11 @@ def perfect_ids(aligned: Alignment) -> NDArray[np.int64]:
 
 
 def gap_recovery(
-    aligned: Alignment, times: Mapping[str, NDArray[np.float64]]
+    aligned: Alignment, ids: NDArray[np.int64], times: Mapping[str, NDArray[np.float64]]
 ) -> tuple[dict[int, float | None], dict[int, int]]:
     """Return for each of `GAPS_S` the percentage of returns with the right id, and how many returns there were.
 
+    ids: (S,) int64 of the rows of the result: those of people, or of tracks for what it would be without linking.
     A return: a person who is not visible (no counted box) on a camera for at least that long, and is then seen again on
     the same camera. It has the right id if the id matched most often in the first second back in sight is the one
     matched most often in the last second before. Absences of people who had no id before are not counted; one who is
@@ -210,7 +214,7 @@ def gap_recovery(
             )
         times_of_rows[own] = times[camera][aligned.truth_frames[own] - 1]
     given = np.full(len(aligned.truth_ids), NO_ID)
-    given[aligned.matches[:, 0]] = aligned.result_ids[aligned.matches[:, 1]]
+    given[aligned.matches[:, 0]] = ids[aligned.matches[:, 1]]
     rows = np.concatenate([np.zeros(0, np.int64), *(step.truth for step in aligned.all_steps)])
     visits = groups(aligned.truth_cameras, aligned.truth_ids)[rows]
     rows = rows[np.lexsort((times_of_rows[rows], visits))]
@@ -268,6 +272,7 @@ def scores_table(scores: Scores) -> Group:
     for gap in scores["gap_recovery"]:
         recovery.add_column(f"{gap} s", justify="right")
     recovery.add_row("id recovered", *(_cell(value) for value in scores["gap_recovery"].values()))
+    recovery.add_row("by track only (control)", *(_cell(value) for value in scores["gap_recovery_by_track"].values()))
     recovery.add_row("absences", *(_cell(value) for value in scores["gaps"].values()))
     return Group(within, across, recovery)
 

@@ -142,9 +142,24 @@ def test_gap_recovery() -> None:
     scores = evaluate(truth, result, times)
     assert scores["gaps"] == {"1": 3, "3": 2, "5": 1, "10": 1, "30": 0}
     assert scores["gap_recovery"] == {"1": pytest.approx(100 / 3), "3": 0.0, "5": 0.0, "10": 0.0, "30": None}
+    assert scores["gap_recovery_by_track"] == scores["gap_recovery"]  # nothing was linked
     assert evaluate(truth, result)["gap_recovery"]["1"] is None
+    assert evaluate(truth, result)["gap_recovery_by_track"]["1"] is None
     with pytest.raises(InputError, match="camera a"):
         evaluate(truth, result, {"a": times["a"][:100]})
+
+
+def test_gap_recovery_beside_the_same_tracks_without_recovery() -> None:
+    # Both are away for 2 s. Person 1 is one track throughout; person 2 comes back as another track that was linked.
+    seen = {person: (range(1, 11), range(31, 41)) for person in (1, 2)}
+    walks = [(person, part, walk(person, frames, 50.0 * person)) for person in seen
+             for part, frames in enumerate(seen[person])]  # fmt: skip
+    truth = rows(*(row for _, _, own in walks for row in own))
+    tracks = np.array([person if part == 0 or person == 1 else 12 for person, part, own in walks for _ in own])
+    result = Trajectories.of_result(truth.frames, truth.ids, truth.boxes, tracks)
+    scores = evaluate({"a": truth}, {"a": result}, {"a": np.arange(40) / 10})
+    assert scores["gap_recovery"]["1"] == 100.0
+    assert scores["gap_recovery_by_track"]["1"] == 50.0
 
 
 def test_a_gap_belongs_to_one_camera() -> None:
@@ -254,7 +269,8 @@ def test_table_shows_every_camera() -> None:
     within, across, recovery = scores_table(evaluate(truth, truth)).renderables
     assert list(within.columns[0].cells) == ["north", "south", "all, ids apart"]
     assert list(across.columns[1].cells) == ["100.00", "50.00", "100.00"]
-    assert list(recovery.columns[1].cells) == ["–", "0"]
+    assert list(recovery.columns[1].cells) == ["–", "–", "0"]
+    assert list(recovery.columns[0].cells) == ["id recovered", "by track only (control)", "absences"]
 
 
 def write_truth_of(run: Run, folder: Path) -> Path:

@@ -38,7 +38,7 @@ from app.track.tracks import Tracks
 
 Rows = NDArray[np.int64]
 
-NOISE = MotionNoise(measurement=(0.08, 0.08), jitter=(0.3, 0.3), acceleration=(1.0, 0.3), initial_velocity=(2.0, 2.0))
+NOISE = MotionNoise(measurement=(0.08, 0.1), jitter=(0.3, 0.3), acceleration=(0.8, 0.3), initial_velocity=(2.0, 2.0))
 """Found by ablation on footage of 7 to 30 frames a second; the results hardly change within half or double of each."""
 
 BANK_SIZE = 5

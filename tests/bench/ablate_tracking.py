@@ -97,10 +97,10 @@ VARIANTS = {
     "lost tracks kept 3 s": Variant({"max_lost_s": 3.0}),
     "no camera motion": Variant(camera_motion=False),
     "half the noise of motion": Variant(
-        constants={"NOISE": MotionNoise((0.08, 0.08), (0.15, 0.15), (0.5, 0.15), (2.0, 2.0))}
+        constants={"NOISE": MotionNoise((0.08, 0.1), (0.15, 0.15), (0.4, 0.15), (2.0, 2.0))}
     ),
     "twice the noise of motion": Variant(
-        constants={"NOISE": MotionNoise((0.08, 0.08), (0.6, 0.6), (2.0, 0.6), (2.0, 2.0))}
+        constants={"NOISE": MotionNoise((0.08, 0.1), (0.6, 0.6), (1.6, 0.6), (2.0, 2.0))}
     ),
     "motion only": Variant(looks=False),
     "looks only recover": Variant({"appearance_weight": 0.0}),
