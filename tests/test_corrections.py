@@ -28,20 +28,20 @@ def folder(make_run: Callable[..., Path]) -> Path:
 
 
 def test_the_command_line_corrects_and_undoes_exactly(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def people() -> list[int]:
+    def people() -> int:
         capsys.readouterr()
         assert main(["people", str(folder), "--json"]) == 0
-        return [person["person"] for person in json.loads(capsys.readouterr().out)["people"]]
+        return len(json.loads(capsys.readouterr().out)["people"])
 
     before = people_report(folder)
-    assert people() == [1, 2]
+    assert people() == 2
     for words, after in (
-        (["merge", "2", "1"], [1]),
-        (["split", "left", "1"], [1, 2, 3]),
-        (["split", "left", "1", "0.5"], [1, 2, 3]),
-        (["reject", "right", "1", "left", "1"], [1, 2, 3]),
-        (["confirm", "right", "1", "left", "1"], [1, 2]),
-        (["name", "2", "Ada"], [1, 2]),
+        (["merge", "2", "1"], 1),
+        (["split", "left", "1"], 3),
+        (["split", "left", "1", "0.5"], 3),
+        (["reject", "right", "1", "left", "1"], 3),
+        (["confirm", "right", "1", "left", "1"], 2),
+        (["name", "2", "Ada"], 2),
     ):
         assert main(["correct", str(folder), *words, "--json", "--actor", "anna"]) == 0
         said = json.loads(capsys.readouterr().out)

@@ -26,6 +26,7 @@ from app.config import Settings
 from app.errors import InputError
 from app.identities import MACHINE
 from app.ui import evaluate, layout, overview, people, person, places, privacy, review, runs, search
+from app.ui.boot import Boot
 from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary
 from app.ui.media import media_routes
@@ -102,7 +103,7 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
         mcp_server=False,
         enable_monitoring=False,
     )
-    return Guard(app, login, loopback_only=_is_loopback(settings.ui.host))
+    return Guard(Boot(app), login, loopback_only=_is_loopback(settings.ui.host))
 
 
 def build_pages(library: RunLibrary, settings: Settings, jobs: Jobs) -> gr.Blocks:

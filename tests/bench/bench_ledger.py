@@ -69,7 +69,9 @@ def main() -> None:
                 batch = [e for e in events[start : start + 10_000] if e.kind != "undo" or e.target <= written]
                 written += len(ledger.append(batch))
         print(f"file size {path.stat().st_size / 1e6:.0f} MB")
-        with timed("open and replay all"):
+        with timed("open and replay all, and write a checkpoint"):
+            Ledger(path).close()
+        with timed("open again, from the checkpoint"):
             ledger = Ledger(path)
         with ledger:
             identities = ledger.replay()

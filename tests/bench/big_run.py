@@ -10,7 +10,6 @@ evidence, and a human corrects a little.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import cv2
@@ -42,6 +41,7 @@ def write_big_run(folder: Path, people: int = 500, seconds: float = 3600.0, fps:
     lengths = np.clip(random.exponential(MEAN_VISIT_S, count), 2.0, seconds / VISITS)
     slots = np.tile(np.arange(VISITS), people) * (seconds / VISITS)
     starts = slots + random.uniform(0, 1, count) * (seconds / VISITS - lengths)
+    ends_s = starts + lengths
     cameras = random.integers(0, len(CAMERAS), count)
     ends = np.stack([random.uniform([0, 300], [WIDTH, HEIGHT - 20], (count, 2)) for _ in range(2)], axis=1)
     looks = _unit(random.normal(size=(people, DIMENSION)))
@@ -60,23 +60,19 @@ def write_big_run(folder: Path, people: int = 500, seconds: float = 3600.0, fps:
             times = np.arange(first, first + part) / fps
             drafts = []
             for camera, name in enumerate(CAMERAS):
-                near = [
-                    row
-                    for row in tracks[camera]
-                    if starts[row] < times[-1] and ends_at(row, starts, lengths) >= times[0]
-                ]
+                near = [row for row in tracks[camera] if starts[row] < times[-1] and ends_s[row] >= times[0]]
                 moments = [np.clip((times - starts[row]) / lengths[row], 0, 1) for row in near]
                 for index, time in enumerate(times.tolist()):
-                    own = [k for k, row in enumerate(near) if starts[row] <= time <= ends_at(row, starts, lengths)]
+                    own = [k for k, row in enumerate(near) if starts[row] <= time <= ends_s[row]]
                     feet = np.array([_at(ends[near[k]], moments[k][index]) for k in own]).reshape(-1, 2)
-                    boxes = np.column_stack([feet - [30, 160], feet + [30, 0]]).astype(np.float32)
+                    boxes = np.column_stack([feet - np.array([30, 160]), feet + np.array([30, 0])]).astype(np.float32)
                     ids = np.array([keys[near[k]][1] for k in own], np.int64)
                     frame = Frame(name, first + index, time, blank_image(HEIGHT, WIDTH), False)
                     writer.write(FrameResult(frame, Detections(boxes, np.full(len(own), 0.9, np.float32)), ids, ids))
                 drafts += [
                     _draft(keys[row], starts[row], lengths[row], fps, looks[owners[row] - 1], random)
                     for row in near
-                    if ends_at(row, starts, lengths) < times[-1] or first + part >= round(seconds * fps)
+                    if ends_s[row] < times[-1] or first + part >= round(seconds * fps)
                 ]
             writer.add_tracklets(drafts)
             writer.commit()
@@ -85,10 +81,6 @@ def write_big_run(folder: Path, people: int = 500, seconds: float = 3600.0, fps:
     _write_crops(run)
     _decide(run, {keys[row]: int(owners[row]) for row in np.argsort(starts).tolist()}, random)
     return folder
-
-
-def ends_at(row: int, starts: np.ndarray, lengths: np.ndarray) -> float:
-    return float(starts[row] + lengths[row])
 
 
 def _at(ends: np.ndarray, share: float) -> np.ndarray:
@@ -132,7 +124,7 @@ def _write_crops(run: Run) -> None:
         for reference in dict.fromkeys(summary.crops):
             path = run.folder / reference
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.hardlink_to(source) if source.stat().st_nlink < os.pathconf(run.folder, "PC_LINK_MAX") else None
+            path.hardlink_to(source)
     source.unlink()
 
 

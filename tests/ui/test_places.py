@@ -25,6 +25,8 @@ def test_zones_and_lines_are_drawn_counted_and_removed(
     assert page.locator(".ot-graph .ot-node").count() == 2
     page.wait_for_function("[...document.querySelectorAll('ot-places img')].every((image) => image.naturalWidth > 0)")
 
+    page.locator("ot-places .ot-canvas").evaluate("(canvas) => canvas.scrollIntoView({block: 'center'})")
+
     def at(x: float, y: float) -> None:
         box = page.locator("ot-places .ot-canvas").bounding_box()
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])

@@ -17,14 +17,13 @@ function make(tag, properties = {}, ...children) {
 
 class Places extends HTMLElement {
   connectedCallback() {
-    this.values = JSON.parse(this.dataset.values);
-    this.number = this.values.camera;
     this.heat = true;
-    this.doors = this.values.learned;
-    this.points = [];
-    this.tool = null;
-    this.build();
-    this.show(this.number);
+    this.start();
+    // After a change Gradio keeps this element: it takes the children away and gives it new values.
+    this.watching = new MutationObserver(() => setTimeout(() => {
+      if (this.isConnected && !this.childElementCount) this.start();
+    }));
+    this.watching.observe(this, { childList: true });
     this.keys = (event) => {
       if (!this.tool || event.target.closest?.('input, textarea, select')) return;
       if (event.key === 'Escape') this.begin(null);
@@ -36,7 +35,19 @@ class Places extends HTMLElement {
     document.addEventListener('keydown', this.keys);
   }
 
-  disconnectedCallback() { document.removeEventListener('keydown', this.keys); }
+  disconnectedCallback() {
+    document.removeEventListener('keydown', this.keys);
+    this.watching.disconnect();
+  }
+
+  start() {
+    this.values = JSON.parse(this.dataset.values);
+    this.doors = this.values.learned;
+    this.points = [];
+    this.tool = null;
+    this.build();
+    this.show(this.values.camera);
+  }
 
   build() {
     const button = (text, act, title = text) => {
@@ -86,6 +97,7 @@ class Places extends HTMLElement {
     this.number = number;
     this.camera = this.values.cameras[number];
     this.figure.style.aspectRatio = `${this.camera.width}/${this.camera.height}`;
+    this.figure.style.maxWidth = `calc(66vh * ${this.camera.width / this.camera.height})`;
     this.overlay.setAttribute('viewBox', `0 0 ${this.camera.width} ${this.camera.height}`);
     this.still.alt = `A picture of ${this.camera.name}`;
     this.still.src = `${this.values.base}/still/${number}`;
@@ -162,7 +174,7 @@ class Places extends HTMLElement {
       const [mx, my, nx, ny] = [(x1 + x2) / 2, (y1 + y2) / 2, -(y2 - y1) / length, (x2 - x1) / length];
       const tip = size * 1.4;  // the arrow says which way is in: to the right
       made.push(shape('path', { d: `M${mx} ${my}L${mx + nx * tip} ${my + ny * tip}M${mx + nx * tip * 0.4 - ny * tip * 0.4} ${my + ny * tip * 0.4 + nx * tip * 0.4}L${mx + nx * tip} ${my + ny * tip}L${mx + nx * tip * 0.4 + ny * tip * 0.4} ${my + ny * tip * 0.4 - nx * tip * 0.4}`, class: 'ot-gate' }));
-      label(mx + nx * tip * 1.9, my + ny * tip * 1.9 + size / 3, line.name);
+      label(mx + nx * tip * 2.7, my + ny * tip * 2.7 + size / 3, line.name);
     }
     if (this.tool && this.points.length) {
       const open = this.done ? this.points : [...this.points, this.cursor || this.points.at(-1)];
