@@ -54,6 +54,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         return jobs_list(own, library), gr.Timer(active=any(not job.is_over for job in own))
 
     def open_page(request: gr.Request) -> tuple[Any, ...]:
+        layout.note_view(library, request, lambda _: "links to review")
         return *show([], request), *show_jobs(request)
 
     def answer(passed: list[Any], request: gr.Request, event: gr.EventData) -> tuple[list[Any], str, str]:

@@ -14,6 +14,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
+from app.audit import record
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
@@ -81,6 +82,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             shown_query = (
                 f'<div class="ot-query">{layout.crop(found, reference, "the picture that was searched for")}</div>'
             )
+            source = Path(reference).parent.name
+            record(found.folder, layout.actor_of(request), "searched", f"with a picture from {source}")
             return _results(found, search_vector(found.run, crop_vector(found.run, reference), _TOP))
 
         html = layout.shown(render)
@@ -93,6 +96,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         def act() -> tuple[str, str]:
             found = layout.run_of(library, request)
             picture = read_upload(Path(file), settings.ui.max_picture_mb * 1_000_000)
+            record(found.folder, layout.actor_of(request), "searched", "with an uploaded picture")
             return _inline(picture), _results(found, searcher.by_picture(found, picture))
 
         answer: tuple[str, str] = layout.told(act)
@@ -105,6 +109,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             shares = [float(event._data[side]) for side in ("x1", "y1", "x2", "y2")]
             box = np.array(shares) * [camera.width, camera.height, camera.width, camera.height]
             picture = cut_out(found.run, camera.name, float(event._data["t"]), box)
+            record(found.folder, layout.actor_of(request), "searched", f"with a picture from {camera.name}")
             return _inline(picture), _results(found, searcher.by_picture(found, picture))
 
         answer: tuple[str, str] = layout.told(act)
