@@ -153,6 +153,9 @@ class TrainSettings(Section):
         0.0, ge=0.0, le=1.0, description="Brightness, contrast, saturation vary by this share."
     )
     patch_probability: float = Field(0.0, ge=0.0, le=1.0, description="Pictures covered in part by another one.")
+    policy_probability: float = Field(
+        0.0, ge=0.0, le=1.0, description="Pictures changed by one random operation on light, sharpness or pose."
+    )
 
     classification: Literal["cross_entropy", "am_softmax", "circle"] = Field(
         "cross_entropy", description="Loss over people: cross-entropy, or a margin on cosines."
@@ -286,6 +289,10 @@ class GallerySettings(Section):
         1000, ge=1, le=100_000, description="People remembered at once; the longest unseen go first."
     )
     vectors_per_camera: int = Field(4, ge=1, le=64, description="Appearance vectors remembered of a person per camera.")
+    folder: str = Field("", description="Folder that keeps people from run to run; empty begins each run with nobody.")
+    keep_days: float = Field(
+        30.0, gt=0.0, le=36_500.0, description="People in that folder who were not seen for longer are forgotten, days."
+    )
 
 
 class CameraPlace(Section):

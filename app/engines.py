@@ -100,12 +100,14 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     refuse_used_folder(folder, job.resume)
     # What is slow to import comes after everything that can be refused at once.
     from app.detect import build_detector
+    from app.known_people import known_people
     from app.ledger import Ledger
     from app.pipeline import Stopwatch, detect_ahead
     from app.preview import Preview
     from app.render import open_videos
     from app.run_writer import RunWriter
     from app.runs import LEDGER_FILE
+    from app.track.gallery import PersonGallery
 
     detector = build_detector(job.settings.detect, infos)
     embedder = None
@@ -113,6 +115,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         from app.reid.embedder import build_embedder  # torch: several seconds that motion alone does without
 
         embedder = build_embedder(job.settings.reid)
+    known = known_people(job.settings.gallery, embedder.weights_sha256 if embedder else None)
     begin = RunWriter.resume if job.resume else RunWriter.create
     live = all(info.live for info in infos)
     stopwatch = Stopwatch()
@@ -135,7 +138,10 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         if preview is not None:
             sinks.append(preview)
         ledger = stack.enter_context(Ledger(folder / LEDGER_FILE))
-        pipeline = _build_pipeline(job.settings, infos, embedder, writer, sinks, stopwatch)
+        ledger.reserve_people(known.next_person_id)
+        gallery = PersonGallery(job.settings.gallery, embedder.calibration if embedder else None)
+        gallery.know({person: one.looks for person, one in known.people.items()}, known.next_person_id)
+        pipeline = _build_pipeline(job.settings, infos, embedder, writer, gallery, sinks, stopwatch)
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         try:
@@ -213,18 +219,17 @@ def _build_pipeline(
     infos: Sequence[SourceInfo],
     embedder: Embedder | None,
     writer: RunWriter,
+    gallery: PersonGallery,
     sinks: Sequence[Sink],
     stopwatch: Stopwatch,
 ) -> Pipeline:
     from app.camera_motion import build_camera_motion
     from app.pipeline import Lane, Pipeline
-    from app.track.gallery import PersonGallery
     from app.track.tracker import CameraTracker
     from app.track.tracklets import TrackletBuilder
 
     calibration = embedder.calibration if embedder else None
     dimension = embedder.dimension if embedder else 0
-    gallery = PersonGallery(settings.gallery, calibration)
     # A tracklet must stay open for as long as its track can come back; one second more for slow frame rates.
     memory_s = max(settings.track.max_lost_s, settings.track.max_recovery_s) + 1.0
     lanes = {

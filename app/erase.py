@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.identities import Identities
+from app.known_people import forget_person, gallery_of_run
 from app.run_parts import Part, lock_run, write_atomically, write_parts
 from app.run_writer import delete_unlisted
 from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, PartFile, Run, crop_frame
@@ -30,6 +31,7 @@ def erase_person(folder: Path, person: int, actor: str = "command line") -> dict
     beside the old ones and change places with them in one step; then the old ones are deleted, and last the tombstone
     is written. A kill in between leaves a run that can be read; erasing the person again completes it.
     `removed_files` lists deleted videos and exports (paths within the run): those still wanted have to be made again.
+    `gallery` is the folder of people from run to run from which the person was removed as well, if there was one.
     """
     Run.open(folder)
     with lock_run(folder):
@@ -54,12 +56,15 @@ def erase_person(folder: Path, person: int, actor: str = "command line") -> dict
             removed_files = _delete_rendered(folder)
             ledger.erase(root, actor)
             after.index_tracklets()
+    gallery = gallery_of_run(run)
+    forgotten = gallery is not None and forget_person(gallery, root)
     return {
         "person": root,
         "rows": _row_count(run) - _row_count(after),
         "tracklets": len(segments),
         "crops": len(crops) - len(_crops(after)),
         "removed_files": removed_files,
+        "gallery": str(gallery) if forgotten else None,
     }
 
 

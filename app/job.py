@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cluster import follow_on_ray
 from app.engines import Engine, Job, Outcome, Progress, Report, follow
-from app.errors import RunError
+from app.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from app.runs import Run
@@ -27,19 +27,27 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     quiet: no progress bar and no table.
     """
     folder = output or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    with progress_bar(quiet) as report:
-        outcome = ENGINES[engine](job, folder, report)
-    from app.contact_sheet import write_contact_sheet
-    from app.linking import link_run
-    from app.render import VIDEO_FOLDER, render_run
-    from app.runs import Run
+    if job.settings.gallery.folder and engine == "ray":
+        raise InputError("--gallery recognises people while all cameras are followed together, which Ray does not do")
+    from app.known_people import locked_gallery, remember_run
 
-    seconds = dict(outcome.seconds)
+    with locked_gallery(job.settings.gallery) as gallery:
+        with progress_bar(quiet) as report:
+            outcome = ENGINES[engine](job, folder, report)
+        from app.linking import link_run
+        from app.runs import Run
+
+        seconds = dict(outcome.seconds)
+        if job.settings.link.enabled and not outcome.stopped:
+            start = time.perf_counter()
+            link_run(folder, job.settings.link)
+            seconds["link"] = seconds.get("link", 0.0) + time.perf_counter() - start
+        if gallery is not None and not outcome.stopped:
+            remember_run(Run.open(folder), job.settings.gallery)
+    from app.contact_sheet import write_contact_sheet
+    from app.render import VIDEO_FOLDER, render_run
+
     sheet: Path | None = None
-    if job.settings.link.enabled and not outcome.stopped:
-        start = time.perf_counter()
-        link_run(folder, job.settings.link)
-        seconds["link"] = seconds.get("link", 0.0) + time.perf_counter() - start
     if job.settings.run.save_video and not outcome.stopped and not outcome.live:
         start = time.perf_counter()
         with progress_bar(quiet, "drawing") as report:

@@ -94,7 +94,7 @@ class Ledger:
         self._simple: dict[str, dict[int, int]] = {}
         self._states: dict[Key, TrackState] = {}
         self._about_people: list[Event] = []
-        self._next_person_id = 1
+        self._next_person_id = self._reserved()
         self._cached: Identities | None = None
         self._cached_people: People | None = None
         self._person_ids: dict[int, int] = {}
@@ -188,6 +188,15 @@ class Ledger:
 
     # Writing
 
+    def reserve_people(self, next_person_id: int) -> None:
+        """Keep the numbers below `next_person_id` for people of earlier runs: no new person gets one of them."""
+        with self._mutex:
+            if next_person_id > self._reserved():
+                self._connection.execute(f"PRAGMA user_version = {int(next_person_id)}")
+            self._next_person_id = max(self._next_person_id, next_person_id)
+            self._first_new_person_id = max(self._first_new_person_id, next_person_id)
+            self._cached = None
+
     def append(self, events: Sequence[Event]) -> range:
         """Append events as one step and return their ids. Either all are written or none.
 
@@ -260,6 +269,7 @@ class Ledger:
         groups: Mapping[Key, int],
         actor: str = LINKER,
         evidence: Mapping[Key, Mapping[str, Any]] | None = None,
+        cuts: Mapping[Key, tuple[Key, float]] | None = None,
     ) -> range:
         """Replace what machines decided by the outcome of a link stage.
 
@@ -268,23 +278,28 @@ class Ledger:
         groups: for each tracklet the number of its group, which is not a person id: `app.relinking` says how groups get
         theirs, and that nothing changes for tracklets that a human assigned, split, confirmed, named or merged.
         evidence: JSON values for each tracklet, as far as there are any.
+        cuts: which keys of `groups` and `evidence` are later parts of tracklets: (key of the tracklet, first second).
+            Where both parts belong to different people the tracklet is split. No tracklet may be pinned
+            (`Identities.pinned`) that is cut.
         """
         with self._writing():
             identities = self.replay()
-            plan = plan_reassignment(identities, groups)
+            plan = plan_reassignment(identities, groups, cuts)
             reasons = evidence or {}
             told = "SELECT DISTINCT camera, track_id FROM events WHERE kind = 'assign' AND actor = ?"
             settled = {*plan, *self._connection.execute(told, (actor,)), *identities.pinned()}
             for key in reasons.keys() - settled:
                 segments = identities.segments(*key)
                 if segments:
-                    plan[key] = segments[0][1]
-            return self._append(
-                [
-                    Event("assign", actor, *key, person, evidence=reasons.get(key, {}))
-                    for key, person in sorted(plan.items())
-                ]
-            )
+                    plan[key] = segments
+            part_of = {place: part for part, place in (cuts or {}).items()}
+            events = []
+            for key, segments in sorted(plan.items()):
+                events.append(Event("assign", actor, *key, segments[0][1], evidence=reasons.get(key, {})))
+                for at_s, person in segments[1:]:
+                    why = reasons.get(part_of.get((key, at_s), key), {})
+                    events.append(Event("split", actor, *key, person, at_s=at_s, evidence=why))
+            return self._append(events)
 
     def erase(self, person: int, actor: str) -> Event:
         """Replace a person by a tombstone: ids and times of what was theirs, no name and no evidence.
@@ -405,10 +420,14 @@ class Ledger:
 
     def _forget(self) -> None:
         """Drop everything that was read, so that the next refresh starts anew."""
-        self._last_id, self._next_person_id = 0, 1
+        self._last_id, self._next_person_id = 0, self._reserved()
         self._cached = self._cached_people = None
         for store in (self._undos, self._undone, self._simple, self._states, self._about_people):
             store.clear()
+
+    def _reserved(self) -> int:
+        """Return the first number that is not reserved; the file keeps it as its user version, which is 0 at first."""
+        return max(1, int(self._connection.execute("PRAGMA user_version").fetchone()[0]))
 
     def _refresh(self) -> None:
         """Read the events that were appended since the last time.

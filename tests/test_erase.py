@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from app.config import load_settings
 from app.erase import erase_person
 from app.errors import InputError, RunError
 from app.frames import NO_ID
+from app.known_people import KnownPeople, KnownPerson, read_people, write_people
 from app.run_writer import RunWriter
 from app.runs import Run
 
@@ -72,6 +74,7 @@ def test_nothing_is_left_and_nothing_else_is_lost(folder: Path) -> None:
         "tracklets": 3,
         "crops": 5,
         "removed_files": ["video/left.mp4", "export/mot/left.txt"],
+        "gallery": None,
     }
     assert rows_by_person(run) == {who: count for who, count in counts.items() if who != 1}
     assert [summary.key for summary in run.tracklet_summaries()] == [
@@ -147,3 +150,17 @@ def test_refusals(folder: Path, tmp_path: Path, small_run: ModuleType) -> None:
         pytest.raises(RunError, match="another process"),
     ):
         erase_person(tmp_path / "live", 1)
+
+
+def test_the_gallery_that_the_run_used_forgets_the_person_too(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_run()
+    header = json.loads((folder / "run.json").read_text())
+    header["settings"]["gallery"]["folder"] = str(tmp_path)
+    (folder / "run.json").write_text(json.dumps(header))
+    looks = [("left", np.eye(8, dtype=np.float32)[0])]
+    people = {person: KnownPerson("", 1e9, looks) for person in (1, 2)}
+    write_people(tmp_path, KnownPeople("abc", 3, people))
+    with Run.open(folder).ledger() as ledger:
+        ledger.assign("left", 1, 2, "human")
+    assert erase_person(folder, 2)["gallery"] == str(tmp_path)
+    assert sorted(read_people(tmp_path).people) == [1]

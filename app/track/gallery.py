@@ -9,7 +9,7 @@ becomes a person of its own, because nobody is twice in one camera at one instan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,9 @@ MIDDLE = 0.35
 STEEPNESS = 9.0
 """Similarity of typical vectors, less their cameras' centres, at which one person and two are equally likely, and how
 fast the log-odds rise with it. Found alike on all data tried (see `evidence`, which has sets of crops to go by)."""
+
+EARLIER_RUNS = -2
+"""Track ids from here downwards stand for tracks of earlier runs, whose own ids mean nothing any more."""
 
 RETRY_S = 0.2
 """Seconds between two attempts to decide about one track: little changes from frame to frame."""
@@ -70,10 +73,14 @@ class _Track:
 
 @dataclass(slots=True)
 class _Person:
-    """Typical vectors of the person's tracks, the latest last, and when the person was last seen."""
+    """Typical vectors of the person's tracks, the latest last, and when the person was last seen.
+
+    kept: known from an earlier run, and not forgotten within this one.
+    """
 
     bank: dict[Key, NDArray[np.float32]] = field(default_factory=dict)
     last_time: float = 0.0
+    kept: bool = False
 
     def learn(self, key: Key, vector: NDArray[np.float32], max_vectors: int) -> None:
         """Remember what this track looks like; of each camera only the latest `max_vectors` tracks are kept."""
@@ -140,6 +147,18 @@ class PersonGallery:
             if tracklet.vectors.size:
                 self._learn(person, tracklet.key, typical_vector(tracklet), first=True)
             self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time)
+
+    def know(self, looks: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
+        """Know the people of earlier runs; call it before anything else.
+
+        looks: for each person (camera, (D,) float32 unit vector), the latest last.
+        next_person_id: the first number that no person ever had.
+        """
+        self._next_person = max(self._next_person, next_person_id)
+        for person_id, own in sorted(looks.items()):
+            person = self._people.setdefault(person_id, _Person(kept=True))
+            for number, (camera, vector) in enumerate(own):
+                self._learn(person, (camera, EARLIER_RUNS - number), vector, first=True)
 
     def decisions(self) -> list[LinkDecision]:
         """Return the decisions made since the last call."""
@@ -282,8 +301,8 @@ class PersonGallery:
             return
         self._next_forgetting = time + FORGET_EVERY_S
         oldest = time - self._settings.memory_s
-        self._people = {person: known for person, known in self._people.items() if known.last_time >= oldest}
-        unseen = sorted((known.last_time, person) for person, known in self._people.items())
+        self._people = {p: known for p, known in self._people.items() if known.kept or known.last_time >= oldest}
+        unseen = sorted((known.last_time, person) for person, known in self._people.items() if not known.kept)
         for last_time, person in unseen[: max(0, len(self._people) - self._settings.max_people)]:
             if last_time < time - FORGET_EVERY_S:
                 del self._people[person]

@@ -187,3 +187,13 @@ def test_people_of_an_earlier_part_are_recognised() -> None:
     history = watch(people, "b", 2, 8, {1: LOOKS[0], 2: LOOKS[1], 3: LOOKS[2]})
     assert [history[track][-1] for track in (1, 2)] == [7, 4]
     assert history[3][-1] == 12
+
+
+def test_people_of_earlier_runs_are_recognised_and_never_forgotten_within_a_run() -> None:
+    people = gallery(memory_s=30.0)
+    people.know({3: [("a", LOOKS[0]), ("b", LOOKS[0])], 5: [("a", LOOKS[1])]}, next_person_id=9)
+    first = watch(people, "a", 0, 6, {1: LOOKS[1], 2: LOOKS[2]})
+    assert [history[-1] for history in first.values()] == [5, 9]
+    assert people.decisions()[-1].person_id == 9
+    later = watch(people, "c", 200, 206, {1: LOOKS[0], 2: LOOKS[2]})
+    assert [history[-1] for history in later.values()] == [3, 10]

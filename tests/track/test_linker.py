@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from app.config import LinkSettings
@@ -77,6 +78,7 @@ def anything(draw: st.DrawFn) -> list[Tracklet]:
     return result
 
 
+@effort(deadline=None)  # a busy machine takes its time
 @given(anything())
 def test_nobody_is_twice_in_one_camera_at_one_instant(tracklets: list[Tracklet]) -> None:
     person_ids = link(tracklets).person_ids
@@ -88,6 +90,7 @@ def test_nobody_is_twice_in_one_camera_at_one_instant(tracklets: list[Tracklet])
     assert len(seen) == len(set(seen))
 
 
+@effort(deadline=None)  # a busy machine takes its time
 @given(anything(), st.randoms(use_true_random=False))
 def test_result_does_not_depend_on_the_order_of_tracklets(tracklets: list[Tracklet], random: object) -> None:
     order = list(range(len(tracklets)))
@@ -98,6 +101,7 @@ def test_result_does_not_depend_on_the_order_of_tracklets(tracklets: list[Trackl
     assert shuffled.links == straight.links
 
 
+@effort(deadline=None)  # a busy machine takes its time
 @given(anything(), st.data())
 def test_confirmed_and_rejected_pairs_hold(tracklets: list[Tracklet], data: st.DataObject) -> None:
     if len(tracklets) < 3:
@@ -118,6 +122,7 @@ def test_confirmed_and_rejected_pairs_hold(tracklets: list[Tracklet], data: st.D
         link_tracklets(tracklets, None, settings, confirmed=[(a, b)], rejected=[(b, a)])
 
 
+@effort(deadline=None)  # a busy machine takes its time
 @given(anything())
 def test_every_person_is_connected_by_links(tracklets: list[Tracklet]) -> None:
     result = link(tracklets)
@@ -191,6 +196,7 @@ def test_a_tracklet_is_absent_in_its_long_holes() -> None:
     assert not presence.conflicts(Presence.of(tracklet("elsewhere", 4, 0, 30)))
 
 
+@effort(deadline=None)  # a busy machine takes its time
 @given(anything())
 def test_presence_agrees_with_counting_instant_by_instant(tracklets: list[Tracklet]) -> None:
     presences = [Presence.of(tracklet) for tracklet in tracklets]

@@ -1,0 +1,234 @@
+"""People known from earlier runs: the folder of `main.py track --gallery DIR`.
+
+    DIR/people.safetensors    vectors (N, D) float32 unit rows, person_ids (N,) int64; and as metadata: format, sha256
+                              of the network that made the vectors, the next free person number, the camera of each
+                              row, name and time last seen of each person, the folders of the runs that contributed
+
+The file changes in one step, and only at the end of a run, when its people have been linked. A run holds a lock on the
+folder from its start, so that two runs never give one number to two people. Vectors of another network mean nothing,
+so such a run is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from app.config import GallerySettings
+from app.errors import InputError, RunError
+from app.ledger import GALLERY
+from app.run_parts import lock_run, write_atomically
+from app.runs import Run
+from app.track.evidence import typical_vector
+
+PEOPLE_FILE = "people.safetensors"
+FORMAT = "1"
+DAY_S = 86_400.0
+WALL_CLOCK_S = 1e9
+"""Times beyond this are seconds since 1970; smaller ones begin anywhere, and the time of the run counts instead."""
+
+Looks = list[tuple[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPerson:
+    """name: "" without. last_seen_s: seconds since 1970. looks: (camera, (D,) float32 unit vector), latest last."""
+
+    name: str
+    last_seen_s: float
+    looks: Looks
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeople:
+    """The content of a gallery folder. weights_sha256: of the network; "" while it is empty."""
+
+    weights_sha256: str = ""
+    next_person_id: int = 1
+    people: Mapping[int, KnownPerson] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
+
+
+@contextmanager
+def locked_gallery(settings: GallerySettings) -> Iterator[Path | None]:
+    """Keep other runs from the gallery folder, which is made if it does not exist; yield it, None if there is none.
+
+    Raises InputError if it is no folder, RunError if another run uses it.
+    """
+    if not settings.folder:
+        yield None
+        return
+    folder = Path(settings.folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give another --gallery")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = lock_run(folder)
+    except RunError as error:
+        raise RunError(f"{folder}: another run uses this gallery; wait for it, or give another --gallery") from error
+    with lock:
+        yield folder
+
+
+def known_people(settings: GallerySettings, weights_sha256: str | None) -> KnownPeople:
+    """Return who is known from earlier runs, without those not seen for `keep_days`; nobody without a folder.
+
+    weights_sha256: of the network of this run; None if it has none.
+    Raises InputError if the folder holds people as seen by another network, or cannot be read.
+    """
+    if not settings.folder:
+        return KnownPeople()
+    folder = Path(settings.folder)
+    if weights_sha256 is None:
+        raise InputError("--gallery recognises people by their looks, so it needs pictures, and --reid other than none")
+    known = without_expired(with_corrections(read_people(folder)), settings.keep_days)
+    if known.people and known.weights_sha256 != weights_sha256:
+        raise InputError(
+            f"{folder}: its people were seen by another network (sha256 {known.weights_sha256[:12]}…, this run has "
+            f"{weights_sha256[:12]}…), whose vectors cannot be compared; give that --reid, or another --gallery"
+        )
+    return known
+
+
+def read_people(folder: Path) -> KnownPeople:
+    """Return what a gallery folder holds, nobody if it is new. Raises InputError if its file cannot be read."""
+    path = folder / PEOPLE_FILE
+    if not path.exists():
+        return KnownPeople()
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+            vectors, person_ids = file.get_tensor("vectors"), file.get_tensor("person_ids")
+        if metadata["format"] != FORMAT:
+            raise InputError(f"{path}: format {metadata['format']}, this version reads {FORMAT}")
+        cameras, people = json.loads(metadata["cameras"]), json.loads(metadata["people"])
+        looks: dict[int, Looks] = {int(person): [] for person in people}
+        for person, camera, vector in zip(person_ids.tolist(), cameras, vectors, strict=True):
+            looks[person].append((camera, vector))
+        return KnownPeople(
+            metadata["weights_sha256"],
+            int(metadata["next_person_id"]),
+            {person: KnownPerson(**people[str(person)], looks=looks[person]) for person in sorted(looks)},
+            tuple(json.loads(metadata["runs"])),
+        )
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot read the people of this gallery ({error})") from error
+
+
+def write_people(folder: Path, known: KnownPeople) -> None:
+    """Replace the file of a gallery folder in one step."""
+    rows = [(person, camera, vector) for person, one in sorted(known.people.items()) for camera, vector in one.looks]
+    dimension = len(rows[0][2]) if rows else 0
+    tensors = {
+        "vectors": np.array([vector for _, _, vector in rows], np.float32).reshape(len(rows), dimension),
+        "person_ids": np.array([person for person, _, _ in rows], np.int64),
+    }
+    people = {str(p): {"name": one.name, "last_seen_s": one.last_seen_s} for p, one in sorted(known.people.items())}
+    metadata = {
+        "format": FORMAT,
+        "weights_sha256": known.weights_sha256,
+        "next_person_id": str(known.next_person_id),
+        "cameras": json.dumps([camera for _, camera, _ in rows]),
+        "people": json.dumps(people),
+        "runs": json.dumps(list(known.runs)),
+    }
+    write_atomically(folder / PEOPLE_FILE, save(tensors, metadata))
+
+
+def without_expired(known: KnownPeople, keep_days: float, now_s: float | None = None) -> KnownPeople:
+    """Return the same without people who were not seen for `keep_days`. now_s: seconds since 1970, by default now."""
+    oldest = (time.time() if now_s is None else now_s) - keep_days * DAY_S
+    return replace(known, people={p: one for p, one in known.people.items() if one.last_seen_s >= oldest})
+
+
+def with_corrections(known: KnownPeople) -> KnownPeople:
+    """Return the same with the names and merges that humans made since in the runs that contributed, latest run last.
+
+    Runs that are gone by now are passed over: what they contributed stays.
+    """
+    people = dict(known.people)
+    for folder in known.runs:
+        try:
+            identities = Run.open(Path(folder)).identities()
+        except InputError:
+            continue
+        for person in sorted(people):
+            root = identities.resolve(person) if person < identities.next_person_id else person
+            if root != person and root in people:
+                gone, kept = people.pop(person), people[root]
+                last_seen_s = max(gone.last_seen_s, kept.last_seen_s)
+                people[root] = KnownPerson(kept.name or gone.name, last_seen_s, gone.looks + kept.looks)
+            elif identities.names.get(person):
+                people[person] = replace(people[person], name=identities.names[person])
+    return replace(known, people=people)
+
+
+def remember_run(run: Run, settings: GallerySettings) -> None:
+    """Write the people of a finished run into its gallery folder, and the names of known people into its ledger.
+
+    Of each person the latest `vectors_per_camera` tracklets of each camera are kept.
+    """
+    weights_sha256 = str(run.header["provenance"]["weights"].get("reid", ""))
+    known = known_people(settings, weights_sha256)
+    with run.ledger() as ledger:
+        identities = ledger.replay()
+        seen = set(identities.people())
+        for person, one in sorted(known.people.items()):
+            if one.name and person in seen and not identities.names.get(person):
+                ledger.name(person, one.name, GALLERY)
+        identities = ledger.replay()
+    people = dict(known.people)
+    of_key = {summary.key: summary for summary in run.tracklet_summaries()}
+    for person in sorted(seen):
+        own = [of_key[s.key] for s in identities.tracklets_of(person) if s.key in of_key and len(of_key[s.key].vectors)]
+        if not own:
+            continue
+        own.sort(key=lambda summary: (summary.end_time, summary.key))
+        before = people.get(person, KnownPerson("", 0.0, []))
+        last_time = own[-1].end_time
+        people[person] = KnownPerson(
+            identities.names.get(person, before.name),
+            max(before.last_seen_s, last_time if last_time > WALL_CLOCK_S else time.time()),
+            _latest([*before.looks, *((s.camera, typical_vector(s)) for s in own)], settings.vectors_per_camera),
+        )
+    own_folder = str(run.folder.resolve())
+    runs = (*(folder for folder in known.runs if folder != own_folder), own_folder)
+    next_person_id = max(known.next_person_id, identities.next_person_id)
+    write_people(Path(settings.folder), KnownPeople(weights_sha256, next_person_id, people, runs))
+
+
+def forget_person(folder: Path, person: int) -> bool:
+    """Remove a person from a gallery folder for good and return whether it was there. The number is not given again."""
+    if not (folder / PEOPLE_FILE).exists():
+        return False
+    with lock_run(folder):
+        known = read_people(folder)
+        if person not in known.people:
+            return False
+        write_people(folder, replace(known, people={p: one for p, one in known.people.items() if p != person}))
+    return True
+
+
+def gallery_of_run(run: Run) -> Path | None:
+    """Return the gallery folder that a run used, None if it used none."""
+    folder = run.settings_dict.get("gallery", {}).get("folder", "")
+    return Path(folder) if folder else None
+
+
+def _latest(looks: Looks, per_camera: int) -> Looks:
+    counts: dict[str, int] = {}
+    kept: Looks = []
+    for camera, vector in reversed(looks):
+        counts[camera] = counts.get(camera, 0) + 1
+        if counts[camera] <= per_camera:
+            kept.append((camera, vector))
+    return kept[::-1]
