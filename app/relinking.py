@@ -8,6 +8,7 @@ name, and merges) from one link stage to the next, each group takes over the id 
   to one group at most, a group gets one person at most. A group that finds none gets a new id.
 * A tracklet that a human holds to be somebody else than a member of its group leaves the group for a new person.
 * A tracklet that is in no group loses the person that a machine gave it.
+* Parts of a tracklet that the linker cut are grouped under keys of their own, and become segments of that tracklet.
 """
 
 from __future__ import annotations
@@ -16,16 +17,42 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from app.frames import NO_ID
-from app.identities import Identities, Key
+from app.identities import WHOLE, Identities, Key
+
+Segments = list[tuple[float, int]]
+"""(start in seconds, person) of each part of a tracklet, in order; the first start is `WHOLE`."""
 
 
-def plan_reassignment(identities: Identities, groups: Mapping[Key, int]) -> dict[Key, int]:
-    """Return the person of every tracklet whose person changes (`NO_ID`: nobody), in the order of the keys.
+def plan_reassignment(
+    identities: Identities, groups: Mapping[Key, int], cuts: Mapping[Key, tuple[Key, float]] | None = None
+) -> dict[Key, Segments]:
+    """Return the segments of every tracklet whose people change (`NO_ID`: nobody), in the order of the keys.
 
     groups: for each tracklet the number of its group; `NO_ID` for a tracklet that could not be placed.
+    cuts: for each key of `groups` that is the later part of a tracklet, that tracklet's key and when the part begins.
     """
+    cuts = cuts or {}
+    before = {key: identities.segments(*key) for key in {*groups, *identities.known_tracklets()} - cuts.keys()}
+    now = {key: [person for _, person in segments] for key, segments in before.items()}
+    for part, (key, at_s) in cuts.items():
+        # Where this cut was made before, each part is whose it was.
+        now[part] = [person for start, person in before[key] if start == at_s]
+        now[key] = [person for start, person in before[key] if start != at_s]
+    wanted = _people_of_keys(identities, groups, now)
+    after = {key: [(WHOLE, person)] for key, person in wanted.items() if key not in cuts}
+    for part, (key, at_s) in cuts.items():
+        if after[key][-1][1] != wanted[part]:
+            after[key].append((at_s, wanted[part]))
+    return {
+        key: after[key]
+        for key in sorted(after)
+        if after[key] != before[key] and (before[key] or after[key] != [(WHOLE, NO_ID)])
+    }
+
+
+def _people_of_keys(identities: Identities, groups: Mapping[Key, int], now: Mapping[Key, list[int]]) -> dict[Key, int]:
+    """Return the person of every tracklet and part of one, except of those that machines must not change."""
     pinned = identities.pinned()
-    now = {key: [person for _, person in identities.segments(*key)] for key in {*groups, *identities.known_tracklets()}}
     members: dict[int, list[Key]] = {}
     for key in sorted(groups):
         if groups[key] != NO_ID:
@@ -62,9 +89,7 @@ def plan_reassignment(identities: Identities, groups: Mapping[Key, int]) -> dict
     for key in now:
         if key not in wanted and key not in pinned:
             wanted[key] = NO_ID
-    return {
-        key: wanted[key] for key in sorted(wanted) if now[key] != [wanted[key]] and (now[key] or wanted[key] != NO_ID)
-    }
+    return wanted
 
 
 def _match(members: Mapping[int, Iterable[Key]], pinned: set[Key], now: Mapping[Key, list[int]]) -> dict[int, int]:
