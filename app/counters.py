@@ -81,7 +81,7 @@ class Counters:
 
     @property
     def names(self) -> list[str]:
-        return [counter.name for counter in (*self.zones, *self.lines)]
+        return [*(zone.name for zone in self.zones), *(line.name for line in self.lines)]
 
     def of(self, camera: str) -> Counters:
         """Return those on the picture of one camera."""

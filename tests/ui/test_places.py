@@ -55,7 +55,7 @@ def test_zones_and_lines_are_drawn_counted_and_removed(
     shown = page.locator("[data-counter=middle] .ot-numbers b").all_inner_texts()
     assert shown == [str(told["lines"][0][key]) for key in ("in", "out", "people")]
     assert told["zones"][0]["people"] > 0
-    assert page.locator(".ot-shape-name").all_inner_texts() == ["<i>yard</i>", "middle"]
+    assert page.locator(".ot-shape-name").all_text_contents() == ["<i>yard</i>", "middle"]
 
     page.click("[data-counter=middle] >> text=Remove")
     page.wait_for_function("document.querySelectorAll('.ot-counter').length === 1")
