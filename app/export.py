@@ -20,7 +20,9 @@ from app.errors import InputError
 from app.export_formats import FORMATS, IDS, Ids
 from app.frames import NO_ID
 from app.motchallenge import write_rows
+from app.places import read_topology
 from app.runs import Observations, Run
+from app.track.floors import foot_points, mapped
 
 _TRACKS_ACROSS = "Ids are tracks, numbered over all cameras, so that no id is on two cameras."
 _UNDECIDED_CROPS = (
@@ -143,6 +145,10 @@ def write_csv(export: Export) -> list[Path]:
     fields += [("person_id", pa.int64()), ("name", pa.string()), ("id", pa.int64())]
     fields += [(name, pa.float32()) for name in ("x1", "y1", "x2", "y2", "score")]
     fields += [("observed", pa.bool_())]
+    topology = read_topology(export.run.folder)
+    to_floor = topology.calibrations if topology is not None else {}
+    if to_floor:
+        fields += [("x_m", pa.float64()), ("y_m", pa.float64())]
     schema = pa.schema(fields)
     identities = export.objects.identities
     options = pa.csv.WriteOptions(quoting_style="needed")
@@ -162,6 +168,10 @@ def write_csv(export: Export) -> list[Path]:
                     rows.scores,
                     ~rows.filled,
                 ]
+                if camera.name in to_floor:
+                    columns += list(mapped(to_floor[camera.name], foot_points(rows.boxes)).T.round(3))
+                elif to_floor:
+                    columns += [pa.nulls(len(rows), pa.float64())] * 2
                 writer.write_table(pa.table(columns, schema=schema))
     return [path]
 

@@ -17,7 +17,8 @@ FORMATS = {
     "(-1 -1). cameras.csv says which camera has which number.",
     "csv": "One table of all cameras, observations.csv. The column frame is the picture index from 0, time_s is "
     "seconds on the clock that all cameras share; person_id is -1 while nobody is decided, id is what --ids asks for; "
-    "observed is false where linking filled a gap.",
+    "observed is false where linking filled a gap. x_m and y_m, metres on the floor, are there when a camera was "
+    "calibrated (link.cameras).",
     "coco": "COCO JSON, coco.json: images, annotations with track_id and person_id, videos (one for each camera). "
     "frame_index is the picture index from 0, time_s is seconds on the clock that all cameras share; every processed "
     "picture is listed, also without people. observed is false where linking filled a gap. The pictures themselves are "

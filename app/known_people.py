@@ -28,7 +28,7 @@ from app.errors import InputError, RunError
 from app.ledger import GALLERY
 from app.run_parts import lock_run, write_atomically
 from app.runs import Run
-from app.track.evidence import typical_vector
+from app.track.evidence import weighted_direction
 
 PEOPLE_FILE = "people.safetensors"
 FORMAT = "1"
@@ -198,7 +198,10 @@ def remember_run(run: Run, settings: GallerySettings) -> None:
         people[person] = KnownPerson(
             identities.names.get(person, before.name),
             max(before.last_seen_s, last_time if last_time > WALL_CLOCK_S else time.time()),
-            _latest([*before.looks, *((s.camera, typical_vector(s)) for s in own)], settings.vectors_per_camera),
+            _latest(
+                [*before.looks, *((s.camera, weighted_direction(s.vectors, s.qualities)) for s in own)],
+                settings.vectors_per_camera,
+            ),
         )
     own_folder = str(run.folder.resolve())
     runs = (*(folder for folder in known.runs if folder != own_folder), own_folder)

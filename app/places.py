@@ -8,7 +8,8 @@
                  "uncertainty_s": 0.12,    one standard deviation; null where nothing is known
                  "state": "estimated"},    or "reference", "locked" (given by the user), "unknown"
        "entries": [{"center_px": [12.0, 190.5], "covariance_px2": [[90.0, 3.0], [3.0, 40.0]], "sightings": 9}],
-       "exits": [...]}},                   where people come into view and leave it: lower middle of their boxes
+       "exits": [...],                     where people come into view and leave it: lower middle of their boxes
+       "image_to_floor": null}},           or the homography from pixels to metres that the user gave
      "pairs": [{"from": NAME, "to": NAME,  from leaving one view to entering the other, free of the clocks' errors
        "links": 12, "median_s": 4.2, "p10_s": 3.1, "p90_s": 6.0,      null without links; negative: views overlap
        "locked": false, "shortest_s": null, "longest_s": null}],      what the user said of this way, if anything
@@ -63,7 +64,7 @@ def read_topology(folder: Path) -> Topology | None:
 
 def topology_to_json(topology: Topology) -> dict[str, Any]:
     """Return the JSON values described above."""
-    names = sorted({*topology.clocks, *topology.entries, *topology.exits})
+    names = sorted({*topology.clocks, *topology.entries, *topology.exits, *topology.calibrations})
     return {
         "format": FORMAT,
         "links": topology.links,
@@ -73,6 +74,7 @@ def topology_to_json(topology: Topology) -> dict[str, Any]:
                 "clock": _clock_to_json(topology.clocks.get(name, Clock())),
                 "entries": [_zone_to_json(zone) for zone in topology.entries.get(name, ())],
                 "exits": [_zone_to_json(zone) for zone in topology.exits.get(name, ())],
+                "image_to_floor": topology.calibrations[name].tolist() if name in topology.calibrations else None,
             }
             for name in names
         },
@@ -110,6 +112,11 @@ def topology_from_json(values: Mapping[str, Any]) -> Topology:
         exits={name: _zones_from_json(camera["exits"]) for name, camera in cameras.items()},
         transits={(pair["from"], pair["to"]): _transit_from_json(pair) for pair in values["pairs"]},
         floors={(floor["a"], floor["b"]): _floor_from_json(floor) for floor in values["floors"]},
+        calibrations={
+            name: np.array(camera["image_to_floor"], np.float64).reshape(3, 3)
+            for name, camera in cameras.items()
+            if camera["image_to_floor"] is not None
+        },
         links=int(values["links"]),
         rounds=int(values["rounds"]),
     )

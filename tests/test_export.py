@@ -23,8 +23,10 @@ from app.export_formats import FORMATS
 from app.frames import NO_ID
 from app.identities import WHOLE
 from app.motchallenge import read_rows
+from app.places import write_topology
 from app.run_writer import RunWriter
 from app.runs import Run
+from app.track.topology import Topology
 
 GALLERY = "machine:gallery"
 
@@ -268,3 +270,22 @@ def test_wrong_requests_are_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         export_run(run, "mot", "person", tmp_path / "file")
+
+
+def test_csv_says_where_on_the_floor_people_stand_when_a_camera_is_calibrated(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = Run.open(make_run())
+    write_topology(run.folder, Topology(calibrations={"left": np.diag([0.01, 0.02, 1.0])}))
+    export_run(run, "csv", "track", tmp_path / "out")
+    with (tmp_path / "out" / "observations.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["camera"] == "right":
+            assert row["x_m"] == row["y_m"] == ""
+        else:
+            assert float(row["x_m"]) == pytest.approx((float(row["x1"]) + float(row["x2"])) / 200, abs=1e-3)
+            assert float(row["y_m"]) == pytest.approx(float(row["y2"]) / 50, abs=1e-3)
+    (run.folder / "topology.json").unlink()
+    export_run(run, "csv", "track", tmp_path / "plain")
+    assert "x_m" not in (tmp_path / "plain" / "observations.csv").read_text(encoding="utf-8")

@@ -24,6 +24,7 @@ def learned() -> Topology:
             ("door", "hall"): Transit.of(np.zeros(0), 1.5, 30.0),
         },
         floors={("door", "hall"): SharedFloor(np.diag([1.0, 2.0, 1.0]), 0.125, 31)},
+        calibrations={"hall": np.diag([0.01, 0.02, 1.0])},
         links=3,
         rounds=2,
     )
@@ -47,6 +48,8 @@ def test_the_file_holds_what_its_description_says(tmp_path: Path) -> None:
     assert values["cameras"]["yard"]["clock"]["uncertainty_s"] is None
     assert values["cameras"]["hall"]["entries"][0]["center_px"] == [12.5, 190.0]
     assert [pair["from"] for pair in values["pairs"]] == ["door", "hall"]
+    assert values["cameras"]["hall"]["image_to_floor"][1][1] == 0.02
+    assert values["cameras"]["door"]["image_to_floor"] is None
     assert values["pairs"][0]["median_s"] is None
     assert values["pairs"][0]["longest_s"] == 30.0
     assert values["floors"][0]["a_to_b"][1][1] == 2.0

@@ -226,7 +226,12 @@ def distinct_looks(typical: Vectors, calibration: Calibration, most: int = 64) -
 
 def typical_vector(tracklet: Tracklet) -> Vectors:
     """Return the (D,) float32 unit mean of the tracklet's vectors, weighted by the quality of their crops."""
-    mean = (tracklet.vectors * (tracklet.qualities[:, None] + 1e-3)).sum(axis=0)
+    return weighted_direction(tracklet.vectors, tracklet.qualities)
+
+
+def weighted_direction(vectors: Vectors, qualities: NDArray[np.float32]) -> Vectors:
+    """Return the (D,) float32 unit mean of (K, D) vectors, weighted by the (K,) qualities of their crops."""
+    mean = (vectors * (qualities[:, None] + 1e-3)).sum(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 

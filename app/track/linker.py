@@ -136,7 +136,7 @@ def _relink(
     evidence, learned = looks, learn_topology(visits, looks, people, settings)
     for _ in range(MOST_ROUNDS):
         candidates, added = with_candidates(looks, *close_in_time(visits, learned.topology), seen)
-        place = place_evidence(visits, candidates.rows, candidates.columns, people, learned, settings)
+        place = place_evidence(visits, candidates.rows, candidates.columns, people, learned)
         worth = ~added | (place.log_odds > LEAST_PLACE_LOG_ODDS)
         evidence = PairEvidence(
             candidates.rows[worth], candidates.columns[worth], (candidates.log_odds + place.log_odds)[worth]

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from app.config import LinkSettings
 from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence
-from app.track.floors import Resampled, calibrations, mapped
+from app.track.floors import Resampled, mapped
 from app.track.topology import Topology, Transit, Zone
 from app.track.topology_learning import Learned, Steps, Visits
 from app.track.zones import NO_ZONE, nearest_zones
@@ -128,7 +127,6 @@ def place_evidence(
     columns: NDArray[np.int64],
     people: NDArray[np.int64],
     learned: Learned,
-    settings: LinkSettings,
 ) -> PlaceEvidence:
     """Return what place and time say of pairs of visits.
 
@@ -172,7 +170,7 @@ def place_evidence(
             share = min(share, MOST_DIRECT)
             walks[chosen] += np.log1p(share * ratio)
     impossible = _too_fast(visits, before, after, gaps, topology.transits)
-    floors, apart = _floor_log_odds(visits, rows, columns, together, topology, settings)
+    floors, apart = _floor_log_odds(visits, rows, columns, together, topology)
     return PlaceEvidence(
         np.clip(walks, LOWEST, HIGHEST).astype(np.float32), floors.astype(np.float32), impossible | apart
     )
@@ -269,14 +267,12 @@ def _floor_log_odds(
     columns: NDArray[np.int64],
     together: NDArray[np.bool_],
     topology: Topology,
-    settings: LinkSettings,
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return (E,) log-odds from where people stand at one time, and (E,) which are impossible on a given floor."""
     log_odds = np.zeros(len(rows))
     impossible = np.zeros(len(rows), np.bool_)
     if not topology.floors or not together.any():
         return log_odds, impossible
-    given = calibrations(settings.cameras)
     involved = np.unique(np.concatenate([rows[together], columns[together]]))
     paths = Resampled.of([visits.path(int(index)) for index in involved], visits.offsets(topology.clocks)[involved])
     for (name_a, name_b), floor in topology.floors.items():
@@ -289,7 +285,7 @@ def _floor_log_odds(
         )
         feet, target, heights = paths.feet[one], paths.feet[other], paths.heights[other]
         if floor.given:
-            apart = _moved(given[name_a], feet) - _moved(given[name_b], target)
+            apart = _moved(topology.calibrations[name_a], feet) - _moved(topology.calibrations[name_b], target)
             off = np.linalg.norm(apart, axis=2) / PERSON_M
         else:
             off = np.linalg.norm(_moved(floor.a_to_b, feet) - target, axis=2) / heights

@@ -64,8 +64,10 @@ class Transit:
     @classmethod
     def of(cls, times: NDArray[np.float64], shortest_s: float | None = None, longest_s: float | None = None) -> Transit:
         """Return the summary of (L,) observed times in seconds."""
-        quantiles = [float(value) for value in np.quantile(times, [0.5, 0.1, 0.9])] if len(times) else [None] * 3
-        return cls(len(times), *quantiles, shortest_s, longest_s)
+        if not len(times):
+            return cls(shortest_s=shortest_s, longest_s=longest_s)
+        median_s, p10_s, p90_s = np.quantile(times, [0.5, 0.1, 0.9]).tolist()
+        return cls(len(times), median_s, p10_s, p90_s, shortest_s, longest_s)
 
     @property
     def locked(self) -> bool:
@@ -92,6 +94,8 @@ class SharedFloor:
 class Topology:
     """clocks, entries, exits: by camera. transits: by (from, to). floors: by (a, b) with a < b.
 
+    calibrations: (3, 3) homographies from pixels to metres of the floor, of the cameras of which the user gave one.
+
     links: confident links between cameras that all of this was learned from. rounds: how often linking was repeated
     with it.
     """
@@ -101,5 +105,6 @@ class Topology:
     exits: Mapping[str, tuple[Zone, ...]] = field(default_factory=dict)
     transits: Mapping[tuple[str, str], Transit] = field(default_factory=dict)
     floors: Mapping[tuple[str, str], SharedFloor] = field(default_factory=dict)
+    calibrations: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     links: int = 0
     rounds: int = 0

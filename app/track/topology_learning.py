@@ -160,6 +160,7 @@ def learn_topology(
         exits=_zones(visits, visits.exit_feet),
         transits=_transits(visits, steps, clocks, settings),
         floors={names: found.floor for names, found in floors.items()},
+        calibrations=calibrations(settings.cameras),
         links=int(across.sum()),
         rounds=before.topology.rounds + 1 if before else 1,
     )
