@@ -291,7 +291,7 @@ class GallerySettings(Section):
     vectors_per_camera: int = Field(4, ge=1, le=64, description="Appearance vectors remembered of a person per camera.")
     folder: str = Field("", description="Folder that keeps people from run to run; empty begins each run with nobody.")
     keep_days: float = Field(
-        30.0, gt=0.0, le=36_500.0, description="People in that folder who were not seen for longer are forgotten, days."
+        30.0, gt=0.0, le=36_500.0, description="People in that folder whom no run saw for longer are forgotten, days."
     )
 
 

@@ -2,7 +2,7 @@
 
     DIR/people.safetensors    vectors (N, D) float32 unit rows, person_ids (N,) int64; and as metadata: format, sha256
                               of the network that made the vectors, the next free person number, the camera of each
-                              row, name and time last seen of each person, the folders of the runs that contributed
+                              row, name of each person and when a run last saw it, folders of the runs that added
 
 The file changes in one step, and only at the end of a run, when its people have been linked. A run holds a lock on the
 folder from its start, so that two runs never give one number to two people. Vectors of another network mean nothing,
@@ -33,15 +33,16 @@ from app.track.evidence import weighted_direction
 PEOPLE_FILE = "people.safetensors"
 FORMAT = "1"
 DAY_S = 86_400.0
-WALL_CLOCK_S = 1e9
-"""Times beyond this are seconds since 1970; smaller ones begin anywhere, and the time of the run counts instead."""
 
 Looks = list[tuple[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """name: "" without. last_seen_s: seconds since 1970. looks: (camera, (D,) float32 unit vector), latest last."""
+    """name: "" without. last_seen_s: when the last run that saw the person ended, seconds since 1970.
+
+    looks: (camera, (D,) float32 unit vector), latest last.
+    """
 
     name: str
     last_seen_s: float
@@ -80,7 +81,7 @@ def locked_gallery(settings: GallerySettings) -> Iterator[Path | None]:
 
 
 def known_people(settings: GallerySettings, weights_sha256: str | None) -> KnownPeople:
-    """Return who is known from earlier runs, without those not seen for `keep_days`; nobody without a folder.
+    """Return who is known from earlier runs, without those whom no run saw for `keep_days`; nobody without a folder.
 
     weights_sha256: of the network of this run; None if it has none.
     Raises InputError if the folder holds people as seen by another network, or cannot be read.
@@ -145,7 +146,7 @@ def write_people(folder: Path, known: KnownPeople) -> None:
 
 
 def without_expired(known: KnownPeople, keep_days: float, now_s: float | None = None) -> KnownPeople:
-    """Return the same without people who were not seen for `keep_days`. now_s: seconds since 1970, by default now."""
+    """Return the same without people whom no run saw for `keep_days`. now_s: seconds since 1970, by default now."""
     oldest = (time.time() if now_s is None else now_s) - keep_days * DAY_S
     return replace(known, people={p: one for p, one in known.people.items() if one.last_seen_s >= oldest})
 
@@ -194,10 +195,9 @@ def remember_run(run: Run, settings: GallerySettings) -> None:
             continue
         own.sort(key=lambda summary: (summary.end_time, summary.key))
         before = people.get(person, KnownPerson("", 0.0, []))
-        last_time = own[-1].end_time
         people[person] = KnownPerson(
             identities.names.get(person, before.name),
-            max(before.last_seen_s, last_time if last_time > WALL_CLOCK_S else time.time()),
+            time.time(),
             _latest(
                 [*before.looks, *((s.camera, weighted_direction(s.vectors, s.qualities)) for s in own)],
                 settings.vectors_per_camera,
