@@ -164,6 +164,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     reid.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
     reid.add_argument("--single-shot", action="store_true",
                       help="CUHK03's protocol: random galleries that show everyone once, averaged")  # fmt: skip
+    reid.add_argument("--pictures", type=Path, metavar="DIR",
+                      help="also draw ranked lists, activation maps and a reliability diagram")  # fmt: skip
     reid.add_argument("--seed", type=int, default=0, metavar="N", help="of those draws (default: 0)")
     reid.add_argument("--device", metavar="auto|cpu|cuda:0", help="where the network runs (default: auto)")
 
@@ -174,6 +176,12 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                        help="data sets in YOLO's layout in folders or zip files, or videos with gt/gt.txt "
                             "beside them or in the folder of their name")  # fmt: skip
     found.add_argument("--every", type=int, default=1, metavar="N", help="of videos, every n-th picture (default: 1)")
+
+    converted = command("export-reid", _export_reid, "write ReID weights for other programs, checked")
+    converted.add_argument("--weights", required=True, metavar="NAME|FILE")
+    converted.add_argument("--format", required=True, choices=["onnx", "openvino", "torchscript", "tensorrt"])
+    converted.add_argument("--output", type=Path, required=True, metavar="FILE",
+                           help="ends in .onnx, .xml, .pt or .engine; --reid takes the first two back")  # fmt: skip
 
     simulate = command("simulate", _simulate, "make a multi-camera scene with exact truth", settings=True)
     simulate.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -333,7 +341,12 @@ def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:
     from app.reid.evaluate import evaluate_reid
 
     scores = evaluate_reid(
-        settings.reid, options.data, rerank=options.rerank, single_shot=options.single_shot, seed=options.seed
+        settings.reid,
+        options.data,
+        rerank=options.rerank,
+        single_shot=options.single_shot,
+        seed=options.seed,
+        pictures=options.pictures,
     )
     if not options.json:
         _say("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
@@ -351,6 +364,15 @@ def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         _show(detector_table(scores))
     return scores
+
+
+def _export_reid(options: argparse.Namespace) -> dict[str, Any]:
+    from app.reid.export import export_reid
+
+    made = export_reid(options.weights, options.format, options.output)
+    if not options.json:
+        _say(f"wrote {made['file']}; largest cosine error {made['max_cosine_error']:.2g}")
+    return made
 
 
 def _simulate(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ size, colours, training data, scores, sha256 of the recipe). Matrices may be kep
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -24,11 +25,16 @@ from torch import Tensor
 
 from app.checksum import file_sha256
 from app.errors import InputError
+from app.openvino_cache import core
 from app.reid.calibrate import Calibration
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
 
 FORMAT = "omnitrack-reid-1"
+EXPORT_KEY = "omnitrack"
+"""Under which an exported network (`app.reid.export`) carries what is in our headers, as JSON."""
+EXPORTED = (".onnx", ".xml")
+"""Endings of exported networks that can be used as weights: ONNX and OpenVINO."""
 Metric = Literal["euclidean", "cosine"]
 """How evaluation compares vectors: as the network makes them, or their directions. Embedding always uses directions."""
 
@@ -42,6 +48,7 @@ class Checkpoint:
     state: the network's tensors by name, float32.
     facts: whatever the trainer recorded, as JSON values: training data, scores, recipe and its sha256.
     sha256: of the file that it was read from; empty for one that was never in a file.
+    network_file: an exported network, which can be run but not trained or changed; `state` is empty then.
     """
 
     architecture: str
@@ -53,22 +60,31 @@ class Checkpoint:
     metric: Metric = "euclidean"
     facts: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    network_file: Path | None = None
 
     def network(self) -> OSNet:
-        """Build the network with its weights, in evaluation mode, on the CPU."""
+        """Build the network with its weights, in evaluation mode, on the CPU.
+
+        Raises InputError for an exported network.
+        """
+        if self.network_file is not None:
+            raise InputError(f"{self.network_file}: an exported network can only be run; give the weights it came from")
         network: OSNet = OSNETS[self.architecture](pooling=self.pooling, neck=self.neck)
         network.load_state_dict(dict(self.state))
         return network.eval()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read `.safetensors` (ours, or a bare OSNet state dict) or a Torchreid `.pth`, `.pt` or `.pth.tar`.
+    """Read `.safetensors` (ours, or a bare OSNet state dict), a Torchreid `.pth`, `.pt` or `.pth.tar`, or `.onnx` or
+    OpenVINO's `.xml` as `main.py export-reid` writes them.
 
     A file without our header is taken to expect what Torchreid's networks expect: RGB, 256 × 128, ImageNet's mean and
     deviation; its calibration is `Calibration.default`. Raises InputError if it is none of these.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such ReID weight file")
+    if path.suffix in EXPORTED:
+        return _from_exported(path)
     if path.suffix == ".safetensors":
         state, header = _read_safetensors(path)
     else:
@@ -116,6 +132,52 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, half: bool = False) -> N
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def exported_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what an exported network carries besides its weights, as JSON values."""
+    calibration = checkpoint.calibration
+    return {
+        "format": FORMAT,
+        "architecture": checkpoint.architecture,
+        "pooling": checkpoint.pooling,
+        "neck": checkpoint.neck,
+        "metric": checkpoint.metric,
+        "input": "crops: (N, H, W, 3) float32, BGR, 0..255; the network reorders and normalises",
+        "preprocessing": asdict(checkpoint.preprocessing),
+        "calibration": {name: getattr(calibration, name).tolist() for name in _CALIBRATION_FIELDS},
+        "facts": dict(checkpoint.facts),
+        "weights_sha256": checkpoint.sha256,
+    }
+
+
+def _from_exported(path: Path) -> Checkpoint:
+    try:
+        network = core().read_model(str(path))
+        place = ["framework", EXPORT_KEY] if path.suffix == ".onnx" else [EXPORT_KEY]
+        given = json.loads(network.get_rt_info(place).astype(str)) if network.has_rt_info(place) else None
+    except RuntimeError as error:
+        raise InputError(f"{path}: not a network that OpenVINO can read ({str(error).splitlines()[0]})") from error
+    if given is None or given.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: does not say how pictures have to be prepared for it; only what 'main.py export-reid' wrote does"
+        )
+    weights = [path] if path.suffix == ".onnx" else [path, path.with_suffix(".bin")]
+    sums = [file_sha256(file) for file in weights]
+    calibration = Calibration(*(np.array(given["calibration"][name], np.float32) for name in _CALIBRATION_FIELDS))
+    size = given["preprocessing"]
+    return Checkpoint(
+        given["architecture"],
+        {},
+        Preprocessing(size["height"], size["width"], tuple(size["mean"]), tuple(size["std"])),
+        calibration,
+        given["pooling"],
+        given["neck"],
+        given["metric"],
+        given["facts"],
+        sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest(),
+        path,
+    )
 
 
 def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]) -> Checkpoint:

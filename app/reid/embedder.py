@@ -125,7 +125,9 @@ class OpenVinoRunner:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.name = "openvino, cpu"
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
-        file = convert_once(lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, (-1, *self._size, 3), "reid")
+        file = checkpoint.network_file or convert_once(
+            lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, (-1, *self._size, 3), "reid"
+        )
         self._requests: dict[int, list[Any]] = {}
         for batch in (1, 2):
             network = core().read_model(str(file))
@@ -239,12 +241,16 @@ def find_weights(weights: str, device: torch.device) -> Path | None:
 
 
 def _run_in_torch(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Runner:
+    if checkpoint.network_file is not None:
+        raise InputError(f"reid.backend: torch can't run {checkpoint.network_file}; use backend openvino or auto")
     return TorchRunner(checkpoint, device, settings.half, batch_buckets(settings.max_batch))
 
 
 def _run_in_openvino(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Runner:
     if device.type != "cpu":
-        raise InputError(f"reid.backend: openvino runs on the CPU, not on {device}; use backend torch or device cpu")
+        raise InputError(
+            f"reid.backend: openvino (which exported networks need) runs on the CPU, not on {device}; use device cpu"
+        )
     return OpenVinoRunner(checkpoint)
 
 
@@ -260,7 +266,7 @@ def embedder_of(checkpoint: Checkpoint, settings: ReidSettings) -> NetworkEmbedd
     device = choose_device(settings.device, "reid.device")
     backend = settings.backend
     if backend == "auto":
-        backend = "openvino" if device.type == "cpu" else "torch"
+        backend = "openvino" if device.type == "cpu" or checkpoint.network_file else "torch"
     return NetworkEmbedder(checkpoint, RUNNERS[backend](checkpoint, device, settings), settings.max_batch)
 
 

@@ -10,14 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from app.config import ReidSettings
 from app.detect.device import choose_device
 from app.errors import InputError
-from app.reid.checkpoint import Metric, load_checkpoint
-from app.reid.datasets import Pictures, note_counts, open_people_data
+from app.reid.checkpoint import Checkpoint, Metric, load_checkpoint
+from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
 from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
 from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks
 from app.reid.rerank import reranked_distances
@@ -39,12 +40,15 @@ def evaluate_reid(
     metric: Metric | None = None,
     single_shot: bool = False,
     seed: int = 0,
+    pictures: Path | None = None,
 ) -> dict[str, float | int]:
     """Score ReID weights on a folder or zip file with `query` and `bounding_box_test` (see `app.reid.datasets`).
 
     rerank: re-order by k-reciprocal neighbours first.
     metric: how vectors are compared; by default as the checkpoint says, which for foreign files is euclidean.
     single_shot: CUHK03's protocol, with galleries drawn with `seed` that show everyone once.
+    pictures: a folder for `ranked.png`, `reliability.png` and, unless the weights are an exported network,
+        `activation.png` (see `app.reid.visualize`).
     Returns rank1, rank5, rank10, mAP, mINP (percent), queries, gallery (counts), seconds (embedding and ranking), and
     TAR_at_FAR_… (percent) or, with `single_shot`, draws (count).
     """
@@ -69,7 +73,35 @@ def evaluate_reid(
         scores = score_single_shot(query, gallery, query_labels, gallery_labels, metric, seed)
     else:
         scores = score_vectors(query, gallery, query_labels, gallery_labels, metric, rerank)
-    return {**scores, "seconds": round(time.perf_counter() - started, 2)}
+    scores = {**scores, "seconds": round(time.perf_counter() - started, 2)}
+    if pictures is not None:
+        write_pictures(pictures, people, checkpoint, query, gallery, metric)
+    return scores
+
+
+def write_pictures(
+    folder: Path,
+    people: PeopleData,
+    checkpoint: Checkpoint,
+    query: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    metric: Metric,
+) -> None:
+    """Write pictures of an evaluation into a folder, made if need be; the vectors are as the network makes them."""
+    from app.reid.visualize import activation_maps, ranked_lists, reliability, write_reliability_diagram
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--pictures {folder}: cannot make this folder ({error.strerror})") from error
+    unit_query, unit_gallery = unit_rows(query), unit_rows(gallery)
+    ranked = (unit_query, unit_gallery) if metric == "cosine" else (query, gallery)
+    cv2.imwrite(str(folder / "ranked.png"), ranked_lists(people, *ranked))
+    found = reliability(checkpoint.calibration, unit_query, unit_gallery, people)
+    write_reliability_diagram(folder / "reliability.png", *found)
+    if checkpoint.network_file is None:
+        maps = activation_maps(people, checkpoint.network(), checkpoint.preprocessing)
+        cv2.imwrite(str(folder / "activation.png"), maps)
 
 
 def embed_pictures(embedder: NetworkEmbedder, pictures: Pictures) -> NDArray[np.float32]:

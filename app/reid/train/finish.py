@@ -27,7 +27,7 @@ LEAST_PEOPLE_TO_CALIBRATE = 4
 """A curve is fitted on one half of the held-out people and checked on the other; strangers need two in each."""
 
 _CHANGES_NO_RESULT = {"device", "threads", "memory_map", "checkpoint_minutes", "compile"}
-_NEWER = {"pairs_per_batch", "judged_share"}
+_NEWER = {"pairs_per_batch", "judged_share", "policy_probability"}
 """Settings that came after the first weights: left out where they have their defaults, so that an older training is
 still known by its recipe and can be resumed."""
 

@@ -6,8 +6,12 @@ pictures that an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from app.config import TrainSettings
 
@@ -15,9 +19,11 @@ from app.config import TrainSettings
 def augment(pictures: Tensor, settings: TrainSettings, random: torch.Generator) -> Tensor:
     """Return changed copies of (N, H, W, 3) uint8 BGR pictures: float32, still in 0..255.
 
-    In this order: mirror and shift, colour, a patch of another picture.
+    In this order: mirror and shift, policy, colour, a patch of another picture.
     """
     changed = mirror_and_shift(pictures, settings.mirror, settings.shift_share, random).float()
+    if settings.policy_probability > 0:
+        changed = apply_policy(changed, settings.policy_probability, random)
     if settings.colour_jitter > 0:
         changed = jitter_colours(changed, settings.colour_jitter, random)
     if settings.patch_probability > 0:
@@ -56,6 +62,91 @@ def jitter_colours(pictures: Tensor, strength: float, random: torch.Generator) -
     contrasted = torch.lerp(mean, brighter, factor())
     grey = contrasted.mean(3, keepdim=True)
     return torch.lerp(grey, contrasted, factor()).clamp(0, 255)
+
+
+def apply_policy(pictures: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Apply one operation of `POLICY`, drawn for each picture, with a probability. (N, H, W, 3) float in 0..255.
+
+    In the manner of TrivialAugment (Müller & Hutter, ICCV 2021), the descendant of AutoAugment (Cubuk et al., CVPR
+    2019) that needs no search: one operation, any strength.
+    """
+    device = pictures.device
+    chosen = torch.randint(len(POLICY), (len(pictures),), generator=random, device=device)
+    changed = torch.rand(len(pictures), generator=random, device=device) < probability
+    strength = 2 * torch.rand(len(pictures), generator=random, device=device) - 1
+    result = pictures.clone()
+    for number, operation in enumerate(POLICY):
+        rows = torch.nonzero(changed & (chosen == number)).ravel()
+        if len(rows):
+            result[rows] = operation(pictures[rows], strength[rows].view(-1, 1, 1, 1)).clamp(0, 255)
+    return result
+
+
+def _brightness(pictures: Tensor, strength: Tensor) -> Tensor:
+    return pictures * (1 + 0.6 * strength)
+
+
+def _contrast(pictures: Tensor, strength: Tensor) -> Tensor:
+    return torch.lerp(pictures.mean((1, 2, 3), keepdim=True), pictures, 1 + 0.6 * strength)
+
+
+def _saturation(pictures: Tensor, strength: Tensor) -> Tensor:
+    return torch.lerp(pictures.mean(3, keepdim=True), pictures, 1 + 0.8 * strength)
+
+
+def _sharpness(pictures: Tensor, strength: Tensor) -> Tensor:
+    channels_first = pictures.permute(0, 3, 1, 2)
+    blurred = functional.avg_pool2d(functional.pad(channels_first, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return torch.lerp(blurred.permute(0, 2, 3, 1), pictures, 1 + strength)
+
+
+def _stretch(pictures: Tensor, strength: Tensor) -> Tensor:
+    """Stretch each channel to the whole range, by the strength's size (autocontrast)."""
+    low, high = pictures.amin((1, 2), keepdim=True), pictures.amax((1, 2), keepdim=True)
+    return torch.lerp(pictures, (pictures - low) * (255 / (high - low).clamp(min=1)), strength.abs())
+
+
+def _posterise(pictures: Tensor, strength: Tensor) -> Tensor:
+    step = 2 ** (1 + (4 * strength.abs()).round())  # 7 to 3 bits are left
+    return (pictures / step).floor() * step + step / 2
+
+
+def _move(pictures: Tensor, by: Tensor) -> Tensor:
+    """Sample each picture through its affine map (n, 2, 3), in coordinates from -1 to 1; borders are repeated."""
+    channels_first = pictures.permute(0, 3, 1, 2)
+    grid = functional.affine_grid(by, list(channels_first.shape), align_corners=False)
+    moved = functional.grid_sample(channels_first, grid, padding_mode="border", align_corners=False)
+    return moved.permute(0, 2, 3, 1)
+
+
+def _rotate(pictures: Tensor, strength: Tensor) -> Tensor:
+    """Rotate by up to 15 degrees."""
+    angle = strength.ravel() * math.radians(15)
+    aspect = pictures.shape[1] / pictures.shape[2]
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    rows = torch.stack([cosine, -sine * aspect, zero, sine / aspect, cosine, zero], 1)
+    return _move(pictures, rows.view(-1, 2, 3))
+
+
+def _shear(pictures: Tensor, strength: Tensor) -> Tensor:
+    """Push the head to one side and the feet to the other, by up to a tenth of the height."""
+    push = strength.ravel() * 0.2 * pictures.shape[1] / pictures.shape[2]
+    one, zero = torch.ones_like(push), torch.zeros_like(push)
+    return _move(pictures, torch.stack([one, push, zero, zero, one, zero], 1).view(-1, 2, 3))
+
+
+POLICY: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+    _brightness,
+    _contrast,
+    _saturation,
+    _sharpness,
+    _stretch,
+    _posterise,
+    _rotate,
+    _shear,
+)
+"""Operations on (n, H, W, 3) pictures with (n, 1, 1, 1) strengths from -1 to 1. Hue is left alone: the colours of
+clothes are what tells people apart."""
 
 
 def paste_patches(pictures: Tensor, probability: float, random: torch.Generator) -> Tensor:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import torch
+from torch.nn import functional
 
 from app.config import TrainSettings
-from app.reid.train.transforms import augment, erase, jitter_colours, mirror_and_shift, paste_patches, rectangles
+from app.reid.train.transforms import (
+    POLICY,
+    apply_policy,
+    augment,
+    erase,
+    jitter_colours,
+    mirror_and_shift,
+    paste_patches,
+    rectangles,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -77,3 +90,42 @@ def test_rectangles_have_four_corners() -> None:
         rows, columns = inside.any(1), inside.any(0)
         assert (inside == (rows[:, None] & columns[None, :])).all()
         assert rows.diff().sum() <= 2
+
+
+def test_a_policy_changes_some_pictures_by_one_operation_each() -> None:
+    pictures = PICTURES.float()
+    changed = apply_policy(pictures, 0.5, generator(1))
+    torch.testing.assert_close(changed, apply_policy(pictures, 0.5, generator(1)))
+    touched = (changed != pictures).flatten(1).any(1)
+    assert 0.25 < touched.float().mean() < 0.75
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    torch.testing.assert_close(apply_policy(pictures, 0.0, generator(1)), pictures)
+    settings = TrainSettings(mirror=False, shift_share=0, policy_probability=0.5)
+    assert not torch.equal(augment(PICTURES, settings, generator()), pictures)
+
+
+def test_operations_do_nothing_without_strength_and_differ_with_it() -> None:
+    pictures = functional.avg_pool2d(PICTURES[:4].float().permute(0, 3, 1, 2), 3, 1, 1).permute(0, 2, 3, 1)
+    none, full = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
+    results = []
+    for operation in POLICY:
+        allowed = 1.0 if operation.__name__ == "_posterise" else 1e-3  # the lowest bit is always lost
+        torch.testing.assert_close(operation(pictures, none), pictures, atol=allowed, rtol=0, msg=operation.__name__)
+        results.append(operation(pictures, full))
+        assert (results[-1] - pictures).abs().max() > 5, operation.__name__
+    for first, second in itertools.combinations(results, 2):
+        assert (first - second).abs().max() > 1
+
+
+def test_rotation_keeps_a_disc_and_turns_a_bar() -> None:
+    rotate = next(operation for operation in POLICY if operation.__name__ == "_rotate")
+    y, x = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(32) - 15.5, indexing="ij")
+    disc = 255.0 * ((x**2 + y**2) < 100)[None, :, :, None].expand(1, 64, 32, 3)
+    bar = 255.0 * (x.abs() < 2)[None, :, :, None].expand(1, 64, 32, 3)
+    full = torch.ones(1, 1, 1, 1)
+    assert (rotate(disc, full) - disc).abs().mean() < 5  # round also where a picture is twice as high as wide
+    turned = rotate(bar, full)[0, :, :, 0]
+    centres = (turned * x).sum(1) / turned.sum(1)
+    slope = (centres[50] - centres[13]) / (50 - 13)
+    torch.testing.assert_close(slope.abs(), torch.tensor(math.tan(math.radians(15))), atol=0.03, rtol=0)

@@ -1,0 +1,123 @@
+"""Exported networks answer as the original, are refused if they don't, and come back as weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.cli import main
+from app.config import ReidSettings
+from app.errors import InputError, RunError
+from app.reid import export
+from app.reid.calibrate import Calibration
+from app.reid.checkpoint import EXPORT_KEY, Checkpoint, load_checkpoint, save_checkpoint
+from app.reid.embedder import build_embedder
+from app.reid.export import FORMATS, export_reid, max_cosine_error
+from app.reid.osnet import OSNETS
+from app.reid.preprocess import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = OSNETS["osnet_x0_25"](neck="bnneck")
+    network.train()(torch.randn(16, 3, 64, 32))
+    typical = Calibration.default(512)
+    calibration = Calibration(np.full(512, 0.01, np.float32), typical.distances, typical.probabilities)
+    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    size, facts = Preprocessing(64, 32), {"training_data": "nobody"}
+    save_checkpoint(
+        file,
+        Checkpoint("osnet_x0_25", network.state_dict(), size, calibration, neck="bnneck", metric="cosine", facts=facts),
+    )
+    return file
+
+
+@pytest.fixture(scope="module", params=["onnx", "openvino", "torchscript"])
+def exported(request: pytest.FixtureRequest, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    made = export_reid(str(weights), request.param, folder / f"network{FORMATS[request.param].suffix}")
+    assert made["max_cosine_error"] < 1e-5
+    assert made["bytes"] > 100_000
+    assert not list(folder.glob(".*"))
+    return Path(made["file"])
+
+
+def test_it_carries_what_a_reader_needs(exported: Path, weights: Path) -> None:
+    if exported.suffix == ".pt":
+        extra = {EXPORT_KEY: ""}
+        torch.jit.load(exported, _extra_files=extra)
+        given = json.loads(extra[EXPORT_KEY])
+        assert given["preprocessing"]["height"] == 64
+        assert len(given["calibration"]["center"]) == 512
+        return
+    back, original = load_checkpoint(exported), load_checkpoint(weights)
+    assert back.preprocessing == original.preprocessing
+    assert (back.neck, back.metric, back.facts) == ("bnneck", "cosine", {"training_data": "nobody"})
+    np.testing.assert_array_equal(back.calibration.center, original.calibration.center)
+    np.testing.assert_array_equal(back.calibration.probabilities, original.calibration.probabilities)
+    assert back.sha256 != original.sha256
+    with pytest.raises(InputError, match="only be run"):
+        back.network()
+
+
+def test_it_embeds_as_the_weights_do(exported: Path, weights: Path) -> None:
+    if exported.suffix == ".pt":
+        pytest.skip("--reid takes no TorchScript")
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    boxes = np.array([[10, 10, 40, 90], [-20, -10, 30, 60], [100, 50, 150, 110]], np.float32)
+    answers = []
+    for file in (weights, exported):
+        embedder = build_embedder(ReidSettings(weights=str(file), device="cpu"))
+        assert embedder is not None
+        answers.append(embedder.embed([image], [boxes])[0])
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
+    with pytest.raises(InputError, match="backend"):
+        build_embedder(ReidSettings(weights=str(exported), device="cpu", backend="torch"))
+
+
+def test_an_export_that_answers_differently_is_refused(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_other(network: export.CropsToVectors, facts: str, file: Path) -> None:
+        file.write_bytes(b"other")
+
+    other = np.random.default_rng(0).normal(size=(64, 512)).astype(np.float32)
+    wrong = export.ExportFormat(".onnx", write_other, lambda file: lambda crops: other[: len(crops)])
+    monkeypatch.setitem(FORMATS, "onnx", wrong)
+    with pytest.raises(RunError, match="nothing was written"):
+        export_reid(str(weights), "onnx", tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_number_is_no_parity(weights: Path) -> None:
+    checkpoint = load_checkpoint(weights)
+    error = max_cosine_error(checkpoint, lambda crops: np.full((len(crops), 512), np.nan, np.float32))
+    assert not error <= export.MAX_COSINE_ERROR
+
+
+def test_what_cannot_be_exported_is_said(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def asked(form: str, name: str) -> str:
+        given = ["export-reid", "--weights", str(weights), "--format", form, "--output", str(tmp_path / name)]
+        assert main(given) == 2
+        return capsys.readouterr().err
+
+    assert ".onnx" in asked("onnx", "a.pt")
+    assert "no folder" in asked("onnx", "nowhere/a.onnx")
+    if not torch.cuda.is_available():
+        assert "GPU" in asked("tensorrt", "a.engine")
+
+
+def test_foreign_onnx_files_are_refused(shared_data: Path) -> None:
+    with pytest.raises(InputError, match="export-reid"):
+        load_checkpoint(shared_data / "weights" / "osnet_x0_25_msmt17.onnx")
+
+
+def test_a_damaged_onnx_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    with pytest.raises(InputError, match=r"bad\.onnx"):
+        load_checkpoint(tmp_path / "bad.onnx")
