@@ -185,7 +185,7 @@ class TrainSettings(Section):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 takes one for each core.")
     half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU.")
-    compile: bool = Field(False, description="Compile the network with torch.compile.")
+    compile: bool = Field(False, description="Use torch.compile where there is a compiler.")
     memory_map: bool = Field(False, description="Keep decoded pictures in a file of the output folder, not in memory.")
     checkpoint_minutes: float = Field(5.0, gt=0.0, description="Time between saved states.")
     evaluate_every_epochs: int = Field(10, ge=1, description="Epochs between evaluations on held-out people.")

@@ -11,9 +11,11 @@ run that was interrupted and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import copy
+import importlib.util
 import logging
 import os
 import pickle
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -150,7 +152,7 @@ def _train(
         if settings.start_from:
             _start_from(students[-1].network, settings)
         students[-1].to(device).to(memory_format=torch.channels_last)
-    run = [torch.compile(student) if settings.compile else student for student in students]
+    run = [_compiled(student, device) for student in students] if settings.compile else students
     average = _clone(students[0].network) if settings.ema_decay else None
     base = [parameter for student in students for parameter in student.base()]
     head = [parameter for student in students for parameter in student.head()]
@@ -331,6 +333,17 @@ def _set_training(students: Sequence[Student], frozen: bool) -> None:
         if frozen:
             student.network.eval()
             student.network.fc.train()
+
+
+def _compiled(student: Student, device: torch.device) -> Student:
+    """Return a compiled student that shares its weights; itself, with a warning, where compiling can't work."""
+    missing = [tool for tool in (os.environ.get("CXX", "c++"),) if shutil.which(tool) is None]
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        missing.append("the package triton")
+    if missing:
+        log.warning("train.compile: %s isn't there, so the network runs as it is", " and ".join(missing))
+        return student
+    return torch.compile(student)  # type: ignore[return-value]
 
 
 def _own_part(rows: NDArray[np.int64], pictures_per_person: int, rank: int, processes: int) -> NDArray[np.int64]:

@@ -132,6 +132,15 @@ def test_a_frozen_base_stays_as_it_was(small_market: Path, tmp_path: Path) -> No
         assert same != name.startswith("fc."), name
 
 
+def test_without_a_compiler_a_training_runs_all_the_same(
+    small_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    settings = SMALL.model_copy(update={"compile": True, "half": True})  # half precision is for GPUs only
+    assert train(settings, [small_market], tmp_path, resume=False, stop_after_steps=1)["step"] == 1
+    assert "no-such-compiler isn't there" in caplog.text
+
+
 def test_an_exploding_loss_is_said(small_market: Path, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"learning_rate": 9e9, "optimiser": "sgd", "warmup_epochs": 0.0})
     with pytest.raises(RunError, match="learning_rate"):
