@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 SCENE := videos/demo
 RUN := runs/demo
-DETECTOR ?= file:det/det.txt
+DETECTOR ?= auto
 
 .PHONY: help demo test check ui clean
 
@@ -24,14 +24,16 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --editable '.[dev]'
 	touch $@
 
-# The rendered scene comes with made-up detections, so that the demo needs no download: DETECTOR=yolo26n.pt looks at
-# the pictures instead.
+# Everything that the demo uses comes with the program; nothing is downloaded. DETECTOR=yolo26n.pt takes another
+# detector, DETECTOR=file:det/det.txt the made-up detections that come with the rendered scene.
 demo: $(READY)
 	test -e $(SCENE)/scene.json || $(BIN)/python main.py simulate --output $(SCENE) --cameras 2 --people 6 --seconds 30
 	rm -rf $(RUN)
 	$(BIN)/python main.py --sources $(SCENE)/cam1.mp4 $(SCENE)/cam2.mp4 --detector $(DETECTOR) --output $(RUN) --save-video
 	$(BIN)/python main.py evaluate $(RUN) --truth $(SCENE)
-	@echo "Look at $(RUN)/video/wall.mp4. Scores above: identities across cameras, and the control without linking."
+	@echo "Scores above: identities across cameras, and the control without linking."
+	@echo "Look at $(RUN)/video/people.jpg, everybody on every camera, and at $(RUN)/video/wall.mp4."
+	@echo "Browse and correct the run: make ui, then open http://127.0.0.1:7860"
 
 ui: $(READY)
 	$(BIN)/python main.py ui

@@ -314,6 +314,7 @@ def save_weights(model: Any, path: Path) -> None:
     }
     safetensors.torch.save_file(tensors, path)
     description = {**model.yaml, "names": dict(model.names)}
+    description.pop("yaml_file", None)  # a path on this machine
     path.with_suffix(".yaml").write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
 
 
