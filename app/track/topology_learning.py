@@ -48,7 +48,7 @@ LARGEST_FLOOR_ERROR = 0.25
 """Two cameras share a floor when links that the fit has not seen land within a quarter of a height of where they
 should, in the median, and much closer than a guess that ignores the other camera."""
 
-MOST_FLOOR_LINKS = 60
+MOST_FLOOR_LINKS = 24
 CLOCK_ROUNDS = 4
 
 SHIFT_STEP_S = 0.5
@@ -85,7 +85,7 @@ class Visits:
             np.array([tracklet.end_time for tracklet in tracklets]),
             np.array(first).reshape(-1, 2),
             np.array(last).reshape(-1, 2),
-            np.array([float(np.median(t.boxes[:, 3] - t.boxes[:, 1])) for t in tracklets]),
+            np.maximum([float(np.median(t.boxes[:, 3] - t.boxes[:, 1])) for t in tracklets], 1.0),
             tracklets,
         )
 
@@ -323,10 +323,13 @@ def _shared_floor(
     if len(links) < MIN_FLOOR_LINKS:
         return None
     rng = np.random.default_rng(0)
+    starts, ends = (np.array([[path.times[end] for path in link] for link in links]).T for end in (0, -1))
+    least = max(MIN_FLOOR_LINKS, len(links) // 2)
 
     def fit(shift_s: float, most: int) -> tuple[float, NDArray[np.float64] | None, Sightings]:
-        seen = sightings(links, shift_s, most)
-        if len(np.unique(seen.links)) < max(MIN_FLOOR_LINKS, len(links) // 2) or one_direction(seen):
+        together = np.minimum(ends[0], ends[1] - shift_s) > np.maximum(starts[0], starts[1] - shift_s)
+        seen = sightings(links if together.sum() >= least else [], shift_s, most)
+        if len(np.unique(seen.links)) < least or one_direction(seen):
             return float("inf"), None, seen
         homography = fit_shared_floor(seen, rng) if given is None else given
         if homography is None:
