@@ -152,7 +152,7 @@ def _load_with_openvino(file: Path) -> Run:
 def _write_torchscript(network: CropsToVectors, facts: str, file: Path) -> None:
     with torch.inference_mode():
         traced = torch.jit.trace(network, _example(network), check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, file, _extra_files={EXPORT_KEY: facts})  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, file, _extra_files={EXPORT_KEY: facts})
 
 
 def _load_torchscript(file: Path) -> Run:

@@ -109,7 +109,7 @@ def reliability(
     yes, no = same / max(same.sum(), 1) / 2, different / max(different.sum(), 1) / 2
     stated = calibration.probability((np.arange(BIN_COUNT) + 0.5) * (2 / BIN_COUNT)).astype(np.float64)
     place = np.minimum((stated * bins).astype(np.int64), bins - 1)
-    weight = np.bincount(place, yes + no, bins)
+    weight = np.bincount(place, yes + no, bins).astype(np.float64)
     with np.errstate(invalid="ignore"):
         mean_stated = np.bincount(place, (yes + no) * stated, bins) / weight
         return mean_stated, np.bincount(place, yes, bins) / weight, weight

@@ -203,7 +203,7 @@ def _decode(
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         file = cache / f"pictures_{height}x{width}_{digest}.bin"
         if file.is_file():
-            return np.memmap(file, np.uint8, "r", shape=shape)
+            return np.memmap(file, np.uint8, "c", shape=shape)  # "r" makes PyTorch warn of what nobody does: writing
         unfinished = file.with_name(f".{file.name}.part")
         pictures = np.memmap(unfinished, np.uint8, "w+", shape=shape)
 

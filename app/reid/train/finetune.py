@@ -106,10 +106,10 @@ def fine_tune(
     people = len(np.unique(listing.person_ids))
     kept_apart = people_of_test(pairs, people, settings.judged_share, settings.seed)
     in_test = np.isin(pairs.people, kept_apart)
-    test = pairs[in_test.all(axis=1)]
+    test = pairs[np.all(in_test, axis=1)]
 
     left_out = single_pictures(listing.person_ids) | np.isin(listing.person_ids, kept_apart)
-    selection = Selection(left_out, pairs.rows[~in_test.any(axis=1)])
+    selection = Selection(left_out, pairs.rows[~np.any(in_test, axis=1)])
     settings = _for_few_people(settings, len(np.unique(listing.person_ids[~left_out])))
     summary = train(settings, data, output, resume, stop_after_steps, selection)
     if not summary["finished"] or "recipe" not in summary:  # the latter: not the first of several processes

@@ -107,7 +107,7 @@ def people_of_test(pairs: JudgedPairs, people: int, share: float, seed: int) -> 
     apart: set[int] = set()
 
     def enough(kind: bool) -> bool:
-        covered = np.isin(pairs.people[pairs.same == kind], list(apart)).all(axis=1)
+        covered = np.all(np.isin(pairs.people[pairs.same == kind], list(apart)), axis=1)
         return not len(covered) or float(covered.mean()) >= share
 
     while any(order.values()):

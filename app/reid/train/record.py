@@ -25,20 +25,20 @@ def epoch_record(output: Path, epochs_done: int) -> Iterator[Callable[[Rows], No
     """
     from torch.utils.tensorboard import SummaryWriter  # takes seconds to import: not before a training runs
 
-    events = SummaryWriter(output / "tensorboard", purge_step=epochs_done + 1)  # type: ignore[no-untyped-call]
+    events = SummaryWriter(output / "tensorboard", purge_step=epochs_done + 1)
 
     def record(rows: Rows) -> None:
         _write_table(output / "log.csv", rows)
         latest = rows[-1]
         for name in COLUMNS[1:]:
             if name in latest:
-                events.add_scalar(name, latest[name], int(latest["epoch"]))  # type: ignore[no-untyped-call]
-        events.flush()  # type: ignore[no-untyped-call]
+                events.add_scalar(name, latest[name], int(latest["epoch"]))
+        events.flush()
 
     try:
         yield record
     finally:
-        events.close()  # type: ignore[no-untyped-call]
+        events.close()
 
 
 def _write_table(path: Path, rows: Rows) -> None:
