@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
@@ -27,6 +28,9 @@ PAGES = {
     "privacy": "Privacy",
     "runs": "Runs",
 }
+
+_AUDIT = ThreadPoolExecutor(1, "audit")
+"""Writes who looked at what: nobody waits for the disk to see a page. What is waiting is written before the end."""
 
 ACTIONS = """
 element.addEventListener('click', (event) => {
@@ -166,7 +170,7 @@ def note_view(library: RunLibrary, request: gr.Request, what: Callable[[OpenRun]
     """Write into the run's audit log that somebody looks at a page; nothing if there is nothing to look at."""
     with suppress(InputError):
         found = run_of(library, request)
-        record(found.folder, actor_of(request), "viewed", what(found))
+        _AUDIT.submit(record, found.folder, actor_of(request), "viewed", what(found))
 
 
 def shown(render: Callable[[], str]) -> str:

@@ -107,7 +107,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             found = layout.run_of(library, request)
             camera = found.run.camera(found.camera_named(int(event._data["camera"])))
             shares = [float(event._data[side]) for side in ("x1", "y1", "x2", "y2")]
-            box = np.array(shares) * [camera.width, camera.height, camera.width, camera.height]
+            box = (np.array(shares) * [camera.width, camera.height, camera.width, camera.height]).tolist()
             picture = cut_out(found.run, camera.name, float(event._data["t"]), box)
             record(found.folder, layout.actor_of(request), "searched", f"with a picture from {camera.name}")
             return _inline(picture), _results(found, searcher.by_picture(found, picture))
