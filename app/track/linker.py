@@ -20,6 +20,7 @@ from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.track.clustering import Graph, agglomerate, refine
 from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence, probability
+from app.track.neighbours import MAX_EXACT
 from app.track.place_evidence import close_in_time, place_evidence, with_candidates
 from app.track.presence import Presence, least_people
 from app.track.topology import Topology
@@ -28,7 +29,7 @@ from app.track.topology_learning import Visits, learn_topology
 logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 3
-"""Place and time are learned and used so often at the most; the second round seldom changes anything."""
+"""Place and time are learned and used so often at the most; each round can join more, of which the next one learns."""
 
 LEAST_PLACE_LOG_ODDS = 1.0
 """Of two that do not look alike, place and time must say at least this to be compared at all."""
@@ -134,7 +135,8 @@ def _relink(
     visits = Visits.of(tracklets)
     seen = np.array([tracklet.vectors.size > 0 for tracklet in tracklets])
     evidence, learned = looks, learn_topology(visits, looks, people, settings)
-    for _ in range(MOST_ROUNDS):
+    # Of very many tracklets the first answer teaches enough, and clustering them again is what takes the time.
+    for _ in range(MOST_ROUNDS if len(tracklets) <= MAX_EXACT else 1):
         candidates, added = with_candidates(looks, *close_in_time(visits, learned.topology), seen)
         place = place_evidence(visits, candidates.rows, candidates.columns, people, learned)
         worth = ~added | (place.log_odds > LEAST_PLACE_LOG_ODDS)
