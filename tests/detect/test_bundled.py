@@ -1,0 +1,59 @@
+"""The detector that comes with the program: small, harmless to load, and it finds people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+
+from app.config import DetectSettings, SimulateSettings
+from app.detect import build_detector
+from app.detect.evaluate import Truth, evaluate_detector, score
+from app.detect.yolo import BUNDLED_FOLDER, find_weights, load_weights
+from app.frames import Frame
+from app.simulate.scene import HIDDEN_BELOW, Scene
+
+
+def test_it_is_small_and_complete() -> None:
+    weights = find_weights("auto")
+    assert weights.parent == BUNDLED_FOLDER
+    assert weights.stat().st_size <= 6e6
+    assert weights.with_suffix(".md").is_file()
+    assert load_weights(weights).names == {0: "person"}
+    floats = [tensor for tensor in safetensors.torch.load_file(weights).values() if tensor.is_floating_point()]
+    assert {str(tensor.dtype) for tensor in floats} == {"torch.float16"}
+
+
+def test_it_finds_the_people_of_a_scene_that_it_was_not_trained_on() -> None:
+    scene = Scene(SimulateSettings(cameras=1, people=6, seed=424_242, fps=1))
+    views = list(scene.views(8))
+    detector = build_detector(DetectSettings(device="cpu", min_score=0.01), [])
+    found = detector.detect([Frame(view.camera.name, view.index, view.time_s, view.image) for view in views])
+    truths = [Truth(view.boxes, view.visibility >= HIDDEN_BELOW) for view in views]
+    scores = score(truths, found)
+    assert scores["people"] >= 12
+    assert scores["AP50"] >= 0.8
+
+
+def test_it_finds_the_people_of_a_surveillance_video(shared_data: Path) -> None:
+    video = shared_data / "mot" / "PETS09-S2L1" / "vtest.avi"
+    scores = evaluate_detector(DetectSettings(device="cpu"), [video], every=80)
+    assert scores["vtest"]["AP50"] >= 0.45
+
+
+def test_it_takes_pictures_of_any_size() -> None:
+    detector = build_detector(DetectSettings(device="cpu", image_size_px=320), [])
+    shapes = [(48, 64), (120, 40), (360, 640)]
+    frames = [Frame("a", index, float(index), np.zeros((*shape, 3), np.uint8)) for index, shape in enumerate(shapes)]
+    for found, (height, width) in zip(detector.detect(frames), shapes, strict=True):
+        assert (found.boxes <= [width, height, width, height]).all()
+
+
+@pytest.mark.parametrize("every", [0, -3])
+def test_a_senseless_step_is_refused(every: int, capsys: pytest.CaptureFixture[str]) -> None:
+    from app.cli import main
+
+    assert main(["evaluate-detector", "--data", "x", "--every", str(every)]) == 2
+    assert "at least 1" in capsys.readouterr().err
