@@ -107,7 +107,7 @@ def with_candidates(
 
 @dataclass(frozen=True, slots=True)
 class PlaceEvidence:
-    """Aligned with (E,) pairs: log-odds, which pairs are impossible by what the user said, and (E,) reasons.
+    """Aligned with (E,) pairs: log-odds, and which pairs are impossible by what the user said.
 
     walks, floors: what of the log-odds comes from time and zones, and from a shared floor.
     """

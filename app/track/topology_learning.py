@@ -61,7 +61,7 @@ class Visits:
     """The tracklets as visits to cameras, arrays aligned with them; times by each camera's own clock.
 
     names: the cameras, rising. cameras: (n,) their numbers. starts, ends: (n,) seconds. entry_feet, exit_feet: (n, 2)
-    pixels. heights: (n,) median box height, pixels. paths: where each stood over time.
+    pixels. heights: (n,) median box height, pixels. tracklets: as given.
     """
 
     names: tuple[str, ...]
