@@ -80,6 +80,14 @@ class DetectSettings(Section):
         multiple_of=32,
         description="Longer side of the network's input; no effect on a network that was exported for a fixed size.",
     )
+    close_up_size_px: int = Field(
+        224,
+        ge=0,
+        le=4096,
+        multiple_of=32,
+        description="Longer side of a second, smaller input, in which people are found who are too large for the "
+        "first; only for networks that say what they have not learned, as the bundled one does. 0 is off.",
+    )
     min_score: float = Field(
         0.1,
         ge=0.0,

@@ -72,9 +72,10 @@ def _build_file(settings: DetectSettings, sources: Sequence[SourceInfo]) -> Dete
 
 def _build_yolo(settings: DetectSettings, sources: Sequence[SourceInfo]) -> Detector:
     from app.detect.network import NetworkDetector
-    from app.detect.yolo import open_yolo
+    from app.detect.yolo import close_ups, open_yolo
 
-    return NetworkDetector(open_yolo(settings), settings.min_score, settings.max_overlap_iou)
+    network = open_yolo(settings)
+    return NetworkDetector(network, settings.min_score, settings.max_overlap_iou, close_ups(network, settings))
 
 
 def _build_yolox(settings: DetectSettings, sources: Sequence[SourceInfo]) -> Detector:

@@ -24,6 +24,8 @@ from app.frames import Detections, Frame
 PADDING_GREY = 114
 MAX_PEOPLE = 300
 """Most people kept in one picture, the surest ones."""
+PART_INSIDE = 0.8
+"""A box of the first look that lies within a close-up by this share of its area is a part of that person."""
 MAX_CANDIDATES = 3000
 """Most boxes, the surest ones, among which overlaps are sought; the work grows with its square."""
 
@@ -56,6 +58,18 @@ class Network(Protocol):
         """Return boxes (K, 4) x1 y1 x2 y2 in pixels of the input, and scores (K,) ≥ min_score, for each of
         (B, height, width, 3) uint8 BGR images. People only."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUps:
+    """A second look at the whole picture in a smaller input, for a network that has not learned large people.
+
+    network: the same one with that input. least_height: only people are taken from it whose share of the picture's
+    longer side is more.
+    """
+
+    network: Network
+    least_height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +143,31 @@ class NetworkDetector:
     """Finds people with a network. Boxes below `min_score` are dropped, and boxes that overlap a better one by more
     than `max_overlap_iou` where the network does not see to that itself."""
 
-    def __init__(self, network: Network, min_score: float, max_overlap_iou: float) -> None:
+    def __init__(
+        self, network: Network, min_score: float, max_overlap_iou: float, close_ups: CloseUps | None = None
+    ) -> None:
         self.name = network.name
         self.weights_sha256 = file_sha256(network.weights)
         self._network = network
         self._min_score = min_score
         self._max_overlap_iou = max_overlap_iou
+        self._close_ups = close_ups
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        letterboxes = [self._letterbox(frame) for frame in frames]
+        for frame in frames:
+            if not frame.has_pixels:
+                raise InputError(
+                    f"{frame.camera}: this source has no pictures, so {self.name} cannot look for people in it; "
+                    "use detections made elsewhere: --detector file:det/det.txt"
+                )
+        found = self._look(self._network, frames)
+        if self._close_ups is None:
+            return found
+        closer = self._look(self._close_ups.network, frames)
+        return [self._with_close_ups(*both) for both in zip(frames, found, closer, strict=True)]
+
+    def _look(self, network: Network, frames: Sequence[Frame]) -> list[Detections]:
+        letterboxes = [network.letterbox(frame.height, frame.width) for frame in frames]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for position, letterbox in enumerate(letterboxes):
             groups[letterbox.size].append(position)
@@ -146,18 +176,10 @@ class NetworkDetector:
             images = np.empty((len(positions), *size, 3), np.uint8)
             for position, image in zip(positions, images, strict=True):
                 letterboxes[position].draw(frames[position].image, image)
-            found = self._network.find(images, self._min_score)
+            found = network.find(images, self._min_score)
             for position, (boxes, scores) in zip(positions, found, strict=True):
                 results[position] = self._finish(boxes, scores, letterboxes[position], frames[position])
         return results
-
-    def _letterbox(self, frame: Frame) -> Letterbox:
-        if not frame.has_pixels:
-            raise InputError(
-                f"{frame.camera}: this source has no pictures, so {self.name} cannot look for people in it; "
-                "use detections made elsewhere: --detector file:det/det.txt"
-            )
-        return self._network.letterbox(frame.height, frame.width)
 
     def _finish(
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32], letterbox: Letterbox, frame: Frame
@@ -170,3 +192,19 @@ class NetworkDetector:
         boxes = geometry.clip(letterbox.to_picture(boxes[rows]), frame.width, frame.height)
         rows = rows[real := geometry.areas(boxes) > 0]
         return Detections(boxes[real], scores[rows])
+
+    def _with_close_ups(self, frame: Frame, first: Detections, second: Detections) -> Detections:
+        """Return the people of the first look, and of the second one those who were too large for the first.
+
+        What the first look took for people within them, a head or a half of a body, goes.
+        """
+        assert self._close_ups is not None
+        least_px = self._close_ups.least_height * max(frame.height, frame.width)
+        large = second.boxes[:, 3] - second.boxes[:, 1] > least_px
+        boxes, scores = second.boxes[large], second.scores[large]
+        parts = (geometry.coverage(first.boxes, boxes) > PART_INSIDE) & (first.scores[:, None] <= scores)
+        kept = ~parts.any(axis=1)
+        boxes = np.concatenate([first.boxes[kept], boxes])
+        scores = np.concatenate([first.scores[kept], scores])
+        rows = remove_overlaps(boxes, scores, self._max_overlap_iou)[:MAX_PEOPLE]
+        return Detections(boxes[rows], scores[rows])

@@ -20,6 +20,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ import yaml
 from app.checksum import file_sha256
 from app.config import DetectSettings
 from app.detect.device import choose_device
+from app.detect.network import CloseUps
 from app.detect.openvino_network import OpenVinoNetwork
 from app.detect.torch_network import TorchNetwork
 from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, read_columns, read_people, read_rows
@@ -40,6 +42,8 @@ from app.openvino_cache import cache_folder, convert_once
 
 _log = logging.getLogger(__name__)
 
+CLOSE_UP_SHARE = 0.7
+"""From this share of the largest person on that a network has learned, its second look is the better one."""
 BUNDLED_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "yolo26n.pt"
 DOWNLOADS = "https://github.com/ultralytics/assets/releases"
@@ -191,7 +195,17 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
         half = settings.half and device.type == "cuda"
         run = TorchNetwork(module, device, half)
         name = f"{path.name} (torch, {device}{', half' if half else ''})"
-    return YoloNetwork(name, path, run, read_people, overlapping, settings.image_size_px)
+    largest_px = model.yaml.get("largest_person_px")
+    return YoloNetwork(name, path, run, read_people, overlapping, settings.image_size_px, largest_person_px=largest_px)
+
+
+def close_ups(network: YoloNetwork, settings: DetectSettings) -> CloseUps | None:
+    """Return the second look that a network needs for large people, None for one that knows people of any size."""
+    small = settings.close_up_size_px
+    if network.largest_person_px is None or not 0 < small < settings.image_size_px:
+        return None
+    least = CLOSE_UP_SHARE * network.largest_person_px / settings.image_size_px
+    return CloseUps(replace(network, longer_side=small), least)
 
 
 def trim_to_people(model: Any, person: int) -> torch.nn.Module:

@@ -23,7 +23,10 @@ Reader = Callable[[NDArray[np.float32], float], tuple[NDArray[np.float32], NDArr
 
 @dataclass(frozen=True, slots=True)
 class YoloNetwork:
-    """A network with what is needed to run it and to read its output; implements `app.detect.network.Network`."""
+    """A network with what is needed to run it and to read its output; implements `app.detect.network.Network`.
+
+    largest_person_px: people taller than this in the input were not learned; None if it does not say.
+    """
 
     name: str
     weights: Path
@@ -32,6 +35,7 @@ class YoloNetwork:
     overlapping: bool
     longer_side: int
     fixed_size: tuple[int, int] | None = None
+    largest_person_px: int | None = None
 
     def letterbox(self, height: int, width: int) -> Letterbox:
         if self.fixed_size is not None:

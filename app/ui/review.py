@@ -107,13 +107,16 @@ def training_options(run: Run, settings: Settings) -> list[str]:
     The recipe is `configs/finetune.yaml`; what differs from the defaults in `settings.train` counts more.
     Raises InputError if the run was made without ReID, or its weights are not there any more.
     """
-    import torch
-
+    from app.detect.device import choose_device
     from app.reid.checkpoint import load_checkpoint
     from app.reid.embedder import find_weights
 
     recorded = str(run.settings_dict["reid"]["weights"])
-    weights = None if recorded == "none" else find_weights(recorded, torch.device("cpu"))
+    weights = (
+        None
+        if recorded == "none"
+        else find_weights(recorded, choose_device(str(run.settings_dict["reid"]["device"]), "reid.device"))
+    )
     if weights is None:
         raise InputError("This run was made without recognition: there are no weights to go on from.")
     old = load_checkpoint(weights)

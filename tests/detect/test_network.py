@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.detect.network import PADDING_GREY, Letterbox, NetworkDetector, remove_overlaps
+from app.detect.network import PADDING_GREY, CloseUps, Letterbox, NetworkDetector, remove_overlaps
 from app.errors import InputError
 from app.frames import Frame, blank_image
 
@@ -130,6 +130,22 @@ def test_overlaps_are_removed_only_where_the_network_leaves_them() -> None:
     for overlapping, count in ((True, 1), (False, 2)):
         detector = NetworkDetector(FakeNetwork(boxes, [0.5, 0.6], overlapping), 0.1, 0.7)
         assert len(detector.detect([frame(64, 64)])[0]) == count
+
+
+def test_a_second_look_adds_large_people_and_takes_away_their_parts() -> None:
+    head, far, near = [20.0, 2, 30, 12], [50.0, 20, 60, 40], [10.0, 0, 40, 60]
+    small_in_second = [45.0, 5, 50, 15]
+    first = FakeNetwork([head, far], [0.5, 0.8])
+    second = FakeNetwork([near, small_in_second], [0.7, 0.9])
+    found = NetworkDetector(first, 0.1, 0.7, CloseUps(second, least_height=0.5)).detect([frame(64, 64)])[0]
+    np.testing.assert_allclose(found.boxes, [far, near])
+    np.testing.assert_allclose(found.scores, [0.8, 0.7])
+
+
+def test_a_part_that_looks_surer_than_the_close_up_stays() -> None:
+    first, second = FakeNetwork([[20.0, 2, 30, 12]], [0.9]), FakeNetwork([[10.0, 0, 40, 60]], [0.3])
+    found = NetworkDetector(first, 0.1, 0.7, CloseUps(second, least_height=0.5)).detect([frame(64, 64)])[0]
+    assert len(found) == 2
 
 
 def test_nothing_found_and_nothing_asked() -> None:

@@ -33,10 +33,12 @@ def test_a_run_starts_in_the_browser_and_finishes(page: Any, server: str, ui_fol
     page.click("#job-reid input")
     page.locator("[role=option]").filter(has_text="motion only").click()
     page.click("#job-start")
-    page.wait_for_selector("[data-job='1']")
+    page.wait_for_selector("[data-kind='run']")
+    # Other tests on this server have started jobs, too: the newest one is ours.
+    number = max(page.eval_on_selector_all("[data-kind='run']", "cards => cards.map(card => Number(card.dataset.job))"))
     page.goto(f"{server}/runs")  # a page that is loaded again finds the job
-    page.wait_for_selector("[data-job='1'][data-state='finished']", timeout=120_000)
-    assert "80 frames" in page.locator("[data-job='1']").inner_text()
+    page.wait_for_selector(f"[data-job='{number}'][data-state='finished']", timeout=120_000)
+    assert "80 frames" in page.locator(f"[data-job='{number}']").inner_text()
     (made,) = set((ui_folder / "runs").glob("*/run.json")) - before
     run = Run.open(made.parent)
     assert run.state == "finished"
