@@ -32,8 +32,8 @@ CHROMIUM = os.environ.get("OMNITRACK_CHROMIUM", "/usr/bin/chromium")
 SIZE = {"width": 1280, "height": 800}
 QUALITY = 72
 PATIENCE_MS = 300_000
-STEPS = {"evaluate": "#evaluate"}
-"""What has to be clicked before a page shows something."""
+STEPS = {"evaluate": ("#evaluate", "#report table")}
+"""What has to be clicked before a page shows something, and what then appears."""
 
 
 def main(folder: Path) -> None:
@@ -87,7 +87,9 @@ def pictures_of_pages(folder: Path, target: Path) -> None:
             page.goto(f"{address}/{name}?run={found.id}{asked.get(name, '')}")
             page.wait_for_selector(".ot-chooser option:checked", state="attached")
             if name in STEPS:
-                page.click(STEPS[name])
+                button, result = STEPS[name]
+                page.click(button)
+                page.wait_for_selector(result)
             wait_until_still(page)
             page.screenshot(path=target / f"{name or 'overview'}.jpg", type="jpeg", quality=QUALITY)
         browser.close()
