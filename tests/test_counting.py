@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_parts_count_as_the_whole(cuts: list[int]) -> None:
     bounds = [-1.0, *(cut / 4 for cut in cuts), 99.0]
     parts = [whole[(whole.times >= start) & (whole.times < end)] for start, end in itertools.pairwise(bounds)]
     assert stays(zone, whole) == stays(zone, *parts)
-    key = lambda crossing: (crossing.time_s, crossing.track_id)  # noqa: E731
+    key = attrgetter("time_s", "track_id")
     assert len(crossings(line, whole)) > 3
     assert sorted(crossings(line, whole), key=key) == sorted(crossings(line, *parts), key=key)
 

@@ -164,7 +164,8 @@ class NetworkDetector:
         if self._close_ups is None:
             return found
         closer = self._look(self._close_ups.network, frames)
-        return [self._with_close_ups(*both) for both in zip(frames, found, closer, strict=True)]
+        share = self._close_ups.least_height
+        return [self._with_close_ups(*both, share) for both in zip(frames, found, closer, strict=True)]
 
     def _look(self, network: Network, frames: Sequence[Frame]) -> list[Detections]:
         letterboxes = [network.letterbox(frame.height, frame.width) for frame in frames]
@@ -193,13 +194,12 @@ class NetworkDetector:
         rows = rows[real := geometry.areas(boxes) > 0]
         return Detections(boxes[real], scores[rows])
 
-    def _with_close_ups(self, frame: Frame, first: Detections, second: Detections) -> Detections:
+    def _with_close_ups(self, frame: Frame, first: Detections, second: Detections, least_height: float) -> Detections:
         """Return the people of the first look, and of the second one those who were too large for the first.
 
         What the first look took for people within them, a head or a half of a body, goes.
         """
-        assert self._close_ups is not None
-        least_px = self._close_ups.least_height * max(frame.height, frame.width)
+        least_px = least_height * max(frame.height, frame.width)
         large = second.boxes[:, 3] - second.boxes[:, 1] > least_px
         boxes, scores = second.boxes[large], second.scores[large]
         parts = (geometry.coverage(first.boxes, boxes) > PART_INSIDE) & (first.scores[:, None] <= scores)

@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter1d
 from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence
 from app.track.floors import Resampled, mapped
 from app.track.topology import Topology, Transit, Zone
-from app.track.topology_learning import Learned, Steps, Visits
+from app.track.topology_learning import Learned, Visits, by_camera_pair
 from app.track.zones import NO_ZONE, nearest_zones
 
 Floats = NDArray[np.float64]
@@ -143,7 +143,7 @@ def place_evidence(
     walks = np.zeros(len(rows))
     exits = _zone_numbers(visits, visits.exit_feet, topology.exits)
     entries = _zone_numbers(visits, visits.entry_feet, topology.entries)
-    direct = _steps_by_way(visits, learned.steps)
+    direct = {way: learned.steps[own] for way, own in by_camera_pair(visits.cameras, learned.steps).items()}
     count = len(visits.names)
     low = np.minimum(visits.cameras[rows], visits.cameras[columns])
     high = np.maximum(visits.cameras[rows], visits.cameras[columns])
@@ -236,12 +236,6 @@ def _zone_numbers(visits: Visits, feet: Floats, zones: Mapping[str, tuple[Zone, 
         own = visits.cameras == camera
         numbers[own] = nearest_zones(feet[own], zones.get(name, ()))
     return numbers
-
-
-def _steps_by_way(visits: Visits, steps: Steps) -> dict[tuple[int, int], Steps]:
-    count = len(visits.names)
-    codes = visits.cameras[steps.before] * count + visits.cameras[steps.after]
-    return {(int(code) // count, int(code) % count): steps[codes == code] for code in np.unique(codes)}
 
 
 def _too_fast(

@@ -105,7 +105,7 @@ class Steps:
     after: NDArray[np.int64]
     people: NDArray[np.int64]
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> Steps:
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Steps:
         return Steps(self.before[rows], self.after[rows], self.people[rows])
 
     def gaps(self, visits: Visits, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -198,7 +198,7 @@ def _clocks(
     for round_number in range(CLOCK_ROUNDS):
         walked = every if round_number == 0 else steps
         found = list(known)
-        of_pair = _by_camera_pair(visits.cameras, walked)
+        of_pair = by_camera_pair(visits.cameras, walked)
         overlapping = {(shift.a, shift.b) for shift in known}
         for a, b in sorted({(min(pair), max(pair)) for pair in of_pair if pair[0] != pair[1]}):
             if (visits.names[a], visits.names[b]) in overlapping:
@@ -243,7 +243,7 @@ def _consecutive(
     return Steps(before[kept], after[kept], people[before[kept]])
 
 
-def _by_camera_pair(cameras: NDArray[np.int64], steps: Steps) -> dict[tuple[int, int], NDArray[np.int64]]:
+def by_camera_pair(cameras: NDArray[np.int64], steps: Steps) -> dict[tuple[int, int], NDArray[np.int64]]:
     """Return for each (from, to) the numbers of its steps."""
     count = int(cameras.max(initial=0)) + 1
     codes = cameras[steps.before] * count + cameras[steps.after]
@@ -259,7 +259,7 @@ def _transits(
     gaps = steps.gaps(visits, visits.offsets(clocks))
     transits = {
         (visits.names[a], visits.names[b]): Transit.of(gaps[own])
-        for (a, b), own in _by_camera_pair(visits.cameras, steps).items()
+        for (a, b), own in by_camera_pair(visits.cameras, steps).items()
         if a != b
     }
     for way in settings.ways:
@@ -290,7 +290,7 @@ def _floors(
     )
     swap = visits.cameras[rows] > visits.cameras[columns]
     links = Steps(np.where(swap, columns, rows)[near], np.where(swap, rows, columns)[near], rows[near])
-    of_pair = _by_camera_pair(visits.cameras, links)
+    of_pair = by_camera_pair(visits.cameras, links)
     floors: dict[tuple[str, str], FoundFloor] = {}
     for a in range(len(visits.names)):
         for b in range(a + 1, len(visits.names)):

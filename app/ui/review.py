@@ -111,12 +111,10 @@ def training_options(run: Run, settings: Settings) -> list[str]:
     from app.reid.checkpoint import load_checkpoint
     from app.reid.embedder import find_weights
 
-    recorded = str(run.settings_dict["reid"]["weights"])
-    weights = (
-        None
-        if recorded == "none"
-        else find_weights(recorded, choose_device(str(run.settings_dict["reid"]["device"]), "reid.device"))
-    )
+    recorded = run.settings_dict["reid"]
+    weights = None
+    if recorded["weights"] != "none":
+        weights = find_weights(recorded["weights"], choose_device(recorded["device"], "reid.device"))
     if weights is None:
         raise InputError("This run was made without recognition: there are no weights to go on from.")
     old = load_checkpoint(weights)

@@ -7,7 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+
+from app.reid.calibrate import Calibration
+from app.reid.checkpoint import Checkpoint, save_checkpoint
+from app.reid.osnet import OSNETS
+from app.reid.preprocess import Preprocessing
 
 
 def picture_of(person: int, random: np.random.Generator, height: int = 64, width: int = 32) -> NDArray[np.uint8]:
@@ -35,3 +41,20 @@ def small_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     )
                     cv2.imwrite(str(root / part / name), picture_of(person, random))
     return root
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small calibrated network that answers something different for different pictures."""
+    torch.manual_seed(0)
+    network = OSNETS["osnet_x0_25"](neck="bnneck")
+    network.train()(torch.randn(16, 3, 64, 32))
+    typical = Calibration.default(512)
+    calibration = Calibration(np.full(512, 0.01, np.float32), typical.distances, typical.probabilities)
+    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    size, facts = Preprocessing(64, 32), {"training_data": "nobody"}
+    save_checkpoint(
+        file,
+        Checkpoint("osnet_x0_25", network.state_dict(), size, calibration, neck="bnneck", metric="cosine", facts=facts),
+    )
+    return file

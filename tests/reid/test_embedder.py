@@ -17,10 +17,8 @@ import app.reid.embedder as module
 from app.config import ReidSettings
 from app.errors import InputError
 from app.reid.calibrate import Calibration
-from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from app.reid.checkpoint import load_checkpoint, save_checkpoint
 from app.reid.embedder import RUNNERS, NetworkEmbedder, batch_buckets, batches, build_embedder
-from app.reid.osnet import OSNETS
-from app.reid.preprocess import Preprocessing
 
 RANDOM = np.random.default_rng(0)
 IMAGES = [RANDOM.integers(0, 256, (120, 160, 3), dtype=np.uint8), RANDOM.integers(0, 256, (90, 70, 3), dtype=np.uint8)]
@@ -30,33 +28,18 @@ BOXES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small calibrated network that answers something different for different pictures."""
-    torch.manual_seed(0)
-    network = OSNETS["osnet_x0_25"](neck="bnneck")
-    network.train()(torch.randn(16, 3, 64, 32))
-    typical = Calibration.default(512)
-    calibration = Calibration(np.full(512, 0.01, np.float32), typical.distances, typical.probabilities)
-    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_checkpoint(
-        file, Checkpoint("osnet_x0_25", network.state_dict(), Preprocessing(64, 32), calibration, neck="bnneck")
-    )
-    return file
-
-
 @pytest.fixture(scope="module", params=sorted(RUNNERS))
-def embedder(request: pytest.FixtureRequest, weights: Path) -> NetworkEmbedder:
-    built = build_embedder(ReidSettings(weights=str(weights), device="cpu", backend=request.param, max_batch=4))
+def embedder(request: pytest.FixtureRequest, small_weights: Path) -> NetworkEmbedder:
+    built = build_embedder(ReidSettings(weights=str(small_weights), device="cpu", backend=request.param, max_batch=4))
     assert isinstance(built, NetworkEmbedder)
     return built
 
 
-def test_it_says_what_it_is(embedder: NetworkEmbedder, weights: Path) -> None:
+def test_it_says_what_it_is(embedder: NetworkEmbedder, small_weights: Path) -> None:
     assert "osnet_x0_25" in embedder.name
     assert "cpu" in embedder.name
     assert embedder.dimension == 512
-    assert embedder.weights_sha256 == load_checkpoint(weights).sha256
+    assert embedder.weights_sha256 == load_checkpoint(small_weights).sha256
     assert embedder.calibration.center[0] == pytest.approx(0.01)
 
 
@@ -97,10 +80,10 @@ def test_a_box_outside_the_picture_gives_a_unit_vector(embedder: NetworkEmbedder
     np.testing.assert_allclose(np.linalg.norm(answers, axis=1), 1, atol=1e-5)
 
 
-def test_all_runners_answer_the_same(weights: Path) -> None:
+def test_all_runners_answer_the_same(small_weights: Path) -> None:
     answers = []
     for backend in RUNNERS:
-        built = build_embedder(ReidSettings(weights=str(weights), device="cpu", backend=backend))
+        built = build_embedder(ReidSettings(weights=str(small_weights), device="cpu", backend=backend))
         assert built is not None
         answers.append(np.concatenate(built.embed(IMAGES, BOXES)))
     for answer in answers[1:]:
@@ -131,10 +114,10 @@ def test_auto_without_bundled_weights_warns(
 
 
 def test_bundled_weights_are_found_by_name_and_by_auto(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_weights: Path
 ) -> None:
     for name in ("osnet_x0_25", "osnet_x1_0"):
-        (tmp_path / f"{name}.safetensors").write_bytes(weights.read_bytes())
+        (tmp_path / f"{name}.safetensors").write_bytes(small_weights.read_bytes())
     monkeypatch.setattr(module, "BUNDLED_FOLDER", tmp_path)
     find = module.find_weights
     assert find("auto", torch.device("cpu")) == tmp_path / "osnet_x0_25.safetensors"
@@ -150,18 +133,18 @@ def test_bundled_weights_are_found_by_name_and_by_auto(
         ({"device": "cuda:99"}, "cuda:99"),
     ],
 )
-def test_bad_settings_are_named(weights: Path, given_settings: dict[str, str], said: str) -> None:
+def test_bad_settings_are_named(small_weights: Path, given_settings: dict[str, str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        build_embedder(ReidSettings(**{"weights": str(weights), "device": "cpu"} | given_settings))
+        build_embedder(ReidSettings(**{"weights": str(small_weights), "device": "cpu"} | given_settings))
 
 
-def test_openvino_on_a_gpu_is_refused(weights: Path) -> None:
+def test_openvino_on_a_gpu_is_refused(small_weights: Path) -> None:
     with pytest.raises(InputError, match="backend"):
-        RUNNERS["openvino"](load_checkpoint(weights), torch.device("cuda:0"), ReidSettings())
+        RUNNERS["openvino"](load_checkpoint(small_weights), torch.device("cuda:0"), ReidSettings())
 
 
-def test_a_network_without_statistics_is_not_centred(tmp_path: Path, weights: Path) -> None:
-    plain = replace(load_checkpoint(weights), calibration=Calibration.default(512))
+def test_a_network_without_statistics_is_not_centred(tmp_path: Path, small_weights: Path) -> None:
+    plain = replace(load_checkpoint(small_weights), calibration=Calibration.default(512))
     save_checkpoint(tmp_path / "plain.safetensors", plain)
     built = build_embedder(ReidSettings(weights=str(tmp_path / "plain.safetensors"), device="cpu", backend="torch"))
     assert isinstance(built, NetworkEmbedder)

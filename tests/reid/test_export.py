@@ -13,41 +13,22 @@ from app.cli import main
 from app.config import ReidSettings
 from app.errors import InputError, RunError
 from app.reid import export
-from app.reid.calibrate import Calibration
-from app.reid.checkpoint import EXPORT_KEY, Checkpoint, load_checkpoint, save_checkpoint
+from app.reid.checkpoint import EXPORT_KEY, load_checkpoint
 from app.reid.embedder import build_embedder
 from app.reid.export import FORMATS, export_reid, max_cosine_error
-from app.reid.osnet import OSNETS
-from app.reid.preprocess import Preprocessing
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    network = OSNETS["osnet_x0_25"](neck="bnneck")
-    network.train()(torch.randn(16, 3, 64, 32))
-    typical = Calibration.default(512)
-    calibration = Calibration(np.full(512, 0.01, np.float32), typical.distances, typical.probabilities)
-    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    size, facts = Preprocessing(64, 32), {"training_data": "nobody"}
-    save_checkpoint(
-        file,
-        Checkpoint("osnet_x0_25", network.state_dict(), size, calibration, neck="bnneck", metric="cosine", facts=facts),
-    )
-    return file
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino", "torchscript"])
-def exported(request: pytest.FixtureRequest, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(request: pytest.FixtureRequest, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
-    made = export_reid(str(weights), request.param, folder / f"network{FORMATS[request.param].suffix}")
+    made = export_reid(str(small_weights), request.param, folder / f"network{FORMATS[request.param].suffix}")
     assert made["max_cosine_error"] < 1e-5
     assert made["bytes"] > 100_000
     assert not list(folder.glob(".*"))
     return Path(made["file"])
 
 
-def test_it_carries_what_a_reader_needs(exported: Path, weights: Path) -> None:
+def test_it_carries_what_a_reader_needs(exported: Path, small_weights: Path) -> None:
     if exported.suffix == ".pt":
         extra = {EXPORT_KEY: ""}
         torch.jit.load(exported, _extra_files=extra)
@@ -55,7 +36,7 @@ def test_it_carries_what_a_reader_needs(exported: Path, weights: Path) -> None:
         assert given["preprocessing"]["height"] == 64
         assert len(given["calibration"]["center"]) == 512
         return
-    back, original = load_checkpoint(exported), load_checkpoint(weights)
+    back, original = load_checkpoint(exported), load_checkpoint(small_weights)
     assert back.preprocessing == original.preprocessing
     assert (back.neck, back.metric, back.facts) == ("bnneck", "cosine", {"training_data": "nobody"})
     np.testing.assert_array_equal(back.calibration.center, original.calibration.center)
@@ -65,13 +46,13 @@ def test_it_carries_what_a_reader_needs(exported: Path, weights: Path) -> None:
         back.network()
 
 
-def test_it_embeds_as_the_weights_do(exported: Path, weights: Path) -> None:
+def test_it_embeds_as_the_weights_do(exported: Path, small_weights: Path) -> None:
     if exported.suffix == ".pt":
         pytest.skip("--reid takes no TorchScript")
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     boxes = np.array([[10, 10, 40, 90], [-20, -10, 30, 60], [100, 50, 150, 110]], np.float32)
     answers = []
-    for file in (weights, exported):
+    for file in (small_weights, exported):
         embedder = build_embedder(ReidSettings(weights=str(file), device="cpu"))
         assert embedder is not None
         answers.append(embedder.embed([image], [boxes])[0])
@@ -81,7 +62,7 @@ def test_it_embeds_as_the_weights_do(exported: Path, weights: Path) -> None:
 
 
 def test_an_export_that_answers_differently_is_refused(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_other(network: export.CropsToVectors, facts: str, file: Path) -> None:
         file.write_bytes(b"other")
@@ -90,19 +71,21 @@ def test_an_export_that_answers_differently_is_refused(
     wrong = export.ExportFormat(".onnx", write_other, lambda file: lambda crops: other[: len(crops)])
     monkeypatch.setitem(FORMATS, "onnx", wrong)
     with pytest.raises(RunError, match="nothing was written"):
-        export_reid(str(weights), "onnx", tmp_path / "a.onnx")
+        export_reid(str(small_weights), "onnx", tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_no_number_is_no_parity(weights: Path) -> None:
-    checkpoint = load_checkpoint(weights)
+def test_no_number_is_no_parity(small_weights: Path) -> None:
+    checkpoint = load_checkpoint(small_weights)
     error = max_cosine_error(checkpoint, lambda crops: np.full((len(crops), 512), np.nan, np.float32))
     assert not error <= export.MAX_COSINE_ERROR
 
 
-def test_what_cannot_be_exported_is_said(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_exported_is_said(
+    small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def asked(form: str, name: str) -> str:
-        given = ["export-reid", "--weights", str(weights), "--format", form, "--output", str(tmp_path / name)]
+        given = ["export-reid", "--weights", str(small_weights), "--format", form, "--output", str(tmp_path / name)]
         assert main(given) == 2
         return capsys.readouterr().err
 
