@@ -134,9 +134,11 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                         help="where on that frame, pixels of the recording")  # fmt: skip
     search.add_argument("--top", type=int, default=10, metavar="N", help="how many people to list (default: 10)")
 
-    erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops and videos")
+    erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops, videos, known people")
     erase.add_argument("folder", type=Path, metavar="RUN")
     erase.add_argument("person", type=int, metavar="PERSON")
+    erase.add_argument("--gallery", type=Path, metavar="DIR",
+                       help="where the folder of known people lies now, if not where the run used it")  # fmt: skip
 
     ui = command("ui", _ui, "look at runs, search and correct them in the browser", settings=True)
     ui.add_argument("folders", type=Path, nargs="*", metavar="RUN", help="runs to show (default: all under runs/)")
@@ -288,12 +290,12 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 def _erase(options: argparse.Namespace) -> dict[str, Any]:
     from app.audit import COMMAND_LINE, record
-    from app.erase import erase_person
+    from app.erase import erase_person, erased_text
 
-    summary = erase_person(options.folder, options.person)
+    summary = erase_person(options.folder, options.person, gallery=options.gallery)
     record(options.folder, COMMAND_LINE, "erased", f"person {summary['person']}")
     if not options.json:
-        _say(f"person {options.person} is erased from {options.folder}")
+        _say(erased_text(summary))
     return summary
 
 

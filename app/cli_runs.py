@@ -155,7 +155,9 @@ def _purge(options: argparse.Namespace) -> dict[str, Any]:
     settings = options.load_settings(options)
     from app.retention import purge, purge_table
 
-    return _answer(options, purge(options.folder, settings.retention, options.dry_run), purge_table)
+    keep_people_days = settings.gallery.keep_days
+    report = purge(options.folder, settings.retention, options.dry_run, keep_people_days=keep_people_days)
+    return _answer(options, report, purge_table)
 
 
 def _audit(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,8 +1,15 @@
-"""Removing a person from a run: rows, vectors, pictures, videos and exports; a tombstone in the ledger remains."""
+"""Removing a person from a run: rows, vectors, pictures, videos and exports; a tombstone in the ledger remains.
+
+The recordings themselves are not the run's: they stay as they are, and everything that shows a frame of them covers the
+person (`app.covered`). Where the run used a folder of people known from run to run (`app.known_people`), the person is
+forgotten there too.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,37 +19,56 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from app.covered import add_covered, cover_crops
 from app.errors import InputError
-from app.identities import Identities
-from app.known_people import forget_person, gallery_of_run
+from app.frames import NO_ID
+from app.identities import Identities, Segment
+from app.known_people import PEOPLE_FILE, forget_people, gallery_of_run
+from app.ledger import Ledger
 from app.run_parts import Part, lock_run, write_atomically, write_parts
 from app.run_writer import delete_unlisted
-from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, PartFile, Run, crop_frame
+from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, Observations, PartFile, Run, concatenate, crop_frame
 from app.tracklet_parts import INDEX_FILE
 
 RENDERED = ("video", "export")
 """Folders of a run that are made from its rows and may show anybody: they are deleted whole and can be made again."""
 
 
-def erase_person(folder: Path, person: int, actor: str = "command line") -> dict[str, Any]:
+def erase_person(folder: Path, person: int, actor: str = "command line", gallery: Path | None = None) -> dict[str, Any]:
     """Remove a person from the run in `folder` and return JSON values that say what was removed.
 
-    Raises InputError if the run has no such person, RunError while another process writes to it. Parts are rewritten
-    beside the old ones and change places with them in one step; then the old ones are deleted, and last the tombstone
-    is written. A kill in between leaves a run that can be read; erasing the person again completes it.
+    gallery: the folder of people from run to run; by default the one that the run was made with, where that is still.
+    Raises InputError if the run has no such person or `gallery` is no such folder, RunError while another process
+    writes to the run or the gallery. Parts are rewritten beside the old ones and change places with them in one step;
+    then the old ones are deleted, and last the tombstone is written. A kill in between leaves a run that can be read;
+    erasing the person again completes it.
+
     `removed_files` lists deleted videos and exports (paths within the run): those still wanted have to be made again.
-    `gallery` is the folder of people from run to run from which the person was removed as well, if there was one.
+    `covered_crops` counts pictures of others in which the person was covered. `gallery` is the folder of known people
+    from which the person was removed as well. `left` says in sentences what still shows the person.
     """
-    Run.open(folder)
-    with lock_run(folder):
+    run = Run.open(folder)
+    used = gallery_of_run(run)
+    if gallery is not None and used is None:
+        raise InputError(f"{folder} was made without --gallery: its numbers mean other people in {gallery}")
+    if gallery is not None and not (gallery / PEOPLE_FILE).is_file():
+        raise InputError(f"{gallery}: no folder of known people (there is no {PEOPLE_FILE})")
+    gallery = gallery or used
+    known = gallery is not None and (gallery / PEOPLE_FILE).is_file()
+    with lock_run(gallery) if gallery is not None and known else nullcontext(), lock_run(folder):
         run = Run.open(folder)
         with run.ledger() as ledger:
             identities = ledger.replay()
             root = identities.resolve(person)
             segments = identities.tracklets_of(root)
+            numbers = _numbers(ledger, identities, person)
+            if not segments and gallery is not None and known and numbers:
+                others = forget_people(gallery, numbers)  # erased from the run before the gallery was found
+                return _only_forgotten(person, gallery, others)
             if not segments:
                 raise InputError(f"{folder}: there is no person {person}")
             crops = _crops(run)
+            covered_crops = _cover(run, identities, root, segments)
             rewritten: dict[PartFile, PartFile | None] = {}
             for camera in {segment.camera for segment in segments} & {camera.name for camera in run.cameras}:
                 tracks = {segment.track_id for segment in segments if segment.camera == camera}
@@ -56,16 +82,93 @@ def erase_person(folder: Path, person: int, actor: str = "command line") -> dict
             removed_files = _delete_rendered(folder)
             ledger.erase(root, actor)
             after.index_tracklets()
-    gallery = gallery_of_run(run)
-    forgotten = gallery is not None and forget_person(gallery, root)
+        others = forget_people(gallery, numbers) if gallery is not None and known else None
     return {
         "person": root,
         "rows": _row_count(run) - _row_count(after),
         "tracklets": len(segments),
         "crops": len(crops) - len(_crops(after)),
+        "covered_crops": covered_crops,
         "removed_files": removed_files,
-        "gallery": str(gallery) if forgotten else None,
+        "gallery": str(gallery) if others is not None else None,
+        "left": _left(run, root, {segment.camera for segment in segments}, None if known else used, others or ()),
     }
+
+
+def _only_forgotten(person: int, gallery: Path, others: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return the report of an erasure that had nothing left to do but in the gallery."""
+    nothing: dict[str, Any] = dict.fromkeys(("rows", "tracklets", "crops", "covered_crops"), 0)
+    forgotten = str(gallery) if others is not None else None
+    return {"person": person, **nothing, "removed_files": [], "gallery": forgotten, "left": []}
+
+
+def _numbers(ledger: Ledger, identities: Identities, person: int) -> set[int]:
+    """Return all numbers that a person has or had; after an erasure those of its tombstone."""
+    root = identities.resolve(person)
+    if root != NO_ID:
+        return {number for number in range(1, identities.next_person_id) if identities.resolve(number) == root}
+    tombstones = (event.evidence["people"] for event in ledger.corrections() if event.kind == "erase")
+    return next((set(people) for people in tombstones if person in people), set())
+
+
+def erased_text(report: dict[str, Any]) -> str:
+    """Return in words what `erase_person` did and what it could not do."""
+    counts = f"{report['rows']:,} rows, {report['tracklets']} tracklets and {report['crops']} pictures are gone"
+    lines = [f"Person {report['person']} is erased: {counts}."]
+    if report["covered_crops"]:
+        lines.append(f"Covered in {report['covered_crops']} pictures of other people.")
+    if report["removed_files"]:
+        lines.append(f"Deleted, because they may show the person: {len(report['removed_files'])} videos and exports.")
+    if report["gallery"]:
+        lines.append(f"Forgotten in {report['gallery']} as well, for the runs to come.")
+    return "\n".join([*lines, *report["left"]])
+
+
+def _cover(run: Run, identities: Identities, person: int, segments: Sequence[Segment]) -> int:
+    """Cover a person in the recordings, and in the kept pictures of others; return how many of those changed."""
+    shown: dict[str, list[Observations]] = {}
+    changed = 0
+    for camera in sorted({segment.camera for segment in segments} & {camera.name for camera in run.cameras}):
+        recorded = [_rows_of(rows, identities, camera, person) for rows in run.observation_parts(camera)]
+        refined = [_rows_of(rows, identities, camera, person) for rows in run.refined_parts(camera)]
+        shown[camera] = [*recorded, *refined]
+        changed += len(cover_crops(run, camera, concatenate(recorded), _kept(run, identities, camera, person)))
+    add_covered(run.folder, shown.items())
+    return changed
+
+
+def _kept(run: Run, identities: Identities, camera: str, person: int) -> dict[tuple[int, int], str]:
+    """Return the kept pictures of everybody else on a camera, by track id and frame index."""
+    summaries = [summary for summary in run.tracklet_summaries(vectors=False) if summary.camera == camera]
+    crops = {(summary.track_id, crop_frame(crop)): crop for summary in summaries for crop in summary.crops}
+    track_ids, indices = np.array(list(crops), np.int64).reshape(-1, 2).T
+    frames, times = run.frames(camera)
+    others = identities.person_of(camera, track_ids, times[np.searchsorted(frames, indices)]) != person
+    return {key: crop for (key, crop), other in zip(crops.items(), others.tolist(), strict=True) if other}
+
+
+def _rows_of(rows: Observations, identities: Identities, camera: str, person: int) -> Observations:
+    return rows[identities.person_of(camera, rows.track_ids, rows.times) == person]
+
+
+def _left(run: Run, person: int, cameras: set[str], missed: Path | None, others: Sequence[str]) -> list[str]:
+    """Return sentences about what shows the person still. missed: a gallery that is not where it was."""
+    recordings = [camera.origin for camera in run.cameras if camera.name in cameras and camera.has_pixels]
+    left = []
+    if recordings:
+        left.append(
+            f"The recordings still show the person: {', '.join(recordings)}. This program covers the person in every "
+            "picture that it makes from them for this run; delete or redact the files yourself."
+        )
+    if missed is not None:
+        left.append(
+            f"The folder of known people that this run used is not at {missed}. If it lies elsewhere now, it still "
+            f"knows the person: `main.py erase {run.folder} {person} --gallery DIR` removes the person there as well."
+        )
+    elsewhere = [other for other in others if Path(other) != run.folder.resolve()]
+    if elsewhere:
+        left.append(f"The same person may be in other runs: {', '.join(elsewhere)}. Erase the person there too.")
+    return left
 
 
 class _CameraErasure:

@@ -40,7 +40,7 @@ def plain_still(run: Run, camera: CameraRecord) -> NDArray[np.uint8]:
     if not len(indices) or not camera.has_pixels:
         raise InputError(f"camera {camera.name} has no pictures")
     middle = len(indices) // 2
-    return read_still(camera, int(indices[middle]), float(times[middle]))
+    return read_still(run, camera, int(indices[middle]), float(times[middle]))
 
 
 def write_heat(folder: Path, output: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -209,22 +209,46 @@ def remember_run(run: Run, settings: GallerySettings) -> None:
     write_people(Path(settings.folder), KnownPeople(weights_sha256, next_person_id, people, runs))
 
 
-def forget_person(folder: Path, person: int) -> bool:
-    """Remove a person from a gallery folder for good and return whether it was there. The number is not given again."""
-    if not (folder / PEOPLE_FILE).exists():
-        return False
+def forget_people(folder: Path, numbers: Collection[int]) -> tuple[str, ...] | None:
+    """Remove people from a gallery folder for good; their numbers are not given again. The caller holds its lock.
+
+    Returns the folders of the runs whose people are in the gallery, None if none of `numbers` was there.
+    """
+    known = read_people(folder)
+    left = {person: one for person, one in known.people.items() if person not in numbers}
+    if len(left) == len(known.people):
+        return None
+    write_people(folder, replace(known, people=left))
+    return known.runs
+
+
+def purge_people(folder: Path, keep_days: float, dry_run: bool, now_s: float) -> int:
+    """Remove whom no run saw for `keep_days` from a gallery folder and return how many those are.
+
+    Raises RunError while a run uses the folder.
+    """
+    if not (folder / PEOPLE_FILE).is_file():
+        return 0
     with lock_run(folder):
         known = read_people(folder)
-        if person not in known.people:
-            return False
-        write_people(folder, replace(known, people={p: one for p, one in known.people.items() if p != person}))
-    return True
+        left = without_expired(known, keep_days, now_s)
+        if len(left.people) < len(known.people) and not dry_run:
+            write_people(folder, left)
+    return len(known.people) - len(left.people)
 
 
 def gallery_of_run(run: Run) -> Path | None:
-    """Return the gallery folder that a run used, None if it used none."""
-    folder = run.settings_dict.get("gallery", {}).get("folder", "")
-    return Path(folder) if folder else None
+    """Return the gallery folder that a run used, None if it used none.
+
+    A relative path counts from the working directory of that run; where the run's folder lies tells most of the time
+    which one that was.
+    """
+    named = run.settings_dict.get("gallery", {}).get("folder", "")
+    if not named:
+        return None
+    folder = Path(named)
+    places = [folder, *(parent / folder for parent in run.folder.resolve().parents)]
+    return next((place for place in places if (place / PEOPLE_FILE).is_file()), folder)
 
 
 def _latest(looks: Looks, per_camera: int) -> Looks:

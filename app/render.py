@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import RenderSettings
+from app.covered import read_covered
 from app.draw import annotate, blur_people, resize
 from app.engines import Job, Progress, Report, open_job
 from app.frames import NO_ID, Detections, Frame, FrameResult
@@ -51,6 +52,7 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
         settings = settings.model_copy(update={"blur_except_person": identities.resolve(settings.blur_except_person)})
     infos = [source.info for source in sources]
     rows = {info.camera: _CameraRows(run, identities, info.camera) for info in infos}
+    covered = {info.camera: read_covered(run.folder, info.camera) for info in infos}
     total = sum(reader.frame_count for reader in rows.values())
     people = len(identities.people())
     start = time.perf_counter()
@@ -63,7 +65,8 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
         for tick in all_ticks:
             for frame in tick:
                 if rows[frame.camera].holds(frame.index):
-                    result = rows[frame.camera].at(frame)
+                    image = covered[frame.camera].hide(frame.image, frame.time)
+                    result = rows[frame.camera].at(replace(frame, image=image))
                     videos.write(result, rows[frame.camera].near(frame) if settings.blur else None)
                     drawn += 1
             if report is not None:

@@ -7,7 +7,9 @@ The age of a run counts from its end. What is deleted when (settings `retention`
     vectors        the vectors of their looks: afterwards nobody can be searched for or linked by looks
     observations   all rows, with everything that is made from them: tracklets, crops, vectors, videos, identities
 
-The header of the run remembers what was purged when; the audit log and the settings of the run stay.
+The header of the run remembers what was purged when; the audit log, the settings of the run and the places that hide
+erased people (`app.covered`) stay. The folder of known people (`--gallery`) has a term of its own, `gallery.keep_days`
+after a run last saw somebody: every purge of a run that used it, and every new run, forgets whose time is over.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from app.audit import COMMAND_LINE, record
 from app.config import RetentionSettings
 from app.erase import RENDERED
 from app.errors import InputError
+from app.known_people import PEOPLE_FILE, gallery_of_run, purge_people
 from app.run_parts import Part, lock_run, write_atomically, write_parts
 from app.run_writer import delete_unlisted
 from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, TRACKLET_SCHEMA, Run
@@ -67,8 +70,12 @@ def purge(
     dry_run: bool = False,
     actor: str = COMMAND_LINE,
     now_s: float | None = None,
+    keep_people_days: float | None = None,
 ) -> dict[str, Any]:
-    """Delete what is due and return JSON values: `purged`, for each kind files and bytes, and `next`, what comes when.
+    """Delete what is due and return JSON values: `purged`, for each kind files and bytes, `next`, what comes when, and
+    `gallery`, what became of the folder of known people that the run used (None without one).
+
+    keep_people_days: `gallery.keep_days`; None leaves that folder alone.
 
     Raises InputError for a run that is still being written, RunError if another process writes to it.
     """
@@ -87,19 +94,33 @@ def purge(
             report.append({"kind": kind, "files": len(files), "bytes": size})
             if not dry_run:
                 _purge(folder, kind, now_s)
-    if due and not dry_run:
-        record(folder, actor, "purged", ", ".join(due))
+    gallery = None if keep_people_days is None else _purge_gallery(run, keep_people_days, dry_run, now_s)
+    done = [*due, *([f"{gallery['people']} known people"] if gallery is not None and gallery["people"] else [])]
+    if done and not dry_run:
+        record(folder, actor, "purged", ", ".join(done))
     after = terms(run if dry_run else Run.open(folder), settings)
     later = [term for term in after if term.due_s is not None and not (dry_run and term.kind in due)]
     return {
         "dry_run": dry_run,
         "purged": report,
         "next": [{"kind": term.kind, "due": _iso(term.due_s or 0.0)} for term in later],
+        "gallery": gallery,
     }
+
+
+def _purge_gallery(run: Run, keep_days: float, dry_run: bool, now_s: float) -> dict[str, Any] | None:
+    """Forget known people whose time is over; `people` is null if their folder is not where the run used it."""
+    folder = gallery_of_run(run)
+    if folder is None:
+        return None
+    there = (folder / PEOPLE_FILE).is_file()
+    people = purge_people(folder, keep_days, dry_run, now_s) if there else None
+    return {"folder": str(folder), "keep_days": keep_days, "people": people}
 
 
 def purge_table(report: dict[str, Any]) -> Any:
     """Return a rich table of what `purge` did, or would do."""
+    from rich.console import Group
     from rich.table import Table
 
     table = Table("data", "would be deleted" if report["dry_run"] else "deleted", "next purge")
@@ -107,7 +128,19 @@ def purge_table(report: dict[str, Any]) -> Any:
         gone = [f"{one['files']} files, {one['bytes'] / 1e6:.1f} MB" for one in report["purged"] if one["kind"] == kind]
         due = [one["due"] for one in report["next"] if one["kind"] == kind]
         table.add_row(kind, *(gone or ["–"]), *(due or ["–"]))
-    return table
+    return Group(table, *([gallery_text(report)] if report["gallery"] else []))
+
+
+def gallery_text(report: dict[str, Any]) -> str:
+    """Return in words what `purge` did about the folder of known people."""
+    gallery = report["gallery"]
+    if gallery["people"] is None:
+        return f"The folder of known people that this run used is not at {gallery['folder']}: nobody is purged there."
+    done = "would be forgotten" if report["dry_run"] else "are forgotten"
+    return (
+        f"{gallery['folder']}: {gallery['people']} known people {done}, whom no run saw for {gallery['keep_days']:g} "
+        "days (gallery.keep_days); the others stay until then, whatever is purged of a run."
+    )
 
 
 def _files(run: Run, kind: Kind) -> Iterator[Path]:

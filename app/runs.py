@@ -231,7 +231,7 @@ class Run:
 
     def observations(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Observations:
         """Return the rows of a camera whose time is in [start_s, end_s], as they were recorded."""
-        return _concatenate(list(self.observation_parts(camera, start_s, end_s)))
+        return concatenate(list(self.observation_parts(camera, start_s, end_s)))
 
     def observation_parts(
         self, camera: str, start_s: float = -math.inf, end_s: float = math.inf
@@ -244,7 +244,7 @@ class Run:
 
         The rows as they were recorded where linking has not made any: before it, or with `link.fill_gaps` off.
         """
-        return _concatenate(list(self.refined_parts(camera, start_s, end_s)))
+        return concatenate(list(self.refined_parts(camera, start_s, end_s)))
 
     def refined_parts(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Iterator[Observations]:
         """Yield the same rows as `refined`, part by part."""
@@ -360,7 +360,7 @@ class Run:
         ]
 
 
-def _concatenate(parts: Sequence[Observations]) -> Observations:
+def concatenate(parts: Sequence[Observations]) -> Observations:
     return Observations(
         np.concatenate([np.zeros(0, np.int64), *(part.frames for part in parts)]),
         np.concatenate([np.zeros(0, np.float64), *(part.times for part in parts)]),

@@ -67,7 +67,7 @@ def cut_out(run: Run, camera: str, time_s: float, box: Sequence[float]) -> NDArr
     if not np.isfinite([time_s, *box]).all():
         raise InputError("a time and a box are finite numbers")
     row = max(0, int(np.searchsorted(times, time_s, side="right")) - 1)
-    picture = read_still(record, int(indices[row]), float(times[row]))
+    picture = read_still(run, record, int(indices[row]), float(times[row]))
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height, width, height]).astype(int)
     if x2 - x1 < LEAST_BOX_PX or y2 - y1 < LEAST_BOX_PX:

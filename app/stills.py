@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.covered import read_covered
 from app.draw import annotate, resize
 from app.errors import InputError
 from app.identities import Identities
@@ -28,7 +29,7 @@ def annotated_still(
 
     index, time_s: the frame, as the run recorded it.  Raises InputError if the recording cannot be read any more.
     """
-    image = read_still(camera, index, time_s)
+    image = read_still(run, camera, index, time_s)
     rows = run.refined(camera.name, time_s - _EARLY_S, time_s + _EARLY_S)
     rows = rows[rows.frames == index]
     people = identities.person_of(camera.name, rows.track_ids, rows.times)
@@ -37,11 +38,17 @@ def annotated_still(
     return annotate(resize(image, scale), boxes, people, rows.track_ids, identities.names, unseen=rows.filled)
 
 
-def read_still(camera: CameraRecord, index: int, time_s: float) -> NDArray[np.uint8]:
-    """Return the frame of a recording, (H, W, 3) uint8 BGR. A video is not decoded from its beginning.
+def read_still(run: Run, camera: CameraRecord, index: int, time_s: float) -> NDArray[np.uint8]:
+    """Return the frame of a recording, (H, W, 3) uint8 BGR, with erased people covered.
 
-    Raises InputError if the recording is gone, or consists of several videos.
+    A video is not decoded from its beginning. Raises InputError if the recording is gone, or consists of several
+    videos.
     """
+    covered = read_covered(run.folder, camera.name)
+    return covered.hide(_read_original(camera, index, time_s), time_s)
+
+
+def _read_original(camera: CameraRecord, index: int, time_s: float) -> NDArray[np.uint8]:
     files = [Path(record.path) for record in camera.inputs]
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if images:

@@ -17,7 +17,8 @@ from app.config import load_settings
 from app.erase import erase_person
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.known_people import KnownPeople, KnownPerson, read_people, write_people
+from app.known_people import PEOPLE_FILE, KnownPeople, KnownPerson, read_people, write_people
+from app.run_parts import lock_run
 from app.run_writer import RunWriter
 from app.runs import Run
 
@@ -73,9 +74,12 @@ def test_nothing_is_left_and_nothing_else_is_lost(folder: Path) -> None:
         "rows": counts[1],
         "tracklets": 3,
         "crops": 5,
+        "covered_crops": 0,
         "removed_files": ["video/left.mp4", "export/mot/left.txt"],
         "gallery": None,
+        "left": report["left"],
     }
+    assert [sentence.partition(".")[0] for sentence in report["left"]] == ["The recordings still show the person: left"]
     assert rows_by_person(run) == {who: count for who, count in counts.items() if who != 1}
     assert [summary.key for summary in run.tracklet_summaries()] == [
         ("left", 2),
@@ -152,15 +156,53 @@ def test_refusals(folder: Path, tmp_path: Path, small_run: ModuleType) -> None:
         erase_person(tmp_path / "live", 1)
 
 
-def test_the_gallery_that_the_run_used_forgets_the_person_too(make_run: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_gallery_that_moved_is_named_and_can_be_given_later(make_run: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_run()
     header = json.loads((folder / "run.json").read_text())
     header["settings"]["gallery"]["folder"] = str(tmp_path)
     (folder / "run.json").write_text(json.dumps(header))
     looks = [("left", np.eye(8, dtype=np.float32)[0])]
-    people = {person: KnownPerson("", 1e9, looks) for person in (1, 2)}
-    write_people(tmp_path, KnownPeople("abc", 3, people))
+    write_people(tmp_path, KnownPeople("abc", 4, {}))
     with Run.open(folder).ledger() as ledger:
         ledger.assign("left", 1, 2, "human")
-    assert erase_person(folder, 2)["gallery"] == str(tmp_path)
-    assert sorted(read_people(tmp_path).people) == [1]
+        ledger.assign("left", 2, 3, "human")
+        ledger.merge(3, 2, "human")
+    people = {person: KnownPerson("", 1e9, looks) for person in (1, 2, 3)}
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    write_people(moved, KnownPeople("abc", 4, people, (str(folder), "runs/monday")))
+    (tmp_path / PEOPLE_FILE).unlink()
+    report = erase_person(folder, 2)
+    assert report["gallery"] is None
+    assert f"not at {tmp_path}" in report["left"][1]
+    with pytest.raises(InputError, match="no folder of known people"):
+        erase_person(folder, 2, gallery=tmp_path)
+    assert erase_person(folder, 2, gallery=moved)["gallery"] == str(moved)
+    assert sorted(read_people(moved).people) == [1]
+    with pytest.raises(InputError, match="without --gallery"):
+        erase_person(make_run("other"), 2, gallery=moved)
+
+
+def test_the_gallery_forgets_all_numbers_of_a_person_and_names_the_other_runs(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_run()
+    header = json.loads((folder / "run.json").read_text())
+    header["settings"]["gallery"]["folder"] = "gallery"  # relative to where the run was started
+    (folder / "run.json").write_text(json.dumps(header))
+    gallery = tmp_path / "gallery"
+    gallery.mkdir()
+    looks = [("left", np.eye(8, dtype=np.float32)[0])]
+    people = {person: KnownPerson("", 1e9, looks) for person in (1, 2, 3)}
+    write_people(gallery, KnownPeople("abc", 4, people, (str(folder), "runs/monday")))
+    with Run.open(folder).ledger() as ledger:
+        ledger.assign("left", 1, 2, "human")
+        ledger.assign("left", 2, 3, "human")
+        ledger.merge(3, 2, "human")
+    with lock_run(gallery), pytest.raises(RunError, match="another process"):
+        erase_person(folder, 2)
+    assert Run.open(folder).identities().people() == [2]  # nothing is half done
+    report = erase_person(folder, 2)
+    assert report["gallery"] == str(gallery)
+    assert sorted(read_people(gallery).people) == [1]
+    assert "runs/monday. Erase" in report["left"][-1]

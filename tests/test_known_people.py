@@ -15,7 +15,7 @@ from app.known_people import (
     PEOPLE_FILE,
     KnownPeople,
     KnownPerson,
-    forget_person,
+    forget_people,
     known_people,
     locked_gallery,
     read_people,
@@ -144,10 +144,9 @@ def test_only_the_latest_looks_of_a_camera_are_kept(tmp_path: Path, make_run: Ca
 
 
 def test_the_forgotten_are_gone_for_good_and_their_number_too(tmp_path: Path) -> None:
-    assert not forget_person(tmp_path, 3)
-    write_people(tmp_path, known())
-    assert forget_person(tmp_path, 3)
-    assert not forget_person(tmp_path, 3)
+    write_people(tmp_path, replace(known(), runs=("runs/monday",)))
+    assert forget_people(tmp_path, {3, 4}) == ("runs/monday",)
+    assert forget_people(tmp_path, {3}) is None
     assert sorted(read_people(tmp_path).people) == [7]
     assert read_people(tmp_path).next_person_id == 9
     assert b"Ann" not in (tmp_path / PEOPLE_FILE).read_bytes()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.audit import entries
 from app.config import RetentionSettings
 from app.errors import InputError
+from app.known_people import KnownPeople, KnownPerson, read_people, write_people
 from app.linking import run_calibration
 from app.people import people_of
-from app.retention import purge
+from app.retention import gallery_text, purge
 from app.runs import Run
 
 DAY_S = 86_400.0
@@ -92,3 +95,23 @@ def test_a_run_that_goes_on_is_not_purged(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Run, "state", "running")
     with pytest.raises(InputError, match="still being written"):
         purge(folder, RetentionSettings(video_days=1.0))
+
+
+def test_known_people_have_a_term_of_their_own(folder: Path, tmp_path: Path) -> None:
+    header = json.loads((folder / "run.json").read_text())
+    header["settings"]["gallery"]["folder"] = str(tmp_path / "gallery")
+    (folder / "run.json").write_text(json.dumps(header))
+    nothing = RetentionSettings()
+    report = purge(folder, nothing, now_s=100 * DAY_S, keep_people_days=30.0)
+    assert "is not at" in gallery_text(report)
+    (tmp_path / "gallery").mkdir()
+    looks = [("left", np.eye(8, dtype=np.float32)[0])]
+    people = {1: KnownPerson("Ann", 60 * DAY_S, looks), 2: KnownPerson("", 90 * DAY_S, looks)}
+    write_people(tmp_path / "gallery", KnownPeople("abc", 3, people))
+    assert purge(folder, nothing, now_s=100 * DAY_S)["gallery"] is None
+    dry = purge(folder, nothing, dry_run=True, now_s=100 * DAY_S, keep_people_days=30.0)
+    assert dry["gallery"]["people"] == 1
+    assert sorted(read_people(tmp_path / "gallery").people) == [1, 2]
+    assert purge(folder, nothing, now_s=100 * DAY_S, keep_people_days=30.0)["gallery"] == dry["gallery"]
+    assert sorted(read_people(tmp_path / "gallery").people) == [2]
+    assert [entry.what for entry in entries(folder)] == ["1 known people"]

@@ -19,11 +19,11 @@ from app.search import cut_out
 def run(make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run whose recordings show the column in red, the row in green and the index of the frame in blue."""
 
-    def read_still(camera: object, index: int, time_s: float) -> np.ndarray:
+    def original(camera: object, index: int, time_s: float) -> np.ndarray:
         rows, columns = np.mgrid[:240, :255]
         return np.stack([np.full_like(rows, index), rows, columns], axis=2).astype(np.uint8)
 
-    monkeypatch.setattr(stills, "read_still", read_still)
+    monkeypatch.setattr(stills, "_read_original", original)
     return Run.open(make_run())
 
 

@@ -45,7 +45,7 @@ def sharpness_kept(run: Run, video: Path, camera: str) -> dict[int, float]:
     kept: dict[int, list[float]] = {}
     for number in range(0, len(indices), 6):
         own = np.flatnonzero(rows.frames == indices[number])
-        before = read_still(record, int(indices[number]), float(times[number]))
+        before = read_still(run, record, int(indices[number]), float(times[number]))
         for row in own:
             x1, y1, x2, y2 = np.clip(rows.boxes[row], 0, [record.width, record.height] * 2)
             x, y = (x2 - x1) / 4, (y2 - y1) / 5  # the middle: frames and labels are drawn at the edges
