@@ -247,6 +247,6 @@ def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
 
 
-def probability(log_odds: float) -> float:
-    """Return P from log(P / (1 - P))."""
-    return float(1 / (1 + np.exp(-log_odds)))
+def probability(log_odds: NDArray[np.float32] | float) -> NDArray[np.float64]:
+    """Return P, of any shape, from log(P / (1 - P))."""
+    return np.asarray(1 / (1 + np.exp(-np.asarray(log_odds, np.float64))), np.float64)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from app.config import LinkSettings
 from app.errors import InputError
@@ -33,6 +34,8 @@ MOST_ROUNDS = 3
 
 LEAST_PLACE_LOG_ODDS = 1.0
 """Of two that do not look alike, place and time must say at least this to be compared at all."""
+
+ABSENT_PROBABILITY = float(probability(ABSENT_LOG_ODDS))
 
 Key = tuple[str, int]
 """A tracklet's name: (camera, track_id)."""
@@ -102,7 +105,7 @@ def link_tracklets(
         foes = [*apart, *((a, b) for a, b in impossible if node_of[a] != node_of[b])]
         graph = _graph(ordered, presences, node_of, foes, evidence, settings.min_probability)
         labels = _cluster(graph, settings.num_people)
-        return _number([labels[node] for node in node_of])
+        return _number(np.array(labels, np.int64)[node_of].tolist())
 
     people = decide(evidence, [])
     topology = None
@@ -160,8 +163,8 @@ def _cluster(graph: Graph, num_people: int | None) -> list[int]:
     return labels
 
 
-def _confirmed_groups(count: int, confirmed: Sequence[tuple[int, int]]) -> list[int]:
-    """Return for each tracklet the number of its group of tracklets that are confirmed to be one person."""
+def _confirmed_groups(count: int, confirmed: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return (count,) for each tracklet the number of its group of tracklets that are confirmed to be one person."""
     root = list(range(count))
 
     def find(index: int) -> int:
@@ -174,48 +177,48 @@ def _confirmed_groups(count: int, confirmed: Sequence[tuple[int, int]]) -> list[
         low, high = sorted((find(a), find(b)))
         root[high] = low
     numbers: dict[int, int] = {}
-    return [numbers.setdefault(find(index), len(numbers)) for index in range(count)]
+    return np.array([numbers.setdefault(find(index), len(numbers)) for index in range(count)], np.int64)
 
 
 def _graph(
     tracklets: Sequence[Tracklet],
     presences: Sequence[Presence],
-    node_of: Sequence[int],
+    node_of: NDArray[np.int64],
     rejected: Sequence[tuple[int, int]],
     evidence: PairEvidence,
     min_probability: float,
 ) -> Graph:
     """Return the graph over confirmed groups. Raises InputError when a group contradicts itself."""
-    count = max(node_of, default=-1) + 1
-    graph = Graph(
-        presences=[Presence({})] * count,
-        sizes=[0] * count,
-        edges=[{} for _ in range(count)],
-        foes=[set() for _ in range(count)],
-        threshold=float(np.log(min_probability / (1 - min_probability))),
-    )
-    for index, node in enumerate(node_of):
-        if graph.presences[node].conflicts(presences[index]):
+    count = int(node_of.max(initial=-1)) + 1
+    joined: list[Presence | None] = [None] * count
+    for index, node in enumerate(node_of.tolist()):
+        before = joined[node]
+        if before is not None and before.conflicts(presences[index]):
             raise InputError(
                 f"tracklet {tracklets[index].key} was confirmed as somebody who was in view at the same time, in the "
                 "same camera; withdraw that confirmation"
             )
-        graph.presences[node] = graph.presences[node].joined(presences[index])
-        graph.sizes[node] += 1
+        joined[node] = presences[index] if before is None else before.joined(presences[index])
+    foes: dict[int, set[int]] = {}
     for a, b in rejected:
         if node_of[a] == node_of[b]:
             raise InputError(
                 f"tracklets {tracklets[a].key} and {tracklets[b].key} are confirmed as one person and rejected as one; "
                 "withdraw one of the two"
             )
-        graph.foes[node_of[a]].add(node_of[b])
-        graph.foes[node_of[b]].add(node_of[a])
-    for a, b, value in zip(*_lists(evidence), strict=True):
-        i, j = node_of[a], node_of[b]
-        if i != j:
-            total, known = graph.edges[i].get(j, (0.0, 0))
-            graph.edges[i][j] = graph.edges[j][i] = (total + value, known + 1)
-    return graph
+        foes.setdefault(int(node_of[a]), set()).add(int(node_of[b]))
+        foes.setdefault(int(node_of[b]), set()).add(int(node_of[a]))
+    rows, columns = node_of[evidence.rows], node_of[evidence.columns]
+    between = rows != columns
+    weights = evidence.log_odds[between].astype(np.float64) - ABSENT_LOG_ODDS
+    ends = np.concatenate([rows[between], columns[between]]), np.concatenate([columns[between], rows[between]])
+    return Graph(
+        presences=[presence for presence in joined if presence is not None],
+        sizes=np.bincount(node_of, minlength=count),
+        weights=csr_array((np.tile(weights, 2), ends), shape=(count, count)),
+        foes=foes,
+        threshold=float(np.log(min_probability / (1 - min_probability))),
+    )
 
 
 def _number(labels: Sequence[int]) -> NDArray[np.int64]:
@@ -233,13 +236,15 @@ def _explain(
 ) -> list[LinkEvidence]:
     """Return for each person a tree of links, grown along the most similar pairs; confirmed pairs come first."""
     within: dict[int, dict[int, float]] = {}
-    runner_up = dict.fromkeys(range(len(tracklets)), 0.0)
-    for a, b, value in zip(*_lists(evidence), strict=True):
-        p_same = probability(value)
-        if people[a] == people[b]:
-            within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = p_same
-        else:
-            runner_up[a], runner_up[b] = max(runner_up[a], p_same), max(runner_up[b], p_same)
+    rows, columns, probabilities = evidence.rows, evidence.columns, probability(evidence.log_odds)
+    same = people[rows] == people[columns]
+    pairs = (values[same].tolist() for values in (rows, columns, probabilities))
+    for a, b, p_same in zip(*pairs, strict=True):
+        within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = p_same
+    best_other = np.zeros(len(tracklets))
+    for ends in (rows, columns):
+        np.maximum.at(best_other, ends[~same], probabilities[~same])
+    runner_up = best_other.tolist()
     for a, b in confirmed:
         within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = 1.0
     said = {pair for a, b in confirmed for pair in ((a, b), (b, a))}
@@ -265,8 +270,4 @@ def _explain(
 
 
 def _link(within: dict[int, dict[int, float]], linked: int, index: int) -> tuple[float, int]:
-    return within.get(linked, {}).get(index, probability(ABSENT_LOG_ODDS)), linked
-
-
-def _lists(evidence: PairEvidence) -> tuple[list[int], list[int], list[float]]:
-    return evidence.rows.tolist(), evidence.columns.tolist(), evidence.log_odds.tolist()
+    return within.get(linked, {}).get(index, ABSENT_PROBABILITY), linked
