@@ -30,6 +30,10 @@ WINDOW_S = 5.0
 MIN_WALKS = 4
 """Walks in each direction without which a pair of cameras says nothing about its clocks."""
 
+MOST_WALKS = 200
+"""Walks in each direction that are looked at, spread over the recording: time goes with their square, and more tell no
+more than where people cross the edges of the pictures allows."""
+
 LARGEST_UNCERTAINTY_S = 1.5
 LEAST_SPREAD_S = 0.1
 ROUNDS = 20
@@ -72,6 +76,7 @@ def shift_of_walks(walks: Walks, largest_s: float) -> tuple[float, float] | None
 
     largest_s: a larger shift is not considered.
     """
+    walks = walks[_spread_out(walks.forward)]
     modes = _commonest(walks.gaps_s[walks.forward], walks.gaps_s[~walks.forward], largest_s)
     if modes is None:
         return None
@@ -87,6 +92,14 @@ def shift_of_walks(walks: Walks, largest_s: float) -> tuple[float, float] | None
     # Explanations are drawn to 0 as if by one walk that knows nothing of them; the shift and the way are not.
     shift, uncertainty = _robust_coefficient(columns, np.repeat([0.0, 1.0], [2, columns.shape[1] - 2]), near.gaps_s)
     return None if uncertainty > LARGEST_UNCERTAINTY_S else (shift, uncertainty)
+
+
+def _spread_out(forward: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (W,) which walks to look at: every n-th of each direction, so that at most `MOST_WALKS` remain of it."""
+    chosen = np.zeros(len(forward), np.bool_)
+    for own in (np.flatnonzero(forward), np.flatnonzero(~forward)):
+        chosen[own[:: -(-len(own) // MOST_WALKS) or 1]] = True
+    return chosen
 
 
 def solve_clocks(cameras: Sequence[str], shifts: Sequence[Shift], locked: Mapping[str, float]) -> dict[str, Clock]:

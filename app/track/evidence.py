@@ -22,7 +22,7 @@ precision of the ranking on `campus_people`: uncentred means 0.74, one centre 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def pair_evidence(
     sets = Sets.of([tracklets[index].vectors for index in seen])
     there = [presences[index] for index in seen]
     cameras = np.unique([tracklets[index].camera for index in seen], return_inverse=True)[1]
-    typical = np.stack([typical_vector(tracklets[index]) for index in seen])
+    typical = sets.directions(np.concatenate([tracklets[index].qualities for index in seen]))
     centers = camera_centers(typical, cameras)
     rows, columns = nearest_pairs(unit_rows(typical - centers[cameras]), neighbours)
     strangers = co_present_pairs(there, MAX_SAMPLED_PAIRS)
@@ -148,12 +148,26 @@ class Sets:
     def subtract(self, centers: Vectors) -> None:
         """Subtract from the vectors of each set its row of `centers` (n, D) and bring them back to unit length, in
         place: the vectors of a long recording fill a good part of the memory, once."""
+        for sets, vectors in self._blocks():
+            part = self.vectors[vectors]
+            part -= np.repeat(centers[sets], self.counts[sets], axis=0)
+            part[:] = unit_rows(part)
+
+    def directions(self, qualities: NDArray[np.float32]) -> Vectors:
+        """Return (n, D) float32 typical vectors: the unit mean of each set, weighted by the (M,) qualities."""
+        parts = []
+        for sets, vectors in self._blocks():
+            counts = self.counts[sets]
+            weighted = self.vectors[vectors] * (qualities[vectors, None] + 1e-3)
+            parts.append(unit_rows(np.add.reduceat(weighted, np.cumsum(counts) - counts, axis=0)))
+        return np.concatenate(parts)
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Yield the ranges of a block of sets and of their vectors, so that what is computed of all needs little."""
         ends = np.cumsum(self.counts)
         for begin in range(0, len(self.counts), BLOCK_SETS):
-            counts = self.counts[begin : begin + BLOCK_SETS]
-            part = self.vectors[ends[begin] - counts[0] : ends[begin + len(counts) - 1]]
-            part -= np.repeat(centers[begin : begin + BLOCK_SETS], counts, axis=0)
-            part[:] = unit_rows(part)
+            stop = min(begin + BLOCK_SETS, len(self.counts))
+            yield slice(begin, stop), slice(int(ends[begin] - self.counts[begin]), int(ends[stop - 1]))
 
     def similarities(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (E,) set similarities of pairs of sets: each vector's best match in the other set, averaged.

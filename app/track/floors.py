@@ -65,16 +65,34 @@ class FootPath:
 
     def at(self, times: NDArray[np.float64]) -> tuple[Points, NDArray[np.float64], NDArray[np.bool_]]:
         """Return (N, 2) feet, (N,) heights and (N,) whether they are known at these instants."""
-        after = np.clip(np.searchsorted(self.times, times), 1, max(1, len(self.times) - 1))
-        if len(self.times) == 1:
-            known = np.abs(times - self.times[0]) < 1e-6
-            return np.repeat(self.feet, len(times), 0), np.repeat(self.heights, len(times)), known
-        span = self.times[after] - self.times[after - 1]
-        inside = (times >= self.times[0] - 1e-6) & (times <= self.times[-1] + 1e-6)
-        share = np.clip((times - self.times[after - 1]) / span, 0, 1)
-        feet = self.feet[after - 1] * (1 - share)[:, None] + self.feet[after] * share[:, None]
-        heights = self.heights[after - 1] * (1 - share) + self.heights[after] * share
-        return feet, heights, inside & (span <= LONGEST_HOLE_S)
+        return positions([self], np.array([len(times)]), times)
+
+
+def positions(
+    paths: Sequence[FootPath], counts: NDArray[np.int64], times: NDArray[np.float64]
+) -> tuple[Points, NDArray[np.float64], NDArray[np.bool_]]:
+    """Return (N, 2) feet, (N,) heights and (N,) whether they are known, of many paths at once.
+
+    counts: (P,) how many of the (N,) times are asked of each path, one path after another.
+    """
+    if not len(times):
+        return np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.bool_)
+    rows = np.array([len(path.times) for path in paths])
+    bounds = np.append(0, np.cumsum(counts)).tolist()
+    parts = zip(paths, bounds[:-1], bounds[1:], strict=True)
+    after = np.concatenate([path.times.searchsorted(times[begin:end]) for path, begin, end in parts])
+    last = np.repeat(rows - 1, counts)
+    first = np.repeat(np.cumsum(rows) - rows, counts)
+    after = first + np.minimum(np.maximum(after, 1), last)
+    before = np.maximum(after - 1, first)
+    own_times, feet, heights = (
+        np.concatenate([getattr(path, name) for path in paths]) for name in ("times", "feet", "heights")
+    )
+    span = own_times[after] - own_times[before]
+    inside = (times >= own_times[first] - 1e-6) & (times <= own_times[first + last] + 1e-6)
+    share = np.minimum(np.maximum((times - own_times[before]) / np.where(span > 0, span, 1), 0), 1)
+    there = feet[before] * (1 - share)[:, None] + feet[after] * share[:, None]
+    return there, heights[before] * (1 - share) + heights[after] * share, inside & (span <= LONGEST_HOLE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +115,9 @@ class Resampled:
         ends = np.array([path.times[-1] for path in paths]) - offsets
         first = np.ceil(starts / STEP_S - 1e-9).astype(np.int64)
         counts = np.maximum(np.floor(ends / STEP_S + 1e-9).astype(np.int64) - first + 1, 0)
-        feet, heights = [np.zeros((0, 2))], [np.zeros(0)]
-        for path, offset, start, count in zip(paths, offsets, first.tolist(), counts.tolist(), strict=True):
-            there, size, known = path.at((start + np.arange(count)) * STEP_S + offset)
-            feet.append(there)
-            heights.append(np.where(known, size, np.nan))
-        return cls(first, counts, np.concatenate(feet), np.concatenate(heights))
+        instants = (np.repeat(first, counts) + _numbers_within(counts)) * STEP_S + np.repeat(offsets, counts)
+        feet, heights, known = positions(paths, counts, instants)
+        return cls(first, counts, feet, np.where(known, heights, np.nan))
 
     def together(
         self, a: NDArray[np.int64], b: NDArray[np.int64], most: int
@@ -141,25 +156,22 @@ def foot_points(boxes: NDArray[np.floating]) -> Points:
 
 def sightings(links: Sequence[tuple[FootPath, FootPath]], shift_s: float, most: int = MOST_POINTS_OF_LINK) -> Sightings:
     """Return up to `most` instants that both paths of each link know; the second camera's clock is `shift_s` ahead."""
-    parts = [_together(a, b, shift_s, most) for a, b in links]
-    return Sightings(
-        np.concatenate([np.zeros((0, 2)), *(a for a, _, _ in parts)]),
-        np.concatenate([np.zeros((0, 2)), *(b for _, b, _ in parts)]),
-        np.concatenate([np.zeros(0), *(heights for _, _, heights in parts)]),
-        np.repeat(np.arange(len(parts)), [len(a) for a, _, _ in parts]),
-    )
+    if not links:
+        return Sightings(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
+    starts = np.array([max(a.times[0], b.times[0] - shift_s) for a, b in links])
+    ends = np.array([min(a.times[-1], b.times[-1] - shift_s) for a, b in links])
+    counts = np.where(ends < starts, 0, np.minimum(most, ((ends - starts) / STEP_S).astype(np.int64) + 1))
+    steps = (ends - starts) / np.maximum(counts - 1, 1)
+    times = np.repeat(starts, counts) + _numbers_within(counts) * np.repeat(steps, counts)
+    feet_a, _, known = positions([a for a, _ in links], counts, times)
+    feet_b, heights, seen = positions([b for _, b in links], counts, times + shift_s)
+    known &= seen
+    return Sightings(feet_a[known], feet_b[known], heights[known], np.repeat(np.arange(len(links)), counts)[known])
 
 
-def _together(a: FootPath, b: FootPath, shift_s: float, most: int) -> tuple[Points, Points, NDArray[np.float64]]:
-    start = max(a.times[0], b.times[0] - shift_s)
-    end = min(a.times[-1], b.times[-1] - shift_s)
-    if end < start:
-        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0)
-    times = np.linspace(start, end, min(most, int((end - start) / STEP_S) + 1))
-    feet_a, _, known_a = a.at(times)
-    feet_b, heights_b, known_b = b.at(times + shift_s)
-    known = known_a & known_b
-    return feet_a[known], feet_b[known], heights_b[known]
+def _numbers_within(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0, 1, … up to each of the counts, one after another."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def mapped(homography: Points, points: Points) -> Points:

@@ -32,6 +32,8 @@ class Presence:
     def of(cls, tracklet: Tracklet) -> Presence:
         """Return when and where the tracklet was seen."""
         times = tracklet.times
+        if times[-1] - times[0] <= HOLE_S or np.max(times[1:] - times[:-1]) <= HOLE_S:
+            return cls({tracklet.camera: (times[:1], times[-1:])})
         holes = np.flatnonzero(np.diff(times) > HOLE_S)
         starts = times[np.concatenate([[0], holes + 1])]
         ends = times[np.concatenate([holes, [len(times) - 1]])]

@@ -76,16 +76,16 @@ class Visits:
     @classmethod
     def of(cls, tracklets: Sequence[Tracklet]) -> Visits:
         names, cameras = np.unique([tracklet.camera for tracklet in tracklets], return_inverse=True)
-        first = [foot_points(tracklet.boxes[:END_ROWS]).mean(axis=0) for tracklet in tracklets]
-        last = [foot_points(tracklet.boxes[-END_ROWS:]).mean(axis=0) for tracklet in tracklets]
+        first = [tracklet.boxes[:END_ROWS].mean(axis=0, dtype=np.float64) for tracklet in tracklets]
+        last = [tracklet.boxes[-END_ROWS:].mean(axis=0, dtype=np.float64) for tracklet in tracklets]
         return cls(
             tuple(names.tolist()),
             cameras.astype(np.int64),
             np.array([tracklet.start_time for tracklet in tracklets]),
             np.array([tracklet.end_time for tracklet in tracklets]),
-            np.array(first).reshape(-1, 2),
-            np.array(last).reshape(-1, 2),
-            np.maximum([float(np.median(t.boxes[:, 3] - t.boxes[:, 1])) for t in tracklets], 1.0),
+            foot_points(np.array(first).reshape(-1, 4)),
+            foot_points(np.array(last).reshape(-1, 4)),
+            np.maximum([_median(tracklet.boxes[:, 3] - tracklet.boxes[:, 1]) for tracklet in tracklets], 1.0),
             tracklets,
         )
 
@@ -95,6 +95,12 @@ class Visits:
     def offsets(self, clocks: Mapping[str, Clock]) -> NDArray[np.float64]:
         """Return (n,) how far the clock of each visit's camera is ahead."""
         return np.array([clocks[name].offset_s if name in clocks else 0.0 for name in self.names])[self.cameras]
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Return the median of (N,) values; NumPy's own takes ten times as long for few of them."""
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 @dataclass(frozen=True, slots=True)
