@@ -1,7 +1,18 @@
 """The audit log of a run: who looked, searched, exported and purged, when and what. The file `audit.sqlite`.
 
-Append-only, like the ledger, which holds the corrections. No picture, vector or name of a person is written here:
-people are their numbers.
+It answers "who got to see this person?": every line has its actor and names the people by their numbers.
+
+    viewed      a page of a person, a list, a pair to review: `persons 1, 4–9` are those whose pictures were sent; also
+                a picture that was asked for without its page. Lines come again after ten minutes, not with every
+                picture. `the recordings`: frames, annotated videos and the timeline, which show whoever comes along
+    searched    whose picture was searched for, or that it came from outside; and who was listed with a picture
+    exported, rendered
+                everybody of the run unless people are named
+    changed     zones and lines; corrections of who is who are in the ledger, which `log_of` joins in
+    erased, purged
+
+Append-only, like the ledger. No picture, vector or name of a person is written here. What the log cannot know: who
+looks at a screen or at files outside the program. Without `--auth`, the actor is `ui` or `command line`.
 """
 
 from __future__ import annotations
@@ -9,13 +20,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from app.errors import InputError
+from app.people_report import describe
+
+if TYPE_CHECKING:
+    from app.ledger import Ledger
 
 AUDIT_FILE = "audit.sqlite"
 COMMAND_LINE = "command line"
@@ -66,6 +81,27 @@ def entries(folder: Path, limit: int = 1000) -> list[Entry]:
             return [Entry(*row) for row in connection.execute(query, (limit,)).fetchall()]
     except sqlite3.Error as error:
         raise InputError(f"{folder / AUDIT_FILE}: cannot read this audit log ({error})") from error
+
+
+def log_of(folder: Path, ledger: Ledger, limit: int = 1000) -> list[Entry]:
+    """Return the latest lines of the audit log and of the corrections in the ledger together, the newest first."""
+    corrections = [event for event in ledger.corrections() if event.kind != "erase"]  # which has a line of its own
+    lines = [Entry(event.time, event.actor, "corrected", describe(event)) for event in corrections[-limit:]]
+    return sorted([*lines, *entries(folder, limit)], key=lambda entry: -entry.time)[:limit]
+
+
+def numbers_text(numbers: Iterable[int]) -> str:
+    """Return people in words: `person 3`, or `persons 1–3, 7`; `nobody` for none."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    texts = ["–".join(map(str, part)) if part[-1] - part[0] > 1 else ", ".join(map(str, part)) for part in parts]
+    if not parts:
+        return "nobody"
+    return f"{'person' if len(parts) == 1 == len(parts[0]) else 'persons'} {', '.join(texts)}"
 
 
 def audit_table(found: list[Entry]) -> object:

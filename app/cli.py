@@ -244,6 +244,7 @@ def _link(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    from app.audit import COMMAND_LINE, record
     from app.evaluate import evaluate_run, scores_table
 
     scores = evaluate_run(options.folder, options.truth)
@@ -251,6 +252,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
         from app.evaluate_report import report_run
 
         report_run(options.folder, options.truth, options.mistakes)
+        record(options.folder, COMMAND_LINE, "exported", "a report of mistakes with pictures")
     if not options.json:
         _show(scores_table(scores))
     return scores
@@ -272,7 +274,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options)
     if options.top < 1:
         raise InputError(f"--top {options.top}: must be at least 1")
-    from app.audit import COMMAND_LINE, record
+    from app.audit import COMMAND_LINE, numbers_text, record
     from app.search import search_in_frame, search_run, search_table
 
     place = (options.camera, options.at, options.box)
@@ -282,7 +284,9 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         found = search_run(options.folder, options.image, settings.reid, options.top)
     else:
         found = search_in_frame(options.folder, *place, settings.reid, options.top)
-    record(options.folder, COMMAND_LINE, "searched", f"with a picture; {len(found)} people were listed")
+    source = "a picture from outside" if options.image is not None else f"a box on {options.camera}"
+    listed = numbers_text(entry["person"] for entry in found)
+    record(options.folder, COMMAND_LINE, "searched", f"with {source}; listed: {listed}")
     if not options.json:
         _show(search_table(found))
     return {"people": found}

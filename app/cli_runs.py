@@ -64,7 +64,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser], load_settings:
     purge.add_argument("folder", type=Path, metavar="RUN")
     purge.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
-    audit = command("audit", _audit, "who looked at a run, searched, exported, changed or purged it, and when")
+    audit = command("audit", _audit, "who looked at a run and at whom, searched, exported, corrected or purged it")
     audit.add_argument("folder", type=Path, metavar="RUN")
     audit.add_argument("--last", type=int, default=100, metavar="N", help="how many entries (default: 100)")
     for parser in (render, purge):
@@ -119,6 +119,7 @@ def _places(options: argparse.Namespace) -> dict[str, Any]:
         from app.heat import write_heat
 
         report["heat_maps"] = [str(file) for file in write_heat(options.folder, options.heat)]
+        record(options.folder, COMMAND_LINE, "exported", "heat maps over frames of the recordings")
     return _answer(options, report, places_table)
 
 
@@ -163,13 +164,13 @@ def _purge(options: argparse.Namespace) -> dict[str, Any]:
 def _audit(options: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from app.audit import audit_table, entries
+    from app.audit import audit_table, log_of
     from app.runs import Run
 
     if options.last < 1:
         raise InputError(f"--last {options.last}: must be at least 1")
-    Run.open(options.folder)
-    found = entries(options.folder, options.last)
+    with Run.open(options.folder).ledger() as ledger:
+        found = log_of(options.folder, ledger, options.last)
     return _answer(options, {"entries": [asdict(entry) for entry in found]}, lambda _: audit_table(found))
 
 

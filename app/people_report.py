@@ -72,7 +72,7 @@ def describe(event: Event) -> str:
         "reject": f"rejected {own} with {other}",
         "name": f"named person {event.person} “{event.text}”"
         if event.text
-        else f"took the name of {event.person} away",
+        else f"named person {event.person} (no name is kept)",
         "erase": f"erased person {event.person}",
         "undo": f"undid decision {event.target}",
     }[event.kind]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.audit import AUDIT_FILE, entries, record
+from app.audit import AUDIT_FILE, entries, numbers_text, record
 from app.cli import main
 from app.errors import InputError
 from app.runs import Run
@@ -59,6 +59,13 @@ def test_commands_that_show_people_leave_a_line(
         ("exported", "csv"),
         ("viewed", "person 1"),
         ("viewed", "the list of people"),
+        ("corrected", "named person 1 (no name is kept)"),
     ]
     assert b"Zebediah" not in (folder / AUDIT_FILE).read_bytes()
     assert os.listdir(tmp_path / "out")
+
+
+def test_people_are_named_by_their_numbers() -> None:
+    assert numbers_text([3]) == "person 3"
+    assert numbers_text([9, 1, 2, 3, 7, 8]) == "persons 1–3, 7–9"
+    assert numbers_text([]) == "nobody"

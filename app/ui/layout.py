@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
@@ -11,9 +10,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.audit import record
 from app.draw import format_time
 from app.errors import InputError, OmniTrackError
+from app.people import Person
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, STATIC, crop_url, person_hex
 
@@ -28,9 +27,6 @@ PAGES = {
     "privacy": "Privacy",
     "runs": "Runs",
 }
-
-_AUDIT = ThreadPoolExecutor(1, "audit")
-"""Writes who looked at what: nobody waits for the disk to see a page. What is waiting is written before the end."""
 
 ACTIONS = """
 element.addEventListener('click', (event) => {
@@ -166,11 +162,15 @@ def actor_of(request: gr.Request) -> str:
     return request.username or "ui"
 
 
-def note_view(library: RunLibrary, request: gr.Request, what: Callable[[OpenRun], str]) -> None:
-    """Write into the run's audit log that somebody looks at a page; nothing if there is nothing to look at."""
+def note_view(library: RunLibrary, request: gr.Request, what: str) -> None:
+    """Write into the run's audit log that somebody looks at a page; nothing if there is no run to look at."""
     with suppress(InputError):
-        found = run_of(library, request)
-        _AUDIT.submit(record, found.folder, actor_of(request), "viewed", what(found))
+        run_of(library, request).views.page(actor_of(request), what)
+
+
+def note_people(found: OpenRun, request: gr.Request, people: Iterable[Person], where: str) -> None:
+    """Write into the run's audit log whose pictures a page shows."""
+    found.views.people(actor_of(request), [person.id for person in people], where)
 
 
 def shown(render: Callable[[], str]) -> str:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from app.counting import heat
 from app.errors import InputError
+from app.frames import NO_ID
 from app.identities import Event, Identities, Key
 from app.ledger import Ledger
 from app.people import Person, people_of
 from app.review import Link, links_in_force
 from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Run
+from app.ui.views import Views
 
 
 class RunLibrary:
@@ -72,6 +74,7 @@ class OpenRun:
 
     id: str
     folder: Path
+    views: Views = field(init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _run: Run | None = None
     _indexed: Run | None = None
@@ -82,6 +85,9 @@ class OpenRun:
     _links: tuple[Identities, list[Link]] | None = None
     _heat: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _frames: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.views = Views(self.folder)
 
     @property
     def name(self) -> str:
@@ -126,6 +132,15 @@ class OpenRun:
         if person is None:
             raise InputError(f"There is no person {number} in this run.")
         return person
+
+    def person_of(self, camera: str, track_id: int, frame: int) -> int:
+        """Return who is in a frame as a track of a camera, `NO_ID` if that is not decided."""
+        segments = self.identities().segments(camera, track_id)
+        if len(segments) < 2:
+            return segments[0][1] if segments else NO_ID
+        frames, times = self.frames(camera)
+        row = min(int(np.searchsorted(frames, frame)), len(times) - 1)
+        return int(self.identities().person_of(camera, np.array([track_id]), times[row : row + 1])[0])
 
     def evidence(self, person: Person) -> dict[Key, Event]:
         """Return why machines gave these visits to a person."""

@@ -1,4 +1,7 @@
-"""Pictures, videos and timelines by number: no part of an address is a path, and only a run's own files are sent."""
+"""Pictures, videos and timelines by number: no part of an address is a path, and only a run's own files are sent.
+
+Whatever shows people leaves a line in the run's audit log (`app.ui.views`), also when it is asked for without a page.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.blurred import blurred_folder
@@ -25,6 +28,9 @@ from app.ui.library import OpenRun, RunLibrary
 
 PREFIX = "/omnitrack"
 STATIC = Path(__file__).parent / "static"
+RECORDINGS = "the recordings"
+"""What the audit log says of frames, annotated videos and the timeline: they show whoever comes along."""
+
 _STATIC_TYPES = {
     "omnitrack.css": "text/css",
     "omnitrack.js": "text/javascript",
@@ -55,36 +61,47 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
         return [{"id": number, "name": folder.name} for number, folder in library.folders().items()]
 
     @routes.get("/{number}/crop/{camera}/{track_id}/{frame}")
-    def crop(number: str, camera: int, track_id: int, frame: int) -> Response:
+    def crop(request: Request, number: str, camera: int, track_id: int, frame: int) -> Response:
         found = opened(number)
-        reference = f"crops/{_found(lambda: found.camera_named(camera))}/{track_id}_{frame}.jpg"
-        return _file(_found(lambda: found.run.crop_path(reference)), "image/jpeg")
+        name = _found(lambda: found.camera_named(camera))
+        answer = _file(_found(lambda: found.run.crop_path(f"crops/{name}/{track_id}_{frame}.jpg")), "image/jpeg")
+        person = found.person_of(name, track_id, frame)
+        if person == NO_ID:
+            found.views.things(_actor(request), "pictures of people who are not decided")
+        else:
+            found.views.people(_actor(request), [person], "pictures")
+        return answer
 
     @routes.get("/{number}/video/{camera}")
-    def video(number: str, camera: int) -> Response:
+    def video(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
+        found.views.things(_actor(request), RECORDINGS)
         return _file(_found(lambda: found.video(found.camera_named(camera))), "video/mp4")
 
     @routes.get("/{number}/person/{person}/{camera}")
-    def person(number: str, person: int, camera: int) -> Response:
+    def person(request: Request, number: str, person: int, camera: int) -> Response:
         found = opened(number)
         name = _found(lambda: found.camera_named(camera))
+        found.views.people(_actor(request), [person], "video, everybody else blurred")
         return _file(blurred_folder(found.run, person) / VIDEO_FOLDER / f"{name}.mp4", "video/mp4")
 
     @routes.get("/{number}/everybody/{camera}")
-    def everybody(number: str, camera: int) -> Response:
+    def everybody(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
+        found.views.things(_actor(request), "videos with everybody blurred")
         name = _found(lambda: found.camera_named(camera))
         return _file(blurred_folder(found.run, NO_ID) / VIDEO_FOLDER / f"{name}.mp4", "video/mp4")
 
     @routes.get("/{number}/frame/{camera}")
-    def frame(number: str, camera: int, t: float) -> Response:
+    def frame(request: Request, number: str, camera: int, t: float) -> Response:
         found = opened(number)
+        found.views.things(_actor(request), RECORDINGS)
         return Response(_found(lambda: _still(found, camera, t, settings.frame_height_px)), 200, _PRIVATE, "image/jpeg")
 
     @routes.get("/{number}/still/{camera}")
-    def still(number: str, camera: int) -> Response:
+    def still(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
+        found.views.things(_actor(request), RECORDINGS)
 
         def look() -> bytes:
             image = plain_still(found.run, found.run.camera(found.camera_named(camera)))
@@ -104,16 +121,19 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
         return Response(_found(look), 200, _PRIVATE, "image/png")
 
     @routes.get("/{number}/live")
-    def live(number: str) -> Response:
+    def live(request: Request, number: str) -> Response:
         try:
             picture = (library.folders()[number] / PICTURE_FILE).read_bytes()
+            opened(number).views.things(_actor(request), "live pictures")
             return Response(picture, 200, _PRIVATE, "image/jpeg")
         except (KeyError, OSError):  # the run has not begun, or has ended
             return Response(None, 204)
 
     @routes.get("/{number}/timeline")
-    def timeline(number: str) -> Response:
-        return JSONResponse(_timeline(opened(number)), headers=_PRIVATE)
+    def timeline(request: Request, number: str) -> Response:
+        found = opened(number)
+        found.views.things(_actor(request), RECORDINGS)
+        return JSONResponse(_timeline(found), headers=_PRIVATE)
 
     return routes
 
@@ -130,6 +150,10 @@ def person_hex(person: int) -> str:
     """Return the colour of a person for CSS: the same as in videos."""
     blue, green, red = person_color(person)
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _actor(request: Request) -> str:
+    return str(request.scope["state"]["user"])
 
 
 def _found(look: Callable[[], Any]) -> Any:

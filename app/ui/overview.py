@@ -7,6 +7,7 @@ import gradio as gr
 from app.runs import LEDGER_FILE
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
+from app.ui.media import RECORDINGS
 
 
 def build(page: gr.Blocks, library: RunLibrary) -> None:
@@ -15,8 +16,12 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     view = layout.html(elem_id="overview")
 
     def show(request: gr.Request) -> str:
-        layout.note_view(library, request, lambda _: "the recordings")
-        return layout.shown(lambda: _view(layout.run_of(library, request)))
+        def render() -> str:
+            found = layout.run_of(library, request)
+            found.views.things(layout.actor_of(request), RECORDINGS)
+            return _view(found)
+
+        return layout.shown(render)
 
     page.load(show, None, view, queue=False, show_progress="hidden")
 

@@ -51,12 +51,15 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
             people = selected(found, *values[:-1])
             if not found.people():
                 return layout.NOBODY
-            return _page(found, people, number, settings.people_per_page, values[-1] == _SHEET)
+            chosen, pager = _one_page(people, number, settings.people_per_page)
+            layout.note_people(found, request, chosen, "the list of people")
+            if not chosen:
+                return layout.empty("Nobody fits", "Change the camera, the times or the name above.")
+            return (_sheet if values[-1] == _SHEET else _cards)(found, chosen) + pager
 
         return layout.shown(render)
 
     def open_page(request: gr.Request) -> tuple[Any, str]:
-        layout.note_view(library, request, lambda _: "the list of people")
         try:
             names = [record.name for record in layout.run_of(library, request).run.cameras]
         except InputError:
@@ -165,16 +168,14 @@ def _sheet_cell(found: OpenRun, person: Person, camera: str) -> str:
     return f'<div class="ot-sheet-cell">{"".join(layout.similar_crop(found, crop) for crop in crops)}</div>'
 
 
-def _page(found: OpenRun, people: Sequence[Person], number: int, per_page: int, as_sheet: bool) -> str:
-    if not people:
-        return layout.empty("Nobody fits", "Change the camera, the times or the name above.")
-    pages = math.ceil(len(people) / per_page)
+def _one_page(people: Sequence[Person], number: int, per_page: int) -> tuple[Sequence[Person], str]:
+    """Return the people on page `number`, the last one if there are not so many, and the line below them."""
+    pages = max(1, math.ceil(len(people) / per_page))
     number = min(max(number, 0), pages - 1)
     first = number * per_page
-    chosen = people[first : first + per_page]
-    body = _sheet(found, chosen) if as_sheet else _cards(found, chosen)
     back = layout.button("Previous", "previous") if number else ""
     onwards = layout.button("Next", "next") if number + 1 < pages else ""
     where = f", {first + 1}–{min(first + per_page, len(people))} shown" if pages > 1 else ""
     total = count(len(people), "person", "people")
-    return f'{body}<div class="ot-pager"><span>{total}{where}</span>{back}{onwards}</div>'
+    pager = f'<div class="ot-pager"><span>{total}{where}</span>{back}{onwards}</div>'
+    return people[first : first + per_page], pager

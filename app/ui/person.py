@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -56,7 +57,11 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         return [html, _history(found, person), gr.Row(visible=True), person.name, gr.Dropdown(choices, value=None), ""]
 
     def open_page(request: gr.Request) -> list[Any]:
-        layout.note_view(library, request, lambda found: f"person {found.person(asked_for(request)).id}")
+        with suppress(InputError):  # the page says what is wrong
+            found = layout.run_of(library, request)
+            person, actor = found.person(asked_for(request)).id, layout.actor_of(request)
+            found.views.page(actor, f"person {person}")
+            found.views.mark(actor, [person])
         return everything(request)
 
     def correct(request: gr.Request, act: Callable[[OpenRun, Person, str], str]) -> list[Any]:
@@ -88,7 +93,13 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         if number is None:
             return ""
         found = layout.run_of(library, request)
-        return layout.shown(lambda: people.card(found, found.person(number)))
+
+        def render() -> str:
+            person = found.person(number)
+            layout.note_people(found, request, [person], "somebody to merge with")
+            return people.card(found, person)
+
+        return layout.shown(render)
 
     page.load(open_page, None, outputs, queue=False, show_progress="hidden")
     view.select(on_button, None, outputs, show_progress="hidden")

@@ -62,7 +62,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         return show(request, layout.told(act))
 
     def on_load(request: gr.Request) -> str:
-        layout.note_view(library, request, lambda _: "places")
+        layout.note_view(library, request, "places: how many people, and no pictures of them")
         return show(request)
 
     page.load(on_load, None, view, queue=False, show_progress="hidden")

@@ -8,16 +8,16 @@ from typing import Any
 
 import gradio as gr
 
-from app.audit import entries, record
+from app.audit import log_of, record
 from app.blurred import blurred_folder, render_blurred
 from app.config import RetentionSettings, Settings
 from app.engines import Progress
-from app.erase import erase_person
+from app.erase import erase_person, erased_text
 from app.errors import InputError
 from app.frames import NO_ID
-from app.people_report import describe
+from app.known_people import gallery_of_run
 from app.render import VIDEO_FOLDER
-from app.retention import Term, purge, terms
+from app.retention import Term, gallery_text, purge, terms
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, count
 from app.ui.library import OpenRun, RunLibrary
@@ -52,7 +52,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             made = layout.html(elem_id="exported")
             layout.html(
                 '<h2 class="ot-section" style="margin-top:18px">Erase</h2><p class="ot-facts">Removes this person\'s '
-                "rows, vectors and pictures, and all videos and exports of the run. This cannot be undone.</p>"
+                "rows, vectors and pictures, and all videos and exports of the run, and covers the person wherever "
+                "a frame of the recordings is shown. The recordings themselves stay. This cannot be undone.</p>"
             )
             confirm = layout.html(actions=True, elem_id="erase-confirm")
     kept = layout.html(actions=True, elem_id="retention")
@@ -66,7 +67,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             nonlocal retention
             found = layout.run_of(library, request)
             choices.extend((person.label, person.id) for person in found.people().values())
-            retention = _retention(found, settings.retention)
+            retention = _retention(found, settings.retention, settings.gallery.keep_days)
             return _audit(found)
 
         html = layout.shown(render)
@@ -78,7 +79,13 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         found = layout.run_of(library, request)
         if number == NO_ID:
             return _EVERYBODY_CHOSEN, _erase_button(None), _videos(found, number)
-        html = layout.shown(lambda: people.card(found, found.person(number)))
+
+        def render() -> str:
+            person = found.person(number)
+            layout.note_people(found, request, [person], "the choice on the page Privacy")
+            return people.card(found, person)
+
+        html = layout.shown(render)
         return html, _erase_button(number), _videos(found, number)
 
     def on_export(
@@ -107,18 +114,21 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
 
         def act() -> str:
             found = layout.run_of(library, request)
-            summary = erase_person(found.folder, number, layout.actor_of(request))
-            rows = count(summary["rows"], "row")
-            return f"Person {number} is erased: {rows} and {count(summary['crops'], 'picture')} are gone."
+            actor = layout.actor_of(request)
+            summary = erase_person(found.folder, number, actor)
+            record(found.folder, actor, "erased", f"person {summary['person']}")
+            return escape(erased_text(summary)).replace("\n", "<br><br>")
 
-        gr.Info(layout.told(act), duration=8, title="Erased")
+        gr.Info(layout.told(act), duration=None, title="Erased")
         return everything(request)
 
     def on_purge(request: gr.Request) -> tuple[Any, str, str, str, str, str]:
         def act() -> str:
             found = layout.run_of(library, request)
-            report = purge(found.folder, settings.retention, actor=layout.actor_of(request))
-            return f"Deleted: {', '.join(one['kind'] for one in report['purged']) or 'nothing was due'}."
+            actor, keep_people_days = layout.actor_of(request), settings.gallery.keep_days
+            report = purge(found.folder, settings.retention, actor=actor, keep_people_days=keep_people_days)
+            done = f"Deleted: {', '.join(one['kind'] for one in report['purged']) or 'nothing was due'}."
+            return f"{done} {escape(gallery_text(report))}" if report["gallery"] else done
 
         gr.Info(layout.told(act), duration=8, title="Purged")
         return everything(request)
@@ -157,10 +167,17 @@ def _erase_button(person: int | None) -> str:
     return button(f"Erase person {person}", "erase", "danger", person=person, ask=question)
 
 
-def _retention(found: OpenRun, settings: RetentionSettings) -> str:
+def _retention(found: OpenRun, settings: RetentionSettings, keep_people_days: float) -> str:
     known = terms(found.run, settings)
     now = time.time()
     rows = "".join(_term(term, now) for term in known)
+    gallery = gallery_of_run(found.run)
+    if gallery is not None:
+        rows += (
+            f'<tr data-kind="gallery"><td><b>Known people</b></td><td class="ot-facts">names and looks from run to '
+            f'run, in {escape(str(gallery))}</td><td class="number">{_days(keep_people_days)}</td>'
+            '<td class="number">after a run last saw them</td></tr>'
+        )
     due = [term for term in known if term.due_s is not None and term.due_s <= now]
     later = [term for term in known if term.due_s is not None and term.due_s > now]
     if due:
@@ -182,7 +199,7 @@ def _retention(found: OpenRun, settings: RetentionSettings) -> str:
 
 def _term(term: Term, now: float) -> str:
     title, meaning = _KINDS[term.kind]
-    kept = "for ever" if term.days == 0 else count(round(term.days), "day") if term.days >= 1 else f"{term.days:g} days"
+    kept = "for ever" if term.days == 0 else _days(term.days)
     if term.purged_s is not None:
         due = chip(f"purged {_day(term.purged_s)}", "good")
     elif term.due_s is None:
@@ -195,21 +212,23 @@ def _term(term: Term, now: float) -> str:
     )
 
 
+def _days(days: float) -> str:
+    return count(round(days), "day") if days >= 1 else f"{days:g} days"
+
+
 def _day(time_s: float | None) -> str:
     return clock(time_s or 0.0).partition(" ")[0]
 
 
 def _audit(found: OpenRun) -> str:
     """List what people decided (the ledger) and did (the audit log), the newest first."""
-    lines = [(event.time, event.actor, "corrected", describe(event)) for event in found.ledger.corrections()]
-    lines += [(entry.time, entry.actor, entry.action, entry.what) for entry in entries(found.folder, _ENTRIES_SHOWN)]
+    lines = log_of(found.folder, found.ledger, _ENTRIES_SHOWN + 1)
     if not lines:
         return layout.empty("Nobody did anything yet", "Who looks, searches, exports or corrects is listed here.")
-    lines.sort(key=lambda line: -line[0])
     rows = "".join(
-        f"<tr><td>{clock(when).rpartition('.')[0]}</td><td>{escape(actor)}</td><td>{chip(action)}</td>"
-        f"<td>{escape(what)}</td></tr>"
-        for when, actor, action, what in lines[:_ENTRIES_SHOWN]
+        f"<tr><td>{clock(entry.time).rpartition('.')[0]}</td><td>{escape(entry.actor)}</td><td>{chip(entry.action)}</td>"
+        f"<td>{escape(entry.what)}</td></tr>"
+        for entry in lines[:_ENTRIES_SHOWN]
     )
     shown = f"the latest {_ENTRIES_SHOWN}" if len(lines) > _ENTRIES_SHOWN else count(len(lines), "entry", "entries")
     return f"""<h2 class="ot-section" style="margin-top:26px">Who did what <small>{shown}; nothing can be taken out

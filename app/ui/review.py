@@ -43,7 +43,14 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
             found = layout.run_of(library, request)
         except InputError:
             return layout.NO_RUN, ""
-        return layout.shown(lambda: _view(found, passed)), layout.shown(lambda: _training(found))
+
+        def render() -> str:
+            left = unanswered(found, passed)
+            if left:
+                layout.note_people(found, request, [found.people()[left[0].person]], "a link to review")
+            return _view(found, passed, left)
+
+        return layout.shown(render), layout.shown(lambda: _training(found))
 
     def show_jobs(request: gr.Request) -> tuple[str, Any]:
         try:
@@ -54,7 +61,6 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         return jobs_list(own, library), gr.Timer(active=any(not job.is_over for job in own))
 
     def open_page(request: gr.Request) -> tuple[Any, ...]:
-        layout.note_view(library, request, lambda _: "links to review")
         return *show([], request), *show_jobs(request)
 
     def answer(passed: list[Any], request: gr.Request, event: gr.EventData) -> tuple[list[Any], str, str]:
@@ -85,6 +91,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
                 jobs.start_export(found.folder)
             else:
                 jobs.start_training(found.folder, training_options(found.run, settings))
+            found.views.did(layout.actor_of(request), "exported", "a training set")
 
         layout.told(act)
         return show_jobs(request)
@@ -133,13 +140,17 @@ def training_options(run: Run, settings: Settings) -> list[str]:
     return words
 
 
-def _view(found: OpenRun, skipped: list[Any]) -> str:
+def unanswered(found: OpenRun, skipped: list[Any]) -> list[Link]:
+    """Return the links that nobody has judged and that were not skipped here, the least certain first."""
     questions = open_questions(found.links(), found.identities())
-    left = [link for link in questions if [*link.own, *link.other] not in skipped]
+    return [link for link in questions if [*link.own, *link.other] not in skipped]
+
+
+def _view(found: OpenRun, skipped: list[Any], left: list[Link]) -> str:
     undo = button("Undo last answer", "undo", "plain") if last_correction(found.ledger) else ""
     if not left:
         text = "Everything that was not skipped is answered." if skipped else "Every link of this run is answered."
-        if not questions and not found.links():
+        if not found.links():
             text = "Nothing is linked in this run, or it was linked without pictures."
         return layout.empty("Nothing to review", text) + f'<div class="ot-hint">{undo}</div>'
     link = left[0]

@@ -14,7 +14,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from app.audit import record
+from app.audit import numbers_text
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
@@ -69,6 +69,13 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             results = layout.html(elem_id="search-results")
     searcher = Searcher(settings.reid)
 
+    def noted(found: OpenRun, request: gr.Request, source: str, entries: list[dict[str, Any]]) -> str:
+        """Return the results, once the audit log says who looked for whom and who was listed."""
+        actor, listed = layout.actor_of(request), [entry["person"] for entry in entries]
+        found.views.did(actor, "searched", f"with {source}; listed: {numbers_text(listed)}")
+        found.views.mark(actor, listed)
+        return _results(found, entries)
+
     def from_address(request: gr.Request) -> tuple[str, str]:
         wanted = dict(request.query_params).get("crop", "")
         if not wanted:
@@ -82,9 +89,10 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             shown_query = (
                 f'<div class="ot-query">{layout.crop(found, reference, "the picture that was searched for")}</div>'
             )
-            source = Path(reference).parent.name
-            record(found.folder, layout.actor_of(request), "searched", f"with a picture from {source}")
-            return _results(found, search_vector(found.run, crop_vector(found.run, reference), _TOP))
+            whose = found.person_of(Path(reference).parent.name, *_numbers(str(wanted))[1:])
+            entries = search_vector(found.run, crop_vector(found.run, reference), _TOP)
+            source = "a picture of somebody undecided" if whose == NO_ID else f"a picture of person {whose}"
+            return noted(found, request, source, entries)
 
         html = layout.shown(render)
         return shown_query, html
@@ -96,8 +104,9 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         def act() -> tuple[str, str]:
             found = layout.run_of(library, request)
             picture = read_upload(Path(file), settings.ui.max_picture_mb * 1_000_000)
-            record(found.folder, layout.actor_of(request), "searched", "with an uploaded picture")
-            return _inline(picture), _results(found, searcher.by_picture(found, picture))
+            return _inline(picture), noted(
+                found, request, "a picture from outside", searcher.by_picture(found, picture)
+            )
 
         answer: tuple[str, str] = layout.told(act)
         return answer
@@ -109,8 +118,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             shares = [float(event._data[side]) for side in ("x1", "y1", "x2", "y2")]
             box = (np.array(shares) * [camera.width, camera.height, camera.width, camera.height]).tolist()
             picture = cut_out(found.run, camera.name, float(event._data["t"]), box)
-            record(found.folder, layout.actor_of(request), "searched", f"with a picture from {camera.name}")
-            return _inline(picture), _results(found, searcher.by_picture(found, picture))
+            source = f"a box on {camera.name} at {layout.clock(float(event._data['t']))}"
+            return _inline(picture), noted(found, request, source, searcher.by_picture(found, picture))
 
         answer: tuple[str, str] = layout.told(act)
         return answer
@@ -148,12 +157,17 @@ def _picker(found: OpenRun, wanted: Any) -> str:
     data-cameras="{escape(json.dumps(cameras))}"></ot-pick></details>"""
 
 
-def crop_reference(found: OpenRun, text: str) -> str:
-    """Return the crop that the numbers `camera.track.frame` name. Raises InputError if there is none."""
+def _numbers(text: str) -> tuple[int, int, int]:
     numbers = text.split(".")
     if len(numbers) != 3 or not all(number.isdecimal() and len(number) < 18 for number in numbers):
         raise InputError("There is no such picture.")
     camera, track_id, frame = map(int, numbers)
+    return camera, track_id, frame
+
+
+def crop_reference(found: OpenRun, text: str) -> str:
+    """Return the crop that the numbers `camera.track.frame` name. Raises InputError if there is none."""
+    camera, track_id, frame = _numbers(text)
     return f"crops/{found.camera_named(camera)}/{track_id}_{frame}.jpg"
 
 

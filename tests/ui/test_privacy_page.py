@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,21 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from numpy.typing import NDArray
+from starlette.testclient import TestClient
 
+from app import stills
 from app.audit import entries
 from app.cli import main
+from app.config import UiSettings
+from app.people import people_of
 from app.runs import Run
+from app.search import cut_out
 from app.stills import read_still
+from app.ui.library import OpenRun, RunLibrary
+from app.ui.media import PREFIX, crop_url, media_routes
+from app.ui.server import Guard
 
 MakeRun = Callable[[str], tuple[Path, str]]
 
@@ -75,6 +85,84 @@ def test_a_blurred_video_shows_one_person_only(own_run: MakeRun, capsys: pytest.
     assert entries(folder, 1)[0].what == f"person {one}, everybody else blurred"
     assert main(["render", str(folder), "--blur-others", "999"]) == 2
     assert "no person 999" in capsys.readouterr().err
+
+
+def test_an_erased_person_is_in_no_picture_that_is_sent(own_run: MakeRun) -> None:
+    folder, number = own_run("erased_pictures")
+    run = Run.open(folder)
+    rows = {camera.name: run.observations(camera.name) for camera in run.cameras}
+    owners = {name: run.identities().person_of(name, own.track_ids, own.times) for name, own in rows.items()}
+    seen = Counter(person for own in owners.values() for person in own.tolist() if person > 0)
+    (erased, _), (other, _) = seen.most_common(2)
+    theirs = {name: own[owners[name] == erased] for name, own in rows.items()}
+    assert all(len(own) > 5 for own in theirs.values())
+    app = FastAPI()
+    app.include_router(media_routes(RunLibrary([folder], folder.parent), UiSettings()))
+    client = TestClient(Guard(app, None, loopback_only=True), base_url="http://127.0.0.1:7860")
+    own_crops = [crop_url(OpenRun(number, folder), visit.crops[0]) for visit in
+                 people_of(run, run.identities())[erased].visits if visit.crops]  # fmt: skip
+    assert all(client.get(address).status_code == 200 for address in own_crops)
+    middle = {camera.name: read_middle(run, camera.name) for camera in run.cameras}
+
+    assert main(["erase", str(folder), str(erased)]) == 0
+    assert main(["render", str(folder)]) == 0
+    assert main(["render", str(folder), "--blur-others", str(other)]) == 0
+    base = f"{PREFIX}/{number}"
+    looked_at = set()
+
+    def check(path: str, image: NDArray[np.uint8], camera: str, index: int) -> None:
+        """Lines and labels of others may cross the grey; of a person nothing else is left."""
+        for box in theirs[camera].boxes[theirs[camera].frames == index]:
+            scale = image.shape[0] / run.camera(camera).height
+            x1, y1, x2, y2 = np.clip(box * scale, 0, [image.shape[1], image.shape[0]] * 2).astype(int)
+            inside = image[y1:y2, x1:x2].astype(int)
+            if inside.size > 300:
+                assert (abs(inside - 96) < 20).all(axis=2).mean() > 0.4, (path, index)
+                looked_at.add(path)
+
+    for row, camera in enumerate(run.cameras):
+        name, (indices, times) = camera.name, run.frames(camera.name)
+        for index in theirs[name].frames[::5].tolist():
+            time_s = float(times[np.searchsorted(indices, index)])
+            sent = client.get(f"{base}/frame/{row}?t={time_s + 0.001:.3f}").content
+            check("/frame/{camera}", decoded(sent), name, index)
+            original = stills._read_original(camera, index, time_s)
+            assert np.std(original) > 20  # the recording itself is as it was
+        for path in ("/video/{camera}", "/person/{person}/{camera}"):
+            file = folder / "copy.mp4"
+            file.write_bytes(client.get(base + path.format(person=other, camera=row)).content)
+            for index, image in zip(indices.tolist(), pictures(file), strict=True):
+                if index % 5 == 0:
+                    check(path, image, name, index)
+            file.unlink()
+        sent = client.get(f"{base}/still/{row}").content
+        check("/still/{camera}", decoded(sent), name, middle[name])
+        looked_at.add("/still/{camera}")
+        box = theirs[name].boxes[3]
+        found = cut_out(Run.open(folder), name, float(theirs[name].times[3]), box.tolist())
+        assert (abs(found.astype(int) - 96) < 5).all()
+    for address in own_crops:
+        assert client.get(address).status_code == 404
+    timeline = client.get(f"{base}/timeline").json()
+    assert erased not in [person["id"] for person in timeline["people"]]
+    plain = {"/static/{name}", "/runs", "/{number}/crop/{camera}/{track_id}/{frame}", "/{number}/heat/{camera}",
+             "/{number}/live", "/{number}/timeline", "/{number}/everybody/{camera}"}  # fmt: skip
+    assert {route.path.removeprefix(PREFIX) for route in media_routes(RunLibrary([], folder), UiSettings()).routes} == {
+        *plain, *(f"/{{number}}{path}" for path in looked_at),
+    }  # fmt: skip
+    told = [(entry.actor, entry.what) for entry in entries(folder) if entry.action == "viewed"]
+    assert told.count(("ui", "the recordings")) == 1  # not one for each frame
+    assert ("ui", f"pictures: person {erased}") in told
+    assert ("ui", f"video, everybody else blurred: person {other}") in told
+
+
+def decoded(data: bytes) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def read_middle(run: Run, camera: str) -> int:
+    indices = run.frames(camera)[0]
+    return int(indices[len(indices) // 2])
 
 
 def test_videos_are_made_and_everything_is_logged(page: Any, server: str, own_run: MakeRun) -> None:
