@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 
@@ -93,13 +93,12 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """Return what every page loads besides Gradio: one style sheet and one script of our own."""
+    """Return what every page loads besides Gradio: style sheets and scripts of our own."""
     stamp = max(file.stat().st_mtime_ns for file in STATIC.iterdir()) % 10**9
-    return (
-        f'<link rel="stylesheet" href="{PREFIX}/static/omnitrack.css?{stamp}">'
-        f'<link rel="stylesheet" href="{PREFIX}/static/places.css?{stamp}">'
-        f'<script defer src="{PREFIX}/static/omnitrack.js?{stamp}"></script>'
-        f'<script defer src="{PREFIX}/static/places.js?{stamp}"></script>'
+    return "".join(
+        f'<link rel="stylesheet" href="{PREFIX}/static/{name}.css?{stamp}">'
+        f'<script defer src="{PREFIX}/static/{name}.js?{stamp}"></script>'
+        for name in ("omnitrack", "places")
     )
 
 
@@ -110,18 +109,19 @@ def html(value: str = "", actions: bool = False, **more: Any) -> gr.HTML:
 
 def header(active: str) -> None:
     """Put the header on a page: pages, the run that is looked at, light or dark."""
+    html(header_html(active), elem_classes="ot-header-block")
+
+
+def header_html(active: str) -> str:
     current = ' aria-current="page"'
     links = "".join(
         f'<a href="/{path}"{current if path == active else ""}>{title}</a>' for path, title in PAGES.items()
     )
-    html(
-        f"""<ot-header><a class="ot-brand" href="/"><img src="{PREFIX}/static/icon.svg" alt="">OmniTrack</a>
+    return f"""<ot-header><a class="ot-brand" href="/"><img src="{PREFIX}/static/icon.svg" alt="">OmniTrack</a>
         <nav aria-label="Pages">{links}</nav>
         <label class="ot-chooser"><span>Run</span><select aria-label="Run"></select></label>
         <button class="ot-theme" type="button" aria-label="Light or dark" title="Light or dark"></button>
-        </ot-header>""",
-        elem_classes="ot-header-block",
-    )
+        </ot-header>"""
 
 
 def title(text: str, help_text: str = "") -> None:
@@ -152,23 +152,33 @@ NOBODY = empty(
 )
 
 
-def run_of(library: RunLibrary, request: gr.Request) -> OpenRun:
+class Visitor(Protocol):
+    """What a page needs to know of whoever looks at it; a `gr.Request` is one."""
+
+    @property
+    def query_params(self) -> Any: ...
+
+    @property
+    def username(self) -> str | None: ...
+
+
+def run_of(library: RunLibrary, request: Visitor) -> OpenRun:
     """Return the run that the page's address names, the newest if it names none."""
     return library.get(dict(request.query_params).get("run"))
 
 
-def actor_of(request: gr.Request) -> str:
+def actor_of(request: Visitor) -> str:
     """Return whose name corrections carry: the user who logged in, else `ui`."""
     return request.username or "ui"
 
 
-def note_view(library: RunLibrary, request: gr.Request, what: str) -> None:
+def note_view(library: RunLibrary, request: Visitor, what: str) -> None:
     """Write into the run's audit log that somebody looks at a page; nothing if there is no run to look at."""
     with suppress(InputError):
         run_of(library, request).views.page(actor_of(request), what)
 
 
-def note_people(found: OpenRun, request: gr.Request, people: Iterable[Person], where: str) -> None:
+def note_people(found: OpenRun, request: Visitor, people: Iterable[Person], where: str) -> None:
     """Write into the run's audit log whose pictures a page shows."""
     found.views.people(actor_of(request), [person.id for person in people], where)
 

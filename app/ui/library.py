@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.counting import heat
+from app.counters import Counters
+from app.counting import Crossing, Stay, count, heat
 from app.errors import InputError
 from app.frames import NO_ID
 from app.identities import Event, Identities, Key
@@ -83,6 +84,7 @@ class OpenRun:
     _ledger_file: int = 0
     _people: tuple[Run, Identities, dict[int, Person]] | None = None
     _links: tuple[Identities, list[Link]] | None = None
+    _counts: tuple[Run, Identities, Counters, tuple[list[Stay], list[Crossing]]] | None = None
     _heat: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _frames: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
 
@@ -168,6 +170,15 @@ class OpenRun:
             if camera not in self._heat:
                 self._heat[camera] = heat(run, run.camera(camera))
             return self._heat[camera]
+
+    def counts(self, counters: Counters) -> tuple[list[Stay], list[Crossing]]:
+        """Return the stays in zones and the crossings of lines, as `app.counting.count` does."""
+        with self._lock:
+            run, identities = self.run, self.identities()
+            known = self._counts
+            if known is None or known[0] is not run or known[1] is not identities or known[2] != counters:
+                self._counts = known = run, identities, counters, count(run, identities, counters)
+            return known[3]
 
     def camera_number(self, camera: str) -> int:
         return [record.name for record in self.run.cameras].index(camera)

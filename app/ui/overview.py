@@ -13,17 +13,23 @@ from app.ui.media import RECORDINGS
 def build(page: gr.Blocks, library: RunLibrary) -> None:
     """Put the page together. Players and timeline are one element of `static/omnitrack.js`."""
     layout.header("")
-    view = layout.html(elem_id="overview")
+    content = layout.html(elem_id="overview")
 
     def show(request: gr.Request) -> str:
-        def render() -> str:
-            found = layout.run_of(library, request)
-            found.views.things(layout.actor_of(request), RECORDINGS)
-            return _view(found)
+        return view(library, request)
 
-        return layout.shown(render)
+    page.load(show, None, content, queue=False, show_progress="hidden")
 
-    page.load(show, None, view, queue=False, show_progress="hidden")
+
+def view(library: RunLibrary, visitor: layout.Visitor) -> str:
+    """Return the content of the page."""
+
+    def render() -> str:
+        found = layout.run_of(library, visitor)
+        found.views.things(layout.actor_of(visitor), RECORDINGS)
+        return _view(found)
+
+    return layout.shown(render)
 
 
 def _view(found: OpenRun) -> str:

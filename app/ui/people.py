@@ -20,6 +20,7 @@ from app.ui.library import OpenRun, RunLibrary
 _PICTURES = 3
 _SHEET_PICTURES = 6
 _CARDS, _SHEET = "Cards", "Contact sheet"
+TITLE = ("People", "Everybody who was seen, with the best picture of each camera.")
 ANYWHERE = "All cameras"
 SORTS = {
     "First seen": lambda person: (person.first_s, person.id),
@@ -28,12 +29,14 @@ SORTS = {
     "Most cameras": lambda person: (-len(person.cameras), -person.seen_s, person.id),
     "Number": lambda person: person.id,
 }
+_AT_FIRST = ("", ANYWHERE, "", "", "First seen", _CARDS)
+"""Values of the filters when the page opens."""
 
 
 def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
     """Put the page together."""
     layout.header("people")
-    layout.title("People", "Everybody who was seen, with the best picture of each camera.")
+    layout.title(*TITLE)
     with gr.Row(elem_classes="ot-filters"):
         text = gr.Textbox(label="Name or number", placeholder="for example 12", scale=2, elem_id="people-text")
         camera = gr.Dropdown([ANYWHERE], value=ANYWHERE, label="Seen by", scale=1, elem_id="people-camera")
@@ -46,25 +49,14 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
     filters = [text, camera, start, end, sort, view]
 
     def cards_of(number: int, values: Sequence[str], request: gr.Request) -> str:
-        def render() -> str:
-            found = layout.run_of(library, request)
-            people = selected(found, *values[:-1])
-            if not found.people():
-                return layout.NOBODY
-            chosen, pager = _one_page(people, number, settings.people_per_page)
-            layout.note_people(found, request, chosen, "the list of people")
-            if not chosen:
-                return layout.empty("Nobody fits", "Change the camera, the times or the name above.")
-            return (_sheet if values[-1] == _SHEET else _cards)(found, chosen) + pager
-
-        return layout.shown(render)
+        return cards_view(library, settings, request, number, values)
 
     def open_page(request: gr.Request) -> tuple[Any, str]:
         try:
             names = [record.name for record in layout.run_of(library, request).run.cameras]
         except InputError:
             names = []
-        return gr.Dropdown([ANYWHERE, *names]), cards_of(0, ("", ANYWHERE, "", "", "First seen", _CARDS), request)
+        return gr.Dropdown([ANYWHERE, *names]), cards_of(0, _AT_FIRST, request)
 
     def change(
         text: str, camera: str, start: str, end: str, sort: str, view: str, request: gr.Request
@@ -90,6 +82,29 @@ def build(page: gr.Blocks, library: RunLibrary, settings: UiSettings) -> None:
     gr.on([*typed, camera.input, sort.input, view.input], change, filters, [shown_page, cards], queue=False,
           show_progress="hidden")  # fmt: skip
     cards.select(turn, [shown_page, *filters], [shown_page, cards], queue=False, show_progress="hidden")
+
+
+def cards_view(
+    library: RunLibrary,
+    settings: UiSettings,
+    visitor: layout.Visitor,
+    number: int = 0,
+    values: Sequence[str] = _AT_FIRST,
+) -> str:
+    """Return page `number` of the people whom the values of the filters leave."""
+
+    def render() -> str:
+        found = layout.run_of(library, visitor)
+        people = selected(found, *values[:-1])
+        if not found.people():
+            return layout.NOBODY
+        chosen, pager = _one_page(people, number, settings.people_per_page)
+        layout.note_people(found, visitor, chosen, "the list of people")
+        if not chosen:
+            return layout.empty("Nobody fits", "Change the camera, the times or the name above.")
+        return (_sheet if values[-1] == _SHEET else _cards)(found, chosen) + pager
+
+    return layout.shown(render)
 
 
 def selected(found: OpenRun, text: str, camera: str, start: str, end: str, sort: str) -> list[Person]:

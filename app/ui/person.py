@@ -29,7 +29,7 @@ _EVENTS_SHOWN = 40
 def build(page: gr.Blocks, library: RunLibrary) -> None:
     """Put the page together."""
     layout.header("people")
-    view = layout.html(actions=True, elem_id="person-view")
+    content = layout.html(actions=True, elem_id="person-view")
     with gr.Row(visible=False, equal_height=False) as actions:
         with gr.Column(elem_classes="ot-panel"):
             name = gr.Textbox(label="Name", placeholder="What this person is called", max_length=200, elem_id="name")
@@ -39,7 +39,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             preview = layout.html()
             merge = gr.Button("Merge", variant="primary", elem_id="merge")
     history = layout.html(actions=True, elem_id="person-history")
-    outputs = [view, history, actions, name, other, preview]
+    outputs = [content, history, actions, name, other, preview]
 
     def everything(request: gr.Request) -> list[Any]:
         found, person = None, None
@@ -59,9 +59,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     def open_page(request: gr.Request) -> list[Any]:
         with suppress(InputError):  # the page says what is wrong
             found = layout.run_of(library, request)
-            person, actor = found.person(asked_for(request)).id, layout.actor_of(request)
-            found.views.page(actor, f"person {person}")
-            found.views.mark(actor, [person])
+            layout.note_people(found, request, [found.person(asked_for(request))], "the page of")
         return everything(request)
 
     def correct(request: gr.Request, act: Callable[[OpenRun, Person, str], str]) -> list[Any]:
@@ -102,7 +100,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         return layout.shown(render)
 
     page.load(open_page, None, outputs, queue=False, show_progress="hidden")
-    view.select(on_button, None, outputs, show_progress="hidden")
+    content.select(on_button, None, outputs, show_progress="hidden")
     history.select(on_button, None, outputs, show_progress="hidden")
     rename.click(on_name, name, outputs, show_progress="hidden")
     name.submit(on_name, name, outputs, show_progress="hidden")
@@ -110,9 +108,22 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     other.change(on_choice, other, preview, queue=False, show_progress="hidden")
 
 
-def asked_for(request: gr.Request) -> int:
+def view(library: RunLibrary, visitor: layout.Visitor) -> str:
+    """Return the upper part of the page, and note who opened it."""
+
+    def render() -> str:
+        found = layout.run_of(library, visitor)
+        person, actor = found.person(asked_for(visitor)), layout.actor_of(visitor)
+        found.views.page(actor, f"person {person.id}")
+        found.views.mark(actor, [person.id])
+        return _view(found, person)
+
+    return layout.shown(render)
+
+
+def asked_for(visitor: layout.Visitor) -> int:
     """Return the number of the person whom the page's address names."""
-    text = str(dict(request.query_params).get("person", ""))
+    text = str(dict(visitor.query_params).get("person", ""))
     if not text.isdecimal() or len(text) > 18:
         raise InputError("Choose a person on the page People.")
     return int(text)

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.audit import record
 from app.counters import Counters, read_counters, with_line, with_zone, without, write_counters
-from app.counting import Crossing, Stay, count, summarise
+from app.counting import summarise
 from app.errors import InputError
 from app.places import read_topology
 from app.places_report import occupancy_of, ways_of
@@ -27,28 +27,10 @@ _STRETCHES_SHOWN = 120
 _WAYS_LISTED = 30
 
 
-class CountedRuns:
-    """Keeps the counts of the last run that was looked at: they take a look at all its rows."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Any, tuple[list[Stay], list[Crossing]]] | None = None
-
-    def of(self, found: OpenRun, counters: Counters) -> tuple[list[Stay], list[Crossing]]:
-        run, identities = found.run, found.identities()
-        state = (found.id, run.manifest.checksum(), counters)
-        if self._last is None or self._last[0][:3] != state or self._last[0][3] is not identities:
-            self._last = (*state, identities), count(run, identities, counters)
-        return self._last[1]
-
-
 def build(page: gr.Blocks, library: RunLibrary) -> None:
     """Put the page together."""
     layout.header("places")
-    view = layout.html(actions=True, elem_id="places")
-    counted = CountedRuns()
-
-    def show(request: gr.Request, camera: int = 0) -> str:
-        return layout.shown(lambda: _view(layout.run_of(library, request), counted, camera))
+    content = layout.html(actions=True, elem_id="places")
 
     def on_button(request: gr.Request, event: gr.EventData) -> str:
         values = event._data
@@ -59,14 +41,24 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             record(found.folder, layout.actor_of(request), "changed", "zones and lines")
             return number
 
-        return show(request, layout.told(act))
+        return view(library, request, layout.told(act))
 
     def on_load(request: gr.Request) -> str:
-        layout.note_view(library, request, "places: how many people, and no pictures of them")
-        return show(request)
+        return view(library, request)
 
-    page.load(on_load, None, view, queue=False, show_progress="hidden")
-    view.select(on_button, None, view, show_progress="hidden")
+    page.load(on_load, None, content, queue=False, show_progress="hidden")
+    content.select(on_button, None, content, show_progress="hidden")
+
+
+def view(library: RunLibrary, visitor: layout.Visitor, camera: int = 0) -> str:
+    """Return the content of the page, with the picture of camera number `camera`."""
+
+    def render() -> str:
+        found = layout.run_of(library, visitor)
+        found.views.things(layout.actor_of(visitor), "places: how many people")
+        return _view(found, camera)
+
+    return layout.shown(render)
 
 
 def change(found: OpenRun, values: Mapping[str, str]) -> int:
@@ -88,12 +80,12 @@ def change(found: OpenRun, values: Mapping[str, str]) -> int:
     return number
 
 
-def _view(found: OpenRun, counted: CountedRuns, camera: int) -> str:
+def _view(found: OpenRun, camera: int) -> str:
     title = layout.heading("Places", "How people move between the cameras, where they stand, and what they cross.")
     start, end = found.span()
     if end <= start:
         return title + layout.empty("This run has no frames yet", "Its first part is written after half a minute.")
-    return f"{title}{_ways(found)}{_pictures(found, counted, camera)}{_occupancy(found, end - start)}"
+    return f"{title}{_ways(found)}{_pictures(found, camera)}{_occupancy(found, end - start)}"
 
 
 def _ways(found: OpenRun) -> str:
@@ -123,7 +115,7 @@ def _ways(found: OpenRun) -> str:
     <tbody>{rows}</tbody></table></div></div>"""
 
 
-def _pictures(found: OpenRun, counted: CountedRuns, camera: int) -> str:
+def _pictures(found: OpenRun, camera: int) -> str:
     run = found.run
     counters = read_counters(run)
     topology = read_topology(run.folder)
@@ -150,7 +142,7 @@ def _pictures(found: OpenRun, counted: CountedRuns, camera: int) -> str:
     return f"""<h2 class="ot-section" style="margin-top:26px">On the picture
     <small>where people stand, come and go; draw zones and lines to count</small></h2>
     <div class="ot-places wide"><ot-places data-values="{data}"></ot-places>
-    <div>{_counts(found, counted, counters)}</div></div>"""
+    <div>{_counts(found, counters)}</div></div>"""
 
 
 def _ellipses(zones: Any) -> list[dict[str, Any]]:
@@ -173,14 +165,14 @@ def _ellipses(zones: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _counts(found: OpenRun, counted: CountedRuns, counters: Counters) -> str:
+def _counts(found: OpenRun, counters: Counters) -> str:
     if not counters.names:
         return layout.empty(
             "Nothing is counted yet",
             "Choose <b>Zone</b> and click the corners of a piece of floor: a double click or Enter closes it. Choose "
             "<b>Line</b> and click its two ends. People count where they stand.",
         )
-    values = summarise(counters, *counted.of(found, counters))
+    values = summarise(counters, *found.counts(counters))
     numbers = {record.name: number for number, record in enumerate(found.run.cameras)}
 
     def remove(counter: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from app.ui.jobs import Jobs
 from app.ui.layout import button, count, duration, span
 from app.ui.library import OpenRun, RunLibrary
 
+TITLE = ("Review", "The least certain links first. Answers are kept as corrections and as training pairs.")
 _PICTURES = 5
 _JOBS_SHOWN = 3
 _FINE_TUNING = Path(app.__file__).parents[1] / "configs" / "finetune.yaml"
@@ -31,7 +33,7 @@ _FINE_TUNING = Path(app.__file__).parents[1] / "configs" / "finetune.yaml"
 def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) -> None:
     """Put the page together."""
     layout.header("review")
-    layout.title("Review", "The least certain links first. Answers are kept as corrections and as training pairs.")
+    layout.title(*TITLE)
     pair = layout.html(actions=True, elem_id="review-pair")
     lesson = layout.html(actions=True, elem_id="review-training")
     status = layout.html(actions=True, elem_id="review-jobs")
@@ -43,14 +45,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
             found = layout.run_of(library, request)
         except InputError:
             return layout.NO_RUN, ""
-
-        def render() -> str:
-            left = unanswered(found, passed)
-            if left:
-                layout.note_people(found, request, [found.people()[left[0].person]], "a link to review")
-            return _view(found, passed, left)
-
-        return layout.shown(render), layout.shown(lambda: _training(found))
+        return view(library, request, passed), layout.shown(lambda: _training(found))
 
     def show_jobs(request: gr.Request) -> tuple[str, Any]:
         try:
@@ -140,13 +135,26 @@ def training_options(run: Run, settings: Settings) -> list[str]:
     return words
 
 
-def unanswered(found: OpenRun, skipped: list[Any]) -> list[Link]:
+def view(library: RunLibrary, visitor: layout.Visitor, skipped: Sequence[Any] = ()) -> str:
+    """Return the pair that is to be judged next."""
+
+    def render() -> str:
+        found = layout.run_of(library, visitor)
+        left = unanswered(found, skipped)
+        if left:
+            layout.note_people(found, visitor, [found.people()[left[0].person]], "a link to review")
+        return _view(found, skipped, left)
+
+    return layout.shown(render)
+
+
+def unanswered(found: OpenRun, skipped: Sequence[Any]) -> list[Link]:
     """Return the links that nobody has judged and that were not skipped here, the least certain first."""
     questions = open_questions(found.links(), found.identities())
     return [link for link in questions if [*link.own, *link.other] not in skipped]
 
 
-def _view(found: OpenRun, skipped: list[Any], left: list[Link]) -> str:
+def _view(found: OpenRun, skipped: Sequence[Any], left: list[Link]) -> str:
     undo = button("Undo last answer", "undo", "plain") if last_correction(found.ledger) else ""
     if not left:
         text = "Everything that was not skipped is answered." if skipped else "Every link of this run is answered."

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +27,7 @@ from app.config import Settings
 from app.errors import InputError
 from app.identities import MACHINE
 from app.ui import evaluate, layout, overview, people, person, places, privacy, review, runs, search
-from app.ui.boot import Boot
+from app.ui.boot import FILTERS, Boot, FirstView
 from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary
 from app.ui.media import media_routes
@@ -91,7 +92,6 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
         build_pages(library, settings, Jobs(library.root)),
         path="/",
         theme=layout.theme(),
-        head=layout.head(),
         footer_links=[],
         favicon_path=str(layout.ICON),
         auth_dependency=_user_of,
@@ -103,7 +103,23 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
         mcp_server=False,
         enable_monitoring=False,
     )
-    return Guard(Boot(app), login, loopback_only=_is_loopback(settings.ui.host))
+    return Guard(Boot(app, partial(first_view, library, settings)), login, loopback_only=_is_loopback(settings.ui.host))
+
+
+def first_view(library: RunLibrary, settings: Settings, page: str, visitor: layout.Visitor) -> FirstView | None:
+    """Return what a page shows at first, None for pages that do not say it before Gradio asks for it."""
+    if page == "":
+        return FirstView(overview.view(library, visitor), "#overview")
+    if page == "people":
+        cards = people.cards_view(library, settings.ui, visitor)
+        return FirstView(f"{layout.heading(*people.TITLE)}{FILTERS}{cards}", "#people-cards")
+    if page == "person":
+        return FirstView(person.view(library, visitor), "#person-view")
+    if page == "review":
+        return FirstView(layout.heading(*review.TITLE) + review.view(library, visitor), "#review-pair")
+    if page == "places":
+        return FirstView(places.view(library, visitor), "#places")
+    return None
 
 
 def build_pages(library: RunLibrary, settings: Settings, jobs: Jobs) -> gr.Blocks:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from app.config import UiSettings
 from app.errors import InputError
 from app.runs import Run
-from app.ui.boot import Boot
+from app.ui.boot import Boot, FirstView, PageVisitor
 from app.ui.layout import duration, parse_clock
 from app.ui.library import RunLibrary, run_id
 from app.ui.media import PREFIX, media_routes
@@ -170,11 +170,17 @@ def test_a_page_shows_something_before_any_script_has_come() -> None:
         await send({"type": "http.response.body", "body": b"<html><head></head><body cl", "more_body": True})
         await send({"type": "http.response.body", "body": b'ass="x">later</body></html>'})
 
-    client = TestClient(Boot(page))
+    def first_view(name: str, visitor: PageVisitor) -> FirstView | None:
+        return FirstView(f"<p>{visitor.query_params['run']} for {visitor.username}", "#x") if name == "people" else None
+
+    client = TestClient(Boot(page, first_view))
+    answer = client.get("/people?run=7")
+    assert "<p>7 for None" in answer.text.partition('<body class="x">')[2].partition("later")[0]
+    assert answer.headers["cache-control"] == "no-store"
     answer = client.get("/places")
     assert answer.headers["content-length"] == str(len(answer.content))
     body = answer.text.partition('<body class="x">')[2]
-    assert 'href="/places" aria-current=page' in body.partition("later")[0]
+    assert 'href="/places" aria-current="page"' in body.partition("later")[0]
     assert "<h1>Places" in body
-    assert "#ot-boot" in answer.text.partition("</head>")[0]
+    assert ".ot-boot" in answer.text.partition("</head>")[0]
     assert client.get("/theme.css").text.startswith("<html><head></head><body class")

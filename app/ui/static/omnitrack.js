@@ -29,7 +29,6 @@ function element(tag, properties = {}, ...children) {
 
 class Header extends HTMLElement {
   async connectedCallback() {
-    document.getElementById('ot-boot')?.remove();  // see app/ui/boot.py
     applyTheme();
     this.querySelector('.ot-theme').addEventListener('click', () => {
       localStorage.setItem('omnitrack-theme', document.body.classList.contains('dark') ? 'light' : 'dark');
@@ -52,6 +51,14 @@ class Header extends HTMLElement {
 // All cameras at one moment of the shared clock, and a timeline with a lane for each person.
 class Overview extends HTMLElement {
   async connectedCallback() {
+    if (this.started) {  // moved from the page's first content into Gradio's
+      if (this.ready) this.resizing.observe(this.timeline);
+      if (this.wasPlaying) this.toggle();
+      return;
+    }
+    const early = document.querySelector('#ot-boot ot-overview');
+    if (early && !this.closest('#ot-boot')) { this.replaceWith(early); return; }
+    this.started = true;
     this.run = this.dataset.run;
     const answer = await fetch(`${PREFIX}/${this.run}/timeline`);
     if (!answer.ok) { this.textContent = 'The timeline cannot be loaded.'; return; }
@@ -71,7 +78,7 @@ class Overview extends HTMLElement {
     this.dispatchEvent(new Event('ready'));
   }
 
-  disconnectedCallback() { this.playing = false; this.resizing?.disconnect(); }
+  disconnectedCallback() { this.wasPlaying = this.playing; this.playing = false; this.resizing?.disconnect(); }
 
   build() {
     const cameras = this.data.cameras;
@@ -437,6 +444,33 @@ class Pick extends HTMLElement {
   }
 }
 
+// What came with the page (app/ui/boot.py) goes when Gradio shows the same. A button pressed before is pressed then.
+function handOver() {
+  const boot = document.getElementById('ot-boot');
+  if (!boot) return;
+  let pressed = null;
+  boot.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-action]');
+    if (!button || button.disabled) return;
+    pressed?.classList.remove('pressed');
+    button.classList.add('pressed');
+    pressed = button;
+  });
+  const named = (button) => JSON.stringify({ ...button.dataset });
+  const arrived = () => [...document.querySelectorAll(boot.dataset.until)].some((place) => !boot.contains(place) &&
+    place.querySelector('[class^="ot-"], ot-header, ot-overview'));
+  const watching = new MutationObserver(() => {
+    if (!arrived()) return;
+    watching.disconnect();
+    const scrolled = boot.scrollTop;
+    boot.remove();
+    scrollTo(0, scrolled);
+    if (pressed) [...document.querySelectorAll('[data-action]')].find((button) => named(button) === named(pressed))?.click();
+  });
+  watching.observe(document.body, { childList: true, subtree: true });
+}
+
+handOver();
 customElements.define('ot-header', Header);
 customElements.define('ot-pick', Pick);
 customElements.define('ot-live', Live);
