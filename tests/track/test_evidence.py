@@ -126,3 +126,14 @@ def test_cells_find_nearly_all_near_neighbours(monkeypatch: pytest.MonkeyPatch) 
     assert len(rows) < 3000 * 8
     found = np.count_nonzero(rows // 5 == columns // 5)
     assert found > 0.9 * 600 * 10
+
+
+def test_cells_find_neighbours_where_looks_differ_in_very_many_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "MAX_EXACT", 1000)
+    monkeypatch.setattr(neighbours, "CELL_SIZE", 32)
+    monkeypatch.setattr(neighbours, "CELLS_SEARCHED", 4)
+    rng = np.random.default_rng(0)
+    people = random_units(rng, 600, 256)
+    vectors = unit_rows(np.tile(people, (5, 1)) + 0.05 * rng.normal(size=(3000, 256)).astype(np.float32))
+    rows, columns = nearest_pairs(vectors, 8)
+    assert np.count_nonzero(rows % 600 == columns % 600) > 0.95 * 600 * 10
