@@ -55,7 +55,7 @@ class Boot:
     def __init__(self, app: Any, first_view: Callable[[str, PageVisitor], FirstView | None]) -> None:
         self._app = app
         self._first_view = first_view
-        self._head = layout.head()
+        self._head = layout.styles() + layout.scripts()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         page = scope.get("path", "").strip("/")

@@ -28,6 +28,8 @@ PAGES = {
     "runs": "Runs",
 }
 
+_OWN = ("omnitrack", "places")
+
 ACTIONS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-action]');
@@ -92,14 +94,18 @@ def theme() -> gr.themes.Base:
     return base.set(**values, **plain)
 
 
-def head() -> str:
-    """Return what every page loads besides Gradio: style sheets and scripts of our own."""
-    stamp = max(file.stat().st_mtime_ns for file in STATIC.iterdir()) % 10**9
-    return "".join(
-        f'<link rel="stylesheet" href="{PREFIX}/static/{name}.css?{stamp}">'
-        f'<script defer src="{PREFIX}/static/{name}.js?{stamp}"></script>'
-        for name in ("omnitrack", "places")
-    )
+def styles() -> str:
+    """Return the links to our style sheets. They come twice: with the page, and after those of Gradio to outdo them."""
+    return "".join(f'<link rel="stylesheet" href="{PREFIX}/static/{name}.css?{_stamp()}">' for name in _OWN)
+
+
+def scripts() -> str:
+    """Return the links to our scripts, which run once the page is there."""
+    return "".join(f'<script defer src="{PREFIX}/static/{name}.js?{_stamp()}"></script>' for name in _OWN)
+
+
+def _stamp() -> int:
+    return max(file.stat().st_mtime_ns for file in STATIC.iterdir()) % 10**9
 
 
 def html(value: str = "", actions: bool = False, **more: Any) -> gr.HTML:

@@ -79,7 +79,7 @@ def warm_up(library: RunLibrary) -> None:
     imports when it answers for the first time."""
     import_module("matplotlib.pyplot")
     with suppress(InputError):
-        library.get(None).people()
+        library.get(None).links()
 
 
 def build_app(library: RunLibrary, settings: Settings, login: Login | None = None) -> Any:
@@ -92,6 +92,7 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
         build_pages(library, settings, Jobs(library.root)),
         path="/",
         theme=layout.theme(),
+        head=layout.styles(),
         footer_links=[],
         favicon_path=str(layout.ICON),
         auth_dependency=_user_of,

@@ -86,6 +86,7 @@ class Overview extends HTMLElement {
     this.players = cameras.map((camera, number) => this.player(camera, number));
     this.wall = element('div', { className: 'ot-wall' }, ...this.players.map((player) => player.tile));
     this.wall.style.setProperty('--columns', columns);
+    this.wall.style.setProperty('--rows', Math.ceil(cameras.length / columns));
     this.play = element('button', { type: 'button', className: 'ot-button primary ot-play', textContent: 'Play' });
     this.play.addEventListener('click', () => this.toggle());
     this.now = element('span', { className: 'ot-now' });
@@ -125,7 +126,7 @@ class Overview extends HTMLElement {
     if (camera.video) {
       view = element('video', { src: `${url}/video/${number}`, muted: true, preload: 'auto', playsInline: true });
     } else {
-      view = element('img', { alt: `Camera ${camera.name}` });
+      view = element('img', { alt: `Camera ${camera.name}`, hidden: !camera.pixels });
     }
     tile.append(view, element('div', { className: 'ot-off', textContent: camera.pixels || camera.video ? 'not recording at this time' : 'this run has no pictures' }),
       element('figcaption', { textContent: camera.name }));
