@@ -94,11 +94,12 @@ class DetectSettings(Section):
         le=1.0,
         description="Boxes below this confidence are dropped. Weak boxes carry tracks on, but start none.",
     )
-    max_overlap_iou: float = Field(
-        0.7,
+    max_overlap_iou: float | None = Field(
+        None,
         gt=0.0,
         le=1.0,
-        description="Of two boxes that overlap more, one is dropped; no effect on a network that sees to it itself.",
+        description="Of two boxes that overlap more, one is dropped; no effect on a network that sees to it itself. By "
+        "default what the weights ask for, or 0.7.",
     )
     half: bool = Field(True, description="Compute in half precision on a GPU.")
     trust_weights: bool = Field(

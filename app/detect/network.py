@@ -22,6 +22,9 @@ from app.errors import InputError
 from app.frames import Detections, Frame
 
 PADDING_GREY = 114
+MAX_OVERLAP_IOU = 0.7
+"""Boxes that overlap more are taken for one person, unless the weights or the settings say otherwise: two people who
+walk side by side overlap by less."""
 MAX_PEOPLE = 300
 """Most people kept in one picture, the surest ones."""
 PART_INSIDE = 0.8

@@ -195,8 +195,8 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
         half = settings.half and device.type == "cuda"
         run = TorchNetwork(module, device, half)
         name = f"{path.name} (torch, {device}{', half' if half else ''})"
-    largest_px = model.yaml.get("largest_person_px")
-    return YoloNetwork(name, path, run, read_people, overlapping, settings.image_size_px, largest_person_px=largest_px)
+    stated = {key: model.yaml[key] for key in ("largest_person_px", "max_overlap_iou") if key in model.yaml}
+    return YoloNetwork(name, path, run, read_people, overlapping, settings.image_size_px, **stated)
 
 
 def close_ups(network: YoloNetwork, settings: DetectSettings) -> CloseUps | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.detect.network import Letterbox
+from app.detect.network import MAX_OVERLAP_IOU, Letterbox
 
 STRIDE = 32
 """Sides of the input are multiples of this; the coarsest stride of every Ultralytics detector."""
@@ -26,6 +26,7 @@ class YoloNetwork:
     """A network with what is needed to run it and to read its output; implements `app.detect.network.Network`.
 
     largest_person_px: people taller than this in the input were not learned; None if it does not say.
+    max_overlap_iou: boxes that overlap more are taken for one person; weights that place boxes loosely ask for less.
     """
 
     name: str
@@ -36,6 +37,7 @@ class YoloNetwork:
     longer_side: int
     fixed_size: tuple[int, int] | None = None
     largest_person_px: int | None = None
+    max_overlap_iou: float = MAX_OVERLAP_IOU
 
     def letterbox(self, height: int, width: int) -> Letterbox:
         if self.fixed_size is not None:
