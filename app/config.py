@@ -209,6 +209,9 @@ class DetectorTrainSettings(Section):
     pictures: int = Field(40_000, ge=1, description="Training pictures that are composed, once, before training.")
     held_out_pictures: int = Field(500, ge=1, description="Composed pictures on which the result is scored.")
     scenes: int = Field(3000, ge=0, description="Pictures of the simulator among the material.")
+    largest_person_px: int = Field(
+        250, ge=120, le=4096, description="Tallest people to learn; the detector looks a second time for taller ones."
+    )
     epochs: int = Field(100, ge=1, le=10_000, description="Passes over the training pictures.")
     hours: float = Field(
         0.0, ge=0.0, description="Train for so long instead, choosing the number of epochs by speed; 0 is off."
@@ -419,6 +422,9 @@ class SimulateSettings(Section):
         False, description="Every second camera has 0.8 times the pictures per second and 0.8 times the size."
     )
     uniforms: bool = Field(False, description="Everybody wears the same clothes.")
+    people_per_outfit: int = Field(
+        1, ge=1, le=500, description="So many people at a time are dressed alike, as staff, classes and teams are."
+    )
     gap_m: float = Field(4.0, ge=1.0, le=500.0, description="Unseen way from one camera's view to the next, metres.")
     mean_away_s: float = Field(8.0, ge=0.5, le=1e5, description="How long people stay away before they come back.")
     mean_stop_s: float = Field(3.0, ge=0.1, le=1e4, description="How long people stand at a place where they stop.")

@@ -201,10 +201,10 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
 
 def close_ups(network: YoloNetwork, settings: DetectSettings) -> CloseUps | None:
     """Return the second look that a network needs for large people, None for one that knows people of any size."""
-    small = settings.close_up_size_px
-    if network.largest_person_px is None or not 0 < small < settings.image_size_px:
+    small, largest = settings.close_up_size_px, network.largest_person_px
+    if largest is None or largest >= settings.image_size_px or not 0 < small < settings.image_size_px:
         return None
-    least = CLOSE_UP_SHARE * network.largest_person_px / settings.image_size_px
+    least = CLOSE_UP_SHARE * largest / settings.image_size_px
     return CloseUps(replace(network, longer_side=small), least)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from app.boxes import iou
 from app.config import DetectSettings, SimulateSettings
 from app.detect import build_detector
 from app.detect.evaluate import Truth, evaluate_detector, score
-from app.detect.yolo import BUNDLED_FOLDER, find_weights, load_weights
+from app.detect.yolo import BUNDLED_FOLDER, close_ups, find_weights, load_weights, open_yolo
 from app.frames import Detections, Frame
 from app.simulate.scene import HIDDEN_BELOW, Scene
 
@@ -51,6 +52,16 @@ def test_it_finds_the_people_of_a_surveillance_video(shared_data: Path) -> None:
     video = shared_data / "mot" / "PETS09-S2L1" / "vtest.avi"
     scores = evaluate_detector(DetectSettings(device="cpu"), [video], every=80)
     assert scores["vtest"]["AP50"] >= 0.45
+
+
+def test_it_looks_twice_where_the_picture_can_show_people_larger_than_it_has_learned() -> None:
+    settings = DetectSettings(device="cpu", image_size_px=640)
+    network = open_yolo(settings)
+    assert network.largest_person_px == 250
+    assert close_ups(network, settings) is not None
+    assert close_ups(network, settings.model_copy(update={"close_up_size_px": 0})) is None
+    assert close_ups(replace(network, largest_person_px=640), settings) is None
+    assert close_ups(replace(network, largest_person_px=None), settings) is None
 
 
 def test_it_takes_pictures_of_any_size() -> None:

@@ -22,7 +22,7 @@ from app.detect.train.photos import Boxes, Image, Photo, Stock
 LEAST_VISIBLE = 0.25
 LEAST_HEIGHT_PX = 10
 USUAL_HEIGHTS_PX = (24.0, 120.0)
-ALL_HEIGHTS_PX = (12.0, 250.0)
+SMALLEST_PERSON_PX = 12.0
 
 
 @dataclass(slots=True)
@@ -53,17 +53,18 @@ class Canvas:
         return boxes[kept & (boxes[:, 2] - boxes[:, 0] >= 3)]
 
 
-def compose(rng: np.random.Generator, stock: Stock, size: int) -> Photo:
-    """Return a training picture of `size` × `size` pixels; the same for the same state of `rng`."""
+def compose(rng: np.random.Generator, stock: Stock, size: int, largest: float) -> Photo:
+    """Return a training picture of `size` × `size` pixels with people of up to `largest` pixels; the same for the same
+    state of `rng`."""
     canvas = Canvas.empty(_empty_place(rng, stock, size))
     kind = rng.random()
     if kind < 0.25 and stock.scenes:
         _place_window(rng, canvas, stock.scenes[rng.integers(len(stock.scenes))], rng.uniform(0.55, 1.4))
     elif kind < 0.75:
         for _ in range(rng.integers(1, 5)):
-            _place_piece(rng, canvas, stock)
+            _place_piece(rng, canvas, stock, largest)
     if stock.cutouts and rng.random() < 0.85:
-        _paste_crowd(rng, canvas, stock)
+        _paste_crowd(rng, canvas, stock, largest)
     truth = canvas.truth()
     image = record(rng, canvas.image)
     if rng.random() < 0.5:
@@ -72,9 +73,9 @@ def compose(rng: np.random.Generator, stock: Stock, size: int) -> Photo:
     return Photo(image, truth)
 
 
-def random_height(rng: np.random.Generator) -> float:
+def random_height(rng: np.random.Generator, largest: float) -> float:
     """Return the height of a person in pixels: every size within a range is as likely as its double."""
-    low, high = USUAL_HEIGHTS_PX if rng.random() < 0.75 else ALL_HEIGHTS_PX
+    low, high = USUAL_HEIGHTS_PX if rng.random() < 0.75 else (SMALLEST_PERSON_PX, largest)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -119,14 +120,14 @@ def _enlarge(rng: np.random.Generator, image: Image, size: int) -> Image:
     return change_light(rng, np.asarray(cv2.resize(np.ascontiguousarray(part), (size, size)), np.uint8))
 
 
-def _place_piece(rng: np.random.Generator, canvas: Canvas, stock: Stock) -> None:
+def _place_piece(rng: np.random.Generator, canvas: Canvas, stock: Stock, largest: float) -> None:
     """Put a photo with a real person at a random height somewhere onto the canvas, as a piece of a mosaic."""
     portraits = stock.portraits if rng.random() < 0.3 or not stock.photos else stock.photos
     if not portraits:
         return
     photo = portraits[rng.integers(len(portraits))]
     x1, y1, x2, y2 = photo.boxes[rng.integers(len(photo.boxes))]
-    scale = float(np.clip(random_height(rng) / (y2 - y1), 0.06, 1.3))
+    scale = float(np.clip(random_height(rng, largest) / (y2 - y1), 0.06, 1.3))
     if portraits is stock.portraits:  # people without boxes may pass behind: keep to the person's surroundings
         around = 0.25 * (x2 - x1)
         left, right = int(max(x1 - around, 0)), int(min(x2 + around, photo.image.shape[1]))
@@ -163,19 +164,19 @@ def _place_window(rng: np.random.Generator, canvas: Canvas, photo: Photo, scale:
 # --- Pasted people ---------------------------------------------------------------------------------------------------
 
 
-def _paste_crowd(rng: np.random.Generator, canvas: Canvas, stock: Stock) -> None:
+def _paste_crowd(rng: np.random.Generator, canvas: Canvas, stock: Stock, largest: float) -> None:
     """Paste people from back to front, most of them as one camera would see them: the lower, the nearer, the taller."""
     size = canvas.image.shape[0]
     count = 1 + min(int(rng.geometric(0.2)), 12)
     perspective = rng.random() < 0.7
-    usual = random_height(rng)
+    usual = random_height(rng, largest)
     horizon = rng.uniform(-0.6, 0.3) * size
     feet = np.sort(rng.uniform(0.15, 1.15, count)) * size
     middle = 0.6 * size
     x = rng.uniform(0, size)
     for foot in feet:
-        height = usual * (foot - horizon) / (middle - horizon) if perspective else random_height(rng)
-        height = float(np.clip(height * np.exp(rng.normal(0, 0.06)), *ALL_HEIGHTS_PX))
+        height = usual * (foot - horizon) / (middle - horizon) if perspective else random_height(rng, largest)
+        height = float(np.clip(height * np.exp(rng.normal(0, 0.06)), SMALLEST_PERSON_PX, largest))
         beside = rng.random() < 0.4  # goes with, or passes, the one before
         x = x + rng.choice([-1, 1]) * rng.uniform(0.1, 0.5) * height if beside else rng.uniform(-0.02, 1.02) * size
         paste(canvas, dress(rng, stock.cutouts[rng.integers(len(stock.cutouts))], height), x, float(foot))

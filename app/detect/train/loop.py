@@ -56,6 +56,7 @@ def train_detector(
             torch.set_flush_denormal(False)
     model = trainer.ema.ema.float().eval()
     model.names = {0: "person"}
+    model.yaml["largest_person_px"] = settings.largest_person_px
     save_weights(model, weights)
     scores = {
         "weights": str(weights),

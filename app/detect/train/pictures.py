@@ -34,6 +34,7 @@ def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder:
     """
     recipe = {
         "size_px": settings.size_px,
+        "largest_person_px": settings.largest_person_px,
         "seed": settings.seed,
         "scenes": settings.scenes,
         "data": [file_sha256(path) if path.is_file() else str(path.resolve()) for path in data],
@@ -41,8 +42,8 @@ def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder:
     note = folder / "recipe.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != recipe:
         raise InputError(
-            f"{folder}: these training pictures were made with another seed, size or data; remove the folder, or give "
-            "another --output"
+            f"{folder}: these training pictures were made with another seed, size, tallest person or data; remove the "
+            "folder, or give another --output"
         )
     wanted = [("train", number) for number in range(settings.pictures)]
     wanted += [("val", number) for number in range(settings.held_out_pictures)]
@@ -69,7 +70,7 @@ def _files(folder: Path, part: str, number: int) -> tuple[Path, Path]:
 def _make(settings: DetectorTrainSettings, stock: Stock, folder: Path, part: str, number: int) -> None:
     """Compose and write one picture; its labels come last and say that it is complete."""
     rng = np.random.default_rng([settings.seed, part == "val", number])
-    photo = compose(rng, stock, settings.size_px)
+    photo = compose(rng, stock, settings.size_px, settings.largest_person_px)
     image_file, label_file = _files(folder, part, number)
     quality = int(rng.integers(35, 96))
     _, encoded = cv2.imencode(".jpg", photo.image, [cv2.IMWRITE_JPEG_QUALITY, quality])

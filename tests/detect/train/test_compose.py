@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from app.detect.train import compose as recipe
-from app.detect.train.compose import ALL_HEIGHTS_PX, Canvas, compose, dress, paste, random_height
+from app.detect.train.compose import SMALLEST_PERSON_PX, Canvas, compose, dress, paste, random_height
 from app.detect.train.photos import Photo, Stock
 
 SIZE = 128
+LARGEST = 250.0
 
 
 def person(height: int = 40, width: int = 16, margin: int = 0) -> NDArray[np.uint8]:
@@ -77,7 +78,7 @@ def test_who_lies_under_a_piece_of_another_photo_is_forgotten_and_its_people_hav
 
 def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
     material = stock()
-    first, again, other = (compose(np.random.default_rng(seed), material, SIZE) for seed in (3, 3, 4))
+    first, again, other = (compose(np.random.default_rng(seed), material, SIZE, LARGEST) for seed in (3, 3, 4))
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.boxes, again.boxes)
     assert not np.array_equal(first.image, other.image)
@@ -85,7 +86,7 @@ def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
 
 def test_boxes_lie_within_the_picture_and_some_pictures_hold_several_people() -> None:
     material = stock()
-    photos = [compose(np.random.default_rng([1, number]), material, SIZE) for number in range(20)]
+    photos = [compose(np.random.default_rng([1, number]), material, SIZE, LARGEST) for number in range(20)]
     boxes = np.concatenate([photo.boxes for photo in photos])
     assert all(photo.image.shape == (SIZE, SIZE, 3) and photo.image.dtype == np.uint8 for photo in photos)
     assert boxes.min() >= 0
@@ -99,7 +100,7 @@ def test_no_kind_of_material_is_required(left_out: str) -> None:
     material = stock()
     material = Stock(*([] if name == left_out else getattr(material, name) for name in Stock.__slots__))
     for number in range(5):
-        assert compose(np.random.default_rng(number), material, SIZE).image.shape == (SIZE, SIZE, 3)
+        assert compose(np.random.default_rng(number), material, SIZE, LARGEST).image.shape == (SIZE, SIZE, 3)
 
 
 def test_a_dressed_person_has_about_the_asked_height_and_premultiplied_colours() -> None:
@@ -111,7 +112,8 @@ def test_a_dressed_person_has_about_the_asked_height_and_premultiplied_colours()
 
 def test_heights_are_those_of_people_in_use() -> None:
     rng = np.random.default_rng(0)
-    heights = [random_height(rng) for _ in range(500)]
-    assert min(heights) >= ALL_HEIGHTS_PX[0]
-    assert max(heights) <= ALL_HEIGHTS_PX[1]
+    heights = [random_height(rng, LARGEST) for _ in range(500)]
+    assert min(heights) >= SMALLEST_PERSON_PX
+    assert max(heights) <= LARGEST
     assert 40 < np.median(heights) < 70
+    assert 300 < max(random_height(rng, 640.0) for _ in range(500)) <= 640

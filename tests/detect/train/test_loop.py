@@ -60,7 +60,7 @@ def test_pictures_depend_on_seed_and_data_alone_and_are_completed_when_interrupt
     make_pictures(SETTINGS, [data], tmp_path / "b")
     assert len(contents(tmp_path / "a")) == 8
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    with pytest.raises(InputError, match="another seed, size or data"):
+    with pytest.raises(InputError, match="another seed, size, tallest person or data"):
         make_pictures(SETTINGS.model_copy(update={"seed": 1}), [data], tmp_path / "a")
     make_pictures(SETTINGS.model_copy(update={"seed": 1}), [data], tmp_path / "c")
     assert contents(tmp_path / "a") != contents(tmp_path / "c")
@@ -96,6 +96,7 @@ def test_an_interrupted_training_is_resumed_and_ends_in_weights_that_load(
     assert (output / "scores.json").is_file()
     model = load_weights(output / "tiny.safetensors")
     assert model.names == {0: "person"}
+    assert model.yaml["largest_person_px"] == SETTINGS.largest_person_px
     assert (output / "tiny.safetensors").stat().st_size < 6e6
     fresh = load_weights(output / "tiny.safetensors").state_dict()
     assert all(torch.isfinite(tensor.float()).all() for tensor in fresh.values())
