@@ -103,8 +103,20 @@ class Look:
     walking_speed_mps: float
 
 
-def look_of(seed: int, person: int, uniforms: bool) -> Look:
-    """Return the look of `person` (from 1) in the scene of `seed`; with `uniforms` everyone wears the same."""
+def look_of(seed: int, person: int, uniforms: bool, people_per_outfit: int = 1) -> Look:
+    """Return the look of `person` (from 1) in the scene of `seed`.
+
+    uniforms: everyone wears the same working clothes. people_per_outfit: so many people who follow each other in number
+    wear the clothes of the first of them; their bodies, their hair and what they carry are their own.
+    """
+    look = _own_look(seed, person)
+    if uniforms:
+        return _in_uniform(look)
+    first = person - (person - 1) % people_per_outfit
+    return look if first == person else _dressed_like(look, _own_look(seed, first))
+
+
+def _own_look(seed: int, person: int) -> Look:
     deal = np.random.default_rng([seed, 11])
     upper_deck = deal.permutation(len(UPPER_COLOURS))
     lower_deck = deal.permutation(len(LOWER_COLOURS))
@@ -128,7 +140,7 @@ def look_of(seed: int, person: int, uniforms: bool) -> Look:
         ("plain", "stripes", "pinstripes", "checks", "two_tone", "print", "dots"),
         (0.8, 0, 0, 0, 0.2, 0, 0) if plain_only else (0.34, 0.16, 0.07, 0.12, 0.13, 0.12, 0.06),
     )
-    look = Look(
+    return Look(
         height_m=float(np.clip(rng.normal(1.72, 0.09), 1.5, 1.98)),
         build=float(np.clip(rng.normal(1.0, 0.11), 0.8, 1.3)),
         skin=vary(SKIN_COLOURS[int(rng.integers(len(SKIN_COLOURS)))], 6),
@@ -153,11 +165,29 @@ def look_of(seed: int, person: int, uniforms: bool) -> Look:
         stride_swing=float(rng.uniform(0.38, 0.5)),
         walking_speed_mps=float(rng.uniform(1.05, 1.55)),
     )
-    return _in_uniform(look) if uniforms else look
 
 
 def _pick(rng: np.random.Generator, values: tuple[T, ...], shares: tuple[float, ...]) -> T:
     return values[int(rng.choice(len(values), p=shares))]
+
+
+def _dressed_like(look: Look, other: Look) -> Look:
+    """Return the look in the clothes of another: hat, upper, lower and shoes, in the very same colours."""
+    return replace(
+        look,
+        hat=other.hat,
+        hat_colour=other.hat_colour,
+        upper=other.upper,
+        upper_colour=other.upper_colour,
+        second_colour=other.second_colour,
+        pattern=other.pattern,
+        long_sleeves=other.long_sleeves,
+        shirt_colour=other.shirt_colour,
+        lower=other.lower,
+        lower_colour=other.lower_colour,
+        shoe_colour=other.shoe_colour,
+        texture_seed=other.texture_seed,
+    )
 
 
 def _in_uniform(look: Look) -> Look:

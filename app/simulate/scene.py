@@ -67,7 +67,8 @@ class Scene:
     def __init__(self, settings: SimulateSettings) -> None:
         self.settings = settings
         self.plan: Plan = make_plan(settings)
-        self.looks = [look_of(settings.seed, number + 1, settings.uniforms) for number in range(settings.people)]
+        dress = settings.uniforms, settings.people_per_outfit
+        self.looks = [look_of(settings.seed, number + 1, *dress) for number in range(settings.people)]
         self.sprites = SpriteStore()
         self._studios = [_Studio(self, camera) for camera in self.plan.cameras]
 

@@ -33,6 +33,16 @@ def test_in_uniform_only_the_body_differs() -> None:
     assert len({look.skin for look in looks}) > 3
 
 
+def test_people_of_one_outfit_differ_in_body_and_bag_only() -> None:
+    looks = [look_of(0, person, False, people_per_outfit=3) for person in range(1, 7)]
+    assert looks[0] == look_of(0, 1, False)
+    for own in (looks[:3], looks[3:]):
+        clothes = {(look.hat, look.upper, look.upper_colour, look.lower_colour, look.shoe_colour) for look in own}
+        assert len(clothes) == 1
+        assert len({(look.height_m, look.skin, look.hair_colour) for look in own}) == 3
+    assert looks[0].upper_colour != looks[3].upper_colour
+
+
 def test_a_sprite_is_as_tall_as_the_person() -> None:
     look = dataclasses.replace(look_of(0, 1, False), height_m=1.8, hair="bald", hat="none")
     sprite = render_sprite(build_body(look, 0.012), pose_of(look, GAIT_PHASES), np.pi, 0.0, 60.0)
