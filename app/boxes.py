@@ -12,14 +12,14 @@ Boxes = NDArray[np.floating[Any]]
 
 def areas(boxes: Boxes) -> Boxes:
     """Return the (N,) areas; a box with its corners the wrong way round has area 0."""
-    return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+    return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
 
 
 def intersections(a: Boxes, b: Boxes) -> Boxes:
     """Return the (N, M) areas shared by each row of `a` (N, 4) and each row of `b` (M, 4)."""
     width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
     height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
-    return np.clip(width, 0, None) * np.clip(height, 0, None)
+    return np.maximum(width, 0) * np.maximum(height, 0)
 
 
 def iou(a: Boxes, b: Boxes) -> Boxes:
@@ -32,7 +32,7 @@ def iou(a: Boxes, b: Boxes) -> Boxes:
 def coverage(a: Boxes, b: Boxes) -> Boxes:
     """Return the (N, M) share in [0, 1] of each row of `a` that lies inside each row of `b`."""
     shared = intersections(a, b)
-    own = np.broadcast_to(areas(a)[:, None], shared.shape)
+    own = areas(a)[:, None]
     return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
 
 

@@ -84,7 +84,7 @@ def typical_vectors(banks: Vectors, weights: NDArray[np.floating[Any]]) -> Vecto
     cosines[:, np.arange(banks.shape[1]), np.arange(banks.shape[1])] = 0
     filled = (weights > 0).sum(axis=1, keepdims=True)
     others = np.maximum(weights.sum(axis=1, keepdims=True) - weights, 1e-9)
-    agreement = np.clip((cosines @ weights[:, :, None])[:, :, 0] / others, 0.0, None) ** 2
+    agreement = np.maximum((cosines @ weights[:, :, None])[:, :, 0] / others, 0.0) ** 2
     robust = np.where(filled > 2, weights * (agreement + 1e-6), weights)
     means = (banks * robust[:, :, None]).sum(axis=1)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)

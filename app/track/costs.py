@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.boxes import coverage, iou
+from app.boxes import coverage
 
 Array = NDArray[np.float64]
 Boxes = NDArray[np.floating[Any]]
 
 
-def box_similarity(tracks: Boxes, detections: Boxes, height_power: float) -> Array:
-    """Return IoU times the `height_power`-th power of the vertical overlap, in [0, 1]."""
-    overlap = np.asarray(iou(tracks, detections), np.float64)
+def box_similarity(overlap: Array, tracks: Boxes, detections: Boxes, height_power: float) -> Array:
+    """Return the `overlap` (IoU) times the `height_power`-th power of the vertical overlap, in [0, 1]."""
     if height_power == 0:
         return overlap
     return np.asarray(overlap * height_overlap(tracks, detections) ** height_power, np.float64)
@@ -37,7 +36,7 @@ def height_overlap(tracks: Boxes, detections: Boxes) -> Array:
     extent = np.maximum(tracks[:, None, 3], detections[None, :, 3]) - np.minimum(
         tracks[:, None, 1], detections[None, :, 1]
     )
-    return np.asarray(np.clip(shared, 0, None) / np.maximum(extent, 1e-9), np.float64)
+    return np.asarray(np.maximum(shared, 0) / np.maximum(extent, 1e-9), np.float64)
 
 
 def association_cost(similarity: Array, appearance: Array, min_similarity: float) -> Array:

@@ -23,6 +23,8 @@ Appearance is computed for few boxes: `CameraTracker.wants` says for which.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
@@ -73,6 +75,22 @@ TOLERANCE_S = 1e-6
 """Times are sums of floating-point numbers; a lifetime that is over by less than this is not over."""
 
 
+class _Compared:
+    """The boxes of a frame beside those that the T tracks expect.
+
+    expected: (T, 4) x1 y1 x2 y2. overlap: (T, N) IoU.
+    """
+
+    def __init__(self, detections: Detections, expected: NDArray[np.float64]) -> None:
+        self.detections, self.expected = detections, expected
+        self.overlap: NDArray[np.float64] = iou(expected, detections.boxes)
+
+    @cached_property
+    def qualities(self) -> NDArray[np.float64]:
+        """(N,) how clearly each box shows one person."""
+        return crop_qualities(self.detections.boxes, self.detections.scores)
+
+
 class CameraTracker:
     """Implements `Tracker` for one camera. Ids count up from `first_track_id`."""
 
@@ -95,6 +113,7 @@ class CameraTracker:
         self._next_id = first_track_id
         self._time = -np.inf
         self._updated_at = -np.inf
+        self._compared: _Compared | None = None
 
     def update(
         self, detections: Detections, embeddings: Embeddings, time: float, motion: NDArray[np.float64]
@@ -105,11 +124,12 @@ class CameraTracker:
         """
         self._advance(time, motion)
         tracks, settings, scores = self._tracks, self._settings, detections.scores
-        confident = np.flatnonzero(scores >= settings.confident_score)
-        weak = np.flatnonzero((scores >= settings.weak_score) & (scores < settings.confident_score))
+        confident = (scores >= settings.confident_score).nonzero()[0]
+        weak = ((scores >= settings.weak_score) & (scores < settings.confident_score)).nonzero()[0]
         visible = tracks.seen_times == self._updated_at
         expected = visible | (time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S)
-        similarity = box_similarity(tracks.motion.boxes(), detections.boxes, settings.height_power)
+        compared = self._compare(detections)
+        similarity = box_similarity(compared.overlap, compared.expected, detections.boxes, settings.height_power)
         p_same = self._probabilities(embeddings)
         costs = association_cost(
             similarity * scores, settings.appearance_weight * (2 * p_same - 1), settings.min_similarity
@@ -130,6 +150,7 @@ class CameraTracker:
         box_of = self._bear(box_of, confident, detections.boxes, time)
         self._count(box_of, scores, time)
         self._remember(box_of, detections, embeddings, time)
+        self._compared = None
         self._updated_at = time
         ids = np.full(len(detections), NO_ID, np.int64)
         matched = box_of != NO_ID
@@ -146,16 +167,17 @@ class CameraTracker:
         self._advance(time, motion)
         tracks, settings = self._tracks, self._settings
         wanted = np.zeros(len(detections), np.bool_)
-        rows = np.flatnonzero(detections.scores >= settings.confident_score)
+        rows = (detections.scores >= settings.confident_score).nonzero()[0]
         if self._calibration is None or len(rows) == 0:
             return wanted
-        clear = crop_qualities(detections.boxes, detections.scores)[rows] >= CLEAR_QUALITY
+        compared = self._compare(detections)
+        clear = compared.qualities[rows] >= CLEAR_QUALITY
         visible = tracks.seen_times == self._updated_at
-        near = np.flatnonzero(visible | (time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S))
+        near = (visible | (time - tracks.seen_times <= settings.max_lost_s + TOLERANCE_S)).nonzero()[0]
         if len(near) == 0:
             wanted[rows] = True
             return wanted
-        overlap = iou(tracks.motion.boxes()[near], detections.boxes[rows])
+        overlap = compared.overlap[near[:, None], rows]
         best = overlap.argmax(axis=0)
         best_overlap = overlap.max(axis=0)
         track = near[best]
@@ -171,7 +193,7 @@ class CameraTracker:
     def appearances(self) -> TrackAppearances:
         """Return the confirmed tracks matched by the last update, for the online gallery."""
         tracks = self._tracks
-        rows = np.flatnonzero(tracks.confirmed & (tracks.seen_times == self._updated_at))
+        rows = (tracks.confirmed & (tracks.seen_times == self._updated_at)).nonzero()[0]
         looks = tracks.looks
         return TrackAppearances(
             self.camera, tracks.ids[rows], tracks.start_times[rows], looks.typical[rows], looks.counts[rows]
@@ -185,13 +207,20 @@ class CameraTracker:
             predicted = self._kalman.predict(self._tracks.motion, time - self._time)
             moved = not np.array_equal(motion, STILL)
             self._tracks.motion = move_with_camera(predicted, motion) if moved else predicted
+            self._compared = None
         self._time = time
+
+    def _compare(self, detections: Detections) -> _Compared:
+        """Return what `wants` and `update` both need of a frame, computed once."""
+        if self._compared is None or self._compared.detections is not detections:
+            self._compared = _Compared(detections, self._tracks.motion.boxes())
+        return self._compared
 
     def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float64]:
         """Return (T, N) P(same person) of tracks and boxes by their looks; 0.5 where either is not known."""
         looks = self._tracks.looks
         p_same = np.full((len(looks), len(embeddings)), 0.5)
-        tracks, rows = np.flatnonzero(looks.counts > 0), np.flatnonzero(embeddings.valid)
+        tracks, rows = (looks.counts > 0).nonzero()[0], embeddings.valid.nonzero()[0]
         if self._calibration is not None and len(tracks) and len(rows):
             distances = 1.0 - looks.typical[tracks] @ embeddings.vectors[rows].T
             p_same[tracks[:, None], rows] = self._calibration.probability(distances)
@@ -209,7 +238,7 @@ class CameraTracker:
         which then ends. Write `box_of`; return the recovered tracks and the rows that are still free."""
         tracks, settings = self._tracks, self._settings
         lost_s = time - tracks.seen_times
-        lost = np.flatnonzero(tracks.confirmed & (box_of == NO_ID) & (lost_s <= settings.max_recovery_s + TOLERANCE_S))
+        lost = (tracks.confirmed & (box_of == NO_ID) & (lost_s <= settings.max_recovery_s + TOLERANCE_S)).nonzero()[0]
         claimed = ~tracks.confirmed & (box_of != NO_ID)
         rows = np.concatenate([free, box_of[claimed]])
         if self._calibration is None or len(lost) == 0 or len(rows) == 0:
@@ -227,7 +256,7 @@ class CameraTracker:
     def _continue(self, box_of: Rows, recovered: Rows, boxes: NDArray[np.float32]) -> None:
         """Correct the motion of the matched tracks."""
         motion = self._tracks.motion
-        matched = np.flatnonzero(box_of != NO_ID)
+        matched = (box_of != NO_ID).nonzero()[0]
         motion.put(matched, self._kalman.correct(motion[matched], boxes[box_of[matched]]))
         # Where appearance brought somebody back the prediction was wrong, and with it the velocity.
         motion.put(recovered, self._kalman.start(boxes[box_of[recovered]]))
@@ -235,11 +264,11 @@ class CameraTracker:
 
     def _remember(self, box_of: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
         """Add the new appearance vectors of matched tracks to what is known of their looks."""
-        matched = np.flatnonzero(box_of != NO_ID)
+        matched = (box_of != NO_ID).nonzero()[0]
         matched = matched[embeddings.valid[box_of[matched]]]
         if len(matched):
             rows = box_of[matched]
-            qualities = crop_qualities(detections.boxes, detections.scores)[rows]
+            qualities = self._compare(detections).qualities[rows]
             self._tracks.looks.add(matched, embeddings.vectors[rows], qualities, time)
 
     def _bury(self, box_of: Rows, time: float) -> Rows:
@@ -268,12 +297,14 @@ class CameraTracker:
         but so two sure boxes or several doubtful ones make a person, for detectors of any temper.
         """
         tracks, settings = self._tracks, self._settings
-        matched = np.flatnonzero(box_of != NO_ID)
+        matched = (box_of != NO_ID).nonzero()[0]
         tracks.hits[matched] += 1
         tracks.seen_times[matched] = time
-        tracks.evidence[matched] += logit(np.clip(scores[box_of[matched]].astype(np.float64), *SCORE_BOUNDS))
+        tracks.evidence[matched] += logit(
+            np.minimum(np.maximum(scores[box_of[matched]].astype(np.float64), SCORE_BOUNDS[0]), SCORE_BOUNDS[1])
+        )
         proven = tracks.evidence >= logit(settings.confirm_probability)
-        due = np.flatnonzero(~tracks.confirmed & proven & (tracks.hits >= settings.confirm_hits))
+        due = (~tracks.confirmed & proven & (tracks.hits >= settings.confirm_hits)).nonzero()[0]
         tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
         self._next_id += len(due)
 
@@ -283,7 +314,7 @@ def _match(
 ) -> Rows:
     """Assign `rows` of boxes to those `candidates` (T,) bool that have none yet; write `box_of` (T,), return the rows
     that are left over. `costs`: (T, N)."""
-    tracks = np.flatnonzero(candidates & (box_of == NO_ID))
+    tracks = (candidates & (box_of == NO_ID)).nonzero()[0]
     if len(tracks) == 0 or len(rows) == 0:
         return rows
     matched, columns = assign(costs[tracks[:, None], rows], max_cost)

@@ -25,12 +25,12 @@ def test_height_overlap_by_hand() -> None:
 @given(seed=st.integers(0, 10**6), tracks=st.integers(0, 5), count=st.integers(0, 5), power=st.floats(0, 3))
 def test_similarity_is_a_share_of_the_iou(seed: int, tracks: int, count: int, power: float) -> None:
     a, b = random_boxes(seed, tracks), random_boxes(seed + 1, count)
-    similarity = box_similarity(a, b, power)
+    similarity = box_similarity(iou(a, b), a, b, power)
     assert similarity.shape == (tracks, count)
     assert similarity.dtype == np.float64
     assert (similarity >= 0).all()
     assert (similarity <= iou(a, b) + 1e-12).all()
-    np.testing.assert_allclose(box_similarity(a, a, power).diagonal(), 1.0)
+    np.testing.assert_allclose(box_similarity(iou(a, a), a, a, power).diagonal(), 1.0)
 
 
 def test_association_cost_gates_place_and_weighs_looks() -> None:
