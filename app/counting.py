@@ -1,7 +1,8 @@
 """Counting people in zones and over lines (`app.counters`), and where in the picture they stand.
 
-Rows are read part by part, so that a day needs no more memory than a minute; what is carried from part to part is the
-last known place of each track. People stand at the lower middle of their boxes.
+Rows are those after linking, with short gaps filled and boxes smoothed (`app.refining`), as everywhere else. They are
+read part by part, so that a day needs no more memory than a minute; what is carried from part to part is the last known
+place of each track. People stand at the lower middle of their boxes.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def count(run: Run, identities: Identities, counters: Counters) -> tuple[list[St
         own = counters.of(record.name)
         zones = [_ZoneCounter(zone) for zone in own.zones]
         lines = [_LineCounter(line) for line in own.lines]
-        for rows in run.observation_parts(record.name) if zones or lines else ():
+        for rows in run.refined_parts(record.name) if zones or lines else ():
             feet = feet_of(rows.boxes)
             heights = (rows.boxes[:, 3] - rows.boxes[:, 1]).astype(np.float64)
             for zone_counter in zones:
@@ -125,7 +126,7 @@ def heat(run: Run, camera: CameraRecord) -> NDArray[np.float64]:
     Feet outside the picture count at its edge.
     """
     grid = np.zeros(_GRID[0] * _GRID[1])
-    for rows in run.observation_parts(camera.name):
+    for rows in run.refined_parts(camera.name):
         cells = feet_of(rows.boxes) / [camera.width, camera.height] * [_GRID[1], _GRID[0]]
         x, y = np.clip(cells.astype(np.int64), 0, [_GRID[1] - 1, _GRID[0] - 1]).T
         grid += np.bincount(y * _GRID[1] + x, minlength=len(grid))

@@ -58,6 +58,11 @@ class Person:
         return sum(visit.end_s - visit.start_s for visit in self.visits)
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether any picture was kept: without, somebody was followed by movement only, and nobody can tell who."""
+        return any(visit.crops for visit in self.visits)
+
+    @property
     def cameras(self) -> tuple[str, ...]:
         """The cameras that saw this person, in the order of the first visits."""
         return tuple(dict.fromkeys(visit.camera for visit in self.visits))

@@ -28,6 +28,7 @@ from app.counting import Crossing, Stay, _LineCounter, _ZoneCounter, count, heat
 from app.errors import InputError
 from app.identities import Identities, People
 from app.places_report import change_counters, places_of
+from app.refining import refine_run
 from app.runs import Observations, Run
 
 MakeRun = Callable[..., Path]
@@ -178,3 +179,18 @@ def test_the_command_draws_and_counts(make_run: MakeRun) -> None:
     assert change_counters(folder, [], [], ["all"]).names == ["gate"]
     with pytest.raises(InputError, match="no zone or line 'all'"):
         change_counters(folder, [], [], ["all"])
+
+
+def test_counts_and_heat_follow_the_rows_after_linking(make_run: MakeRun) -> None:
+    folder = make_run()
+    run = Run.open(folder)
+    everywhere = Counters((Zone("all", "left", ((0, 0), (320, 0), (320, 240), (0, 240))),), ())
+    before = heat(run, run.camera("left")).sum()
+    short = [tracklet for tracklet in run.tracklets() if tracklet.track_id == 3]  # a picture is missing within
+    refine_run(folder, short, 5.0)
+    refined = Run.open(folder)
+    rows = refined.refined("left")
+    assert 0 < rows.filled.sum() < len(rows)
+    assert heat(refined, refined.camera("left")).sum() == pytest.approx(len(rows) / 10) != before
+    found, _ = count(refined, refined.identities(), everywhere)
+    assert [stay.track_id for stay in found] == [3]

@@ -159,7 +159,7 @@ def _actor(request: Request) -> str:
 def _found(look: Callable[[], Any]) -> Any:
     try:
         return look()
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:  # an erasure or a purge may take a file away meanwhile
         raise HTTPException(404, str(error)) from error
 
 

@@ -108,7 +108,10 @@ def cards_view(
 
 
 def selected(found: OpenRun, text: str, camera: str, start: str, end: str, sort: str) -> list[Person]:
-    """Return the people that a page is asked for, in its order. Raises InputError for a time that is none."""
+    """Return the people that a page is asked for, in its order but those without pictures last.
+
+    Raises InputError for a time that is none.
+    """
     first_s, _ = found.span()
     start_s = layout.parse_clock(start, first_s) if start.strip() else -math.inf
     end_s = layout.parse_clock(end, first_s) if end.strip() else math.inf
@@ -122,7 +125,8 @@ def selected(found: OpenRun, text: str, camera: str, start: str, end: str, sort:
             for visit in person.visits
         )
     ]
-    return sorted(people, key=SORTS[sort])
+    in_order = sorted(people, key=SORTS[sort])
+    return sorted(in_order, key=lambda person: not person.has_pictures)
 
 
 def best_crops(person: Person, limit: int = _PICTURES) -> list[tuple[str, str]]:
@@ -137,7 +141,7 @@ def pictures(found: OpenRun, person: Person) -> str:
     """Return a row with a person's best picture of each camera."""
     crops = best_crops(person)
     if not crops:
-        return '<div class="ot-crops"><div class="ot-nocrop">no pictures</div></div>'
+        return ""
     figures = "".join(
         f"<figure>{layout.crop(found, reference, f'{person.label} on {camera}')}"
         f"<figcaption>{escape(camera)}</figcaption></figure>"
@@ -158,7 +162,17 @@ def card(found: OpenRun, person: Person, more: str = "") -> str:
 
 
 def _cards(found: OpenRun, people: Sequence[Person]) -> str:
-    return f'<div class="ot-grid">{"".join(card(found, person) for person in people)}</div>'
+    """Return cards; people without pictures come last, and what that means stands above them."""
+    shown = [card(found, person) for person in people if person.has_pictures]
+    others = [card(found, person) for person in people if not person.has_pictures]
+    cards = f'<div class="ot-grid">{"".join(shown)}</div>' if shown else ""
+    if not others:
+        return cards
+    why = "followed by movement only: no picture was good enough to tell who they are"
+    if "crops" in found.run.purged:
+        why = "the time for which pictures are kept is over: see the page Privacy"
+    return f"""{cards}<h2 class="ot-section ot-apart">Without pictures <small>{why}</small></h2>
+    <div class="ot-grid">{"".join(others)}</div>"""
 
 
 def _sheet(found: OpenRun, people: Sequence[Person]) -> str:
@@ -180,6 +194,8 @@ def _sheet_cell(found: OpenRun, person: Person, camera: str) -> str:
     visits = [visit for visit in person.visits if visit.camera == camera]
     by_rank = itertools.chain(*itertools.zip_longest(*(visit.crops for visit in visits)))
     crops = [crop for crop in by_rank if crop is not None][:_SHEET_PICTURES]
+    if visits and not crops:
+        return f'<span class="ot-facts">no pictures of {count(len(visits), "visit")}</span>'
     return f'<div class="ot-sheet-cell">{"".join(layout.similar_crop(found, crop) for crop in crops)}</div>'
 
 

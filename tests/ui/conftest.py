@@ -146,6 +146,14 @@ def page(visitor: Any, server: str) -> Iterator[Any]:
         ),
     )
     page.on("dialog", lambda dialog: dialog.accept())
+    goto = page.goto
+
+    def open_page(address: str) -> None:
+        """Wait until Gradio has taken over: what comes with the page (`app.ui.boot`) would be found twice."""
+        goto(address)
+        page.wait_for_selector("#ot-boot", state="detached")
+
+    page.goto = open_page
     yield page
     page.close()
     assert problems == []

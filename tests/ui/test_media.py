@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from app.errors import InputError
 from app.runs import Run
 from app.ui.boot import Boot, FirstView, PageVisitor
 from app.ui.layout import duration, parse_clock
-from app.ui.library import RunLibrary, run_id
+from app.ui.library import OpenRun, RunLibrary, run_id
 from app.ui.media import PREFIX, media_routes
+from app.ui.people import cards_view
 from app.ui.picture_reader import read_upload
 from app.ui.server import Guard, Login, read_login
 
@@ -95,6 +97,22 @@ def test_runs_that_were_started_here_are_shown_too(folder: Path, make_run: MakeR
     assert list(library.folders().values()) == [folder]  # not before it begins
     new = make_run("new")
     assert sorted(library.folders().values()) == sorted([folder, new])
+
+
+def test_people_without_pictures_come_last_and_are_explained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Run.open(folder).ledger() as ledger:
+        for row, key in enumerate((("left", 1), ("left", 2), ("right", 3)), 1):
+            ledger.assign(*key, row, "tester")
+    library = RunLibrary([folder], folder.parent)
+    found = library.get(None)
+    people = dict(found.people())
+    people[1] = replace(people[1], visits=tuple(replace(visit, crops=()) for visit in people[1].visits))
+    monkeypatch.setattr(OpenRun, "people", lambda self: people)
+    html = cards_view(library, UiSettings(), PageVisitor({}, "anna"))
+    order = [html.index(f'data-person="{number}"') for number in (2, 3, 1)]
+    assert order == sorted(order)
+    assert order[1] < html.index("followed by movement only") < order[2]
+    assert "<img" not in html[order[2] :]
 
 
 def test_the_timeline_has_a_bar_for_each_visit(client: TestClient, folder: Path) -> None:

@@ -163,6 +163,7 @@ def test_frames_are_drawn_where_there_are_no_videos(page: Any, server: str, own_
     page.wait_for_function(
         f"{before!r}.every((src, row) => document.querySelectorAll('.ot-tile img')[row].src !== src)"
     )
+    page.wait_for_function("document.querySelector('ot-overview').players.every((player) => !player.loading)")
 
 
 def test_scores_and_mistakes_are_shown(page: Any, server: str, scene: Run, ui_folder: Path) -> None:
