@@ -111,27 +111,48 @@ def pair_evidence(
     if len(seen) < 2:
         return PairEvidence(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     sets = Sets.of([tracklets[index].vectors for index in seen])
-    there = [presences[index] for index in seen]
-    cameras = np.unique([tracklets[index].camera for index in seen], return_inverse=True)[1]
-    typical = sets.directions(np.concatenate([tracklets[index].qualities for index in seen]))
-    centers = camera_centers(typical, cameras)
-    rows, columns = nearest_pairs(unit_rows(typical - centers[cameras]), neighbours)
-    strangers = co_present_pairs(there, MAX_SAMPLED_PAIRS)
-    people = max(least_people(there), distinct_looks(typical, calibration))
-    mistaken = calibration.probability(1 - sets.similarities(*strangers))
-    share = people / (people + FEW_PEOPLE * calibration_trust(mistaken))
+    footage = Footage.of(sets, [tracklets[index] for index in seen], [presences[index] for index in seen], calibration)
+    rows, columns = nearest_pairs(unit_rows(footage.typical - footage.centers), neighbours)
     evidence = np.zeros(len(rows), np.float32)
-    if share < 0.9:
-        evidence += (1 - share) * log_odds(calibration.probability(1 - sets.similarities(rows, columns)))
-    else:
-        share = 1.0
-    sets.subtract(centers[cameras])
+    if footage.share < 1:
+        evidence += (1 - footage.share) * log_odds(calibration.probability(1 - sets.similarities(rows, columns)))
+    sets.subtract(footage.centers)
     if len(seen) > MAX_EXACT:
         sets = Sets(unit_rows(project(sets.vectors, COMPARED_DIMENSION)), sets.counts)
-    scale = Scale.of(sets.similarities(*strangers), sets.halves())
-    evidence += share * scale.log_odds(sets.similarities(rows, columns))
+    evidence += footage.share * footage.scale(sets).log_odds(sets.similarities(rows, columns))
     index_of = np.array(seen, np.int64)
     return PairEvidence(index_of[rows], index_of[columns], evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What the footage tells of itself without labels, of n tracklets with vectors.
+
+    typical: (n, D) unit typical vectors. centers: (n, D) the centre of each one's camera. strangers: pairs (rows,
+    columns) that were in view together. share: the say of the footage's own scale; the rest is the calibration's.
+    """
+
+    typical: Vectors
+    centers: Vectors
+    strangers: tuple[NDArray[np.int64], NDArray[np.int64]]
+    share: float
+
+    @classmethod
+    def of(
+        cls, sets: Sets, tracklets: Sequence[Tracklet], presences: Sequence[Presence], calibration: Calibration
+    ) -> Footage:
+        """sets: the vectors of the tracklets, not centred."""
+        cameras = np.unique([tracklet.camera for tracklet in tracklets], return_inverse=True)[1]
+        typical = sets.directions(np.concatenate([tracklet.qualities for tracklet in tracklets]))
+        strangers = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
+        people = max(least_people(presences), distinct_looks(typical, calibration))
+        mistaken = calibration.probability(1 - sets.similarities(*strangers))
+        share = people / (people + FEW_PEOPLE * calibration_trust(mistaken))
+        return cls(typical, camera_centers(typical, cameras)[cameras], strangers, share if share < 0.9 else 1.0)
+
+    def scale(self, sets: Sets) -> Scale:
+        """Return the scale of the footage from the same sets as before, now centred."""
+        return Scale.of(sets.similarities(*self.strangers), sets.halves())
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +220,13 @@ class Sets:
         result = np.zeros(len(chosen), np.float32)
         for position, index in enumerate(chosen):
             vectors = self.vectors[starts[index] : starts[index + 1]]
-            matches = vectors[::2] @ vectors[1::2].T
-            result[position] = (matches.max(axis=0).mean() + matches.max(axis=1).mean()) / 2
+            result[position] = set_similarity(vectors[::2] @ vectors[1::2].T)
         return result
+
+
+def set_similarity(cosines: NDArray[np.float32]) -> float:
+    """Return the similarity of two sets from the (A, B) cosines of their vectors: the mean of the best matches."""
+    return float(cosines.max(axis=0).mean() + cosines.max(axis=1).mean()) / 2
 
 
 def calibration_trust(probabilities: NDArray[np.floating[Any]]) -> float:

@@ -1,8 +1,11 @@
 """Tracklets that show one person first and another one later: where to cut them.
 
 When two people meet, a tracker may follow the wrong one afterwards. The tracklet's own crops tell: those before and
-those after are each alike, and both sides are unlike. The cut is a proposal: the linker gets both parts, and joins them
-again if everything else it knows speaks for one person.
+those after are each alike, and both sides are unlike, judged as the linker judges two tracklets (`app.track.evidence`).
+The cut is a proposal: the linker gets both parts, and joins them again if everything else it knows speaks for one
+person.
+
+Measured by `tests/bench/bench_splitting.py`.
 """
 
 from __future__ import annotations
@@ -12,17 +15,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from app.boxes import iou
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
+from app.track.evidence import Footage, Scale, Sets, log_odds, set_similarity, unit_rows
+from app.track.presence import Presence
 
 Key = tuple[str, int]
 
 MIN_CROPS = 2
 """Each side of a cut must show itself at least twice: a single crop may just be a bad one."""
 
-CHANGED_PROBABILITY = 0.05
+CHANGED_PROBABILITY = 0.2
 """Two sides are two people only below this P(same)."""
 
 STEADY_PROBABILITY = 0.5
@@ -40,7 +46,38 @@ class Cut:
     at_s: float
 
 
-def change_time(tracklet: Tracklet, crop_times: NDArray[np.float64], calibration: Calibration) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Reads how alike two groups of crops of one tracklet are. Fields as in `app.track.evidence.Footage`.
+
+    centers: the (D,) centre of each camera.
+    """
+
+    centers: Mapping[str, NDArray[np.float32]]
+    share: float
+    scale: Scale
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, tracklets: Sequence[Tracklet], calibration: Calibration) -> Judge:
+        """Return how to judge crops in the footage of these tracklets."""
+        seen = [tracklet for tracklet in tracklets if tracklet.vectors.size]
+        if not seen:
+            return cls({}, 0.0, Scale(), calibration)
+        sets = Sets.of([tracklet.vectors for tracklet in seen])
+        footage = Footage.of(sets, seen, [Presence.of(tracklet) for tracklet in seen], calibration)
+        sets.subtract(footage.centers)
+        centers = {tracklet.camera: center for tracklet, center in zip(seen, footage.centers, strict=True)}
+        return cls(centers, footage.share, footage.scale(sets), calibration)
+
+    def log_odds(self, plain: NDArray[np.float32], centered: NDArray[np.float32]) -> float:
+        """Return the log-odds of one person from the (A, B) cosines of two groups of crops, plain and centred."""
+        own = self.share * float(self.scale.log_odds(np.array(set_similarity(centered))))
+        distance = np.array([1 - set_similarity(plain)], np.float32)
+        return own + (1 - self.share) * float(log_odds(self.calibration.probability(distance))[0])
+
+
+def change_time(tracklet: Tracklet, crop_times: NDArray[np.float64], judge: Judge) -> float | None:
     """Return the time of the first row that shows somebody else, or None where nothing speaks for a change.
 
     crop_times: (K,) seconds at which the tracklet's crops were taken, aligned with its `vectors`.
@@ -48,15 +85,21 @@ def change_time(tracklet: Tracklet, crop_times: NDArray[np.float64], calibration
     order = np.argsort(crop_times, kind="stable")
     times, vectors = crop_times[order], tracklet.vectors[order]
     count = len(times)
+    if count < 2 * MIN_CROPS:
+        return None
+    own = unit_rows(vectors - judge.centers[tracklet.camera])
+    plain, centered = vectors @ vectors.T, own @ own.T
     best: tuple[float, int] | None = None
-    distances = 1.0 - vectors @ vectors.T
     for first in range(MIN_CROPS, count - MIN_CROPS + 1):
-        across = float(distances[:first, first:].mean())
-        within = max(_mean_pair(distances[:first, :first]), _mean_pair(distances[first:, first:]))
-        p_across, p_within = calibration.probability(np.array([across, within], np.float32)).tolist()
-        changed = p_across < CHANGED_PROBABILITY and p_within >= STEADY_PROBABILITY and times[first] > times[first - 1]
-        if changed and (best is None or across - within > best[0]):
-            best = (across - within, first)
+        if times[first] == times[first - 1]:
+            continue
+        across = judge.log_odds(plain[:first, first:], centered[:first, first:])
+        # A side is judged like a tracklet's own halves: every other crop beside the ones between.
+        sides = (slice(0, first, 2), slice(1, first, 2)), (slice(first, None, 2), slice(first + 1, None, 2))
+        within = min(judge.log_odds(plain[even, odd], centered[even, odd]) for even, odd in sides)
+        changed = across < logit(CHANGED_PROBABILITY) and within >= logit(STEADY_PROBABILITY)
+        if changed and (best is None or within - across > best[0]):
+            best = (within - across, first)
     if best is None:
         return None
     # Between the last crop of the one and the first of the other, where the boxes follow each other worst.
@@ -80,8 +123,9 @@ def cut_mixed(
     free = dict(free_ids)
     parts: list[Tracklet] = []
     cuts: dict[Key, Cut] = {}
+    judge = Judge.of(tracklets, calibration)
     for tracklet, taken in zip(tracklets, crop_times, strict=True):
-        at_s = change_time(tracklet, taken, calibration)
+        at_s = change_time(tracklet, taken, judge)
         if at_s is None:
             parts.append(tracklet)
             continue
@@ -105,9 +149,3 @@ def _part(tracklet: Tracklet, crop_times: NDArray[np.float64], start_s: float, e
         vectors=tracklet.vectors[crops],
         qualities=tracklet.qualities[crops],
     )
-
-
-def _mean_pair(distances: NDArray[np.float32]) -> float:
-    """Return the mean over pairs of different rows of a symmetric (n, n) matrix, n ≥ 2."""
-    count = len(distances)
-    return float((distances.sum() - np.trace(distances)) / (count * (count - 1)))

@@ -15,7 +15,7 @@ from app.linking import link_run
 from app.reid.calibrate import Calibration
 from app.runs import Run
 from app.track.linker import LinkResult
-from app.track.splitting import change_time, cut_mixed
+from app.track.splitting import Judge, change_time, cut_mixed
 from tests import small_run
 
 DIMENSION = 8
@@ -38,16 +38,20 @@ def tracklet(*who: int, jump_row: int = 23) -> tuple[Tracklet, np.ndarray]:
     return record, crop_times[order]
 
 
+def changed_at(record: Tracklet, crop_times: np.ndarray) -> float | None:
+    return change_time(record, crop_times, Judge.of([record], CALIBRATION))
+
+
 def test_a_change_is_cut_where_the_boxes_jump() -> None:
-    assert change_time(*tracklet(0, 0, 0, 0, 1, 1, 1, 1, jump_row=20), CALIBRATION) == pytest.approx(2.0)
-    assert change_time(*tracklet(0, 0, 0, 0, 1, 1, 1, 1, jump_row=18), CALIBRATION) == pytest.approx(1.8)
+    assert changed_at(*tracklet(0, 0, 0, 0, 1, 1, 1, 1, jump_row=20)) == pytest.approx(2.0)
+    assert changed_at(*tracklet(0, 0, 0, 0, 1, 1, 1, 1, jump_row=18)) == pytest.approx(1.8)
 
 
 @pytest.mark.parametrize(
     "who", [(0,) * 8, (0, 1, 0, 1, 0, 1), (0, 0, 0, 1), (0, 0, 1, 1, 0, 0), (0, 1, 2, 3), (0, 1), ()]
 )
 def test_one_person_a_walker_through_and_chaos_stay_whole(who: tuple[int, ...]) -> None:
-    assert change_time(*tracklet(*who), CALIBRATION) is None
+    assert changed_at(*tracklet(*who)) is None
 
 
 def test_parts_share_out_rows_and_crops() -> None:
