@@ -392,6 +392,12 @@ class RunSettings(Section):
     """What is written, and when."""
 
     part_s: float = Field(30.0, ge=1.0, le=3600.0, description="Footage in one crash-safe part of the run, seconds.")
+    chunk_s: float = Field(
+        0.0,
+        ge=0.0,
+        le=1e6,
+        description="With --engine ray: follow recordings in chunks of so many seconds side by side; 0 keeps them whole.",
+    )
     crops_per_tracklet: int = Field(8, ge=0, le=64, description="Pictures kept of each tracklet, the best ones.")
     crop_jpeg_quality: int = Field(92, ge=50, le=100, description="JPEG quality of the kept pictures.")
     save_video: bool = Field(False, description="Write annotated video of each camera, and of all side by side.")

@@ -31,10 +31,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of each recording, that is followed by itself. number: its place among them, from 0.
+
+    first_index, end_index: the number of its first frame and of the first one after it, None for all that come.
+    """
+
+    number: int
+    first_index: int
+    end_index: int | None
+
+
+WHOLE = Chunk(0, 0, None)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What to do: the words of the command line with the settings resolved.
 
     cameras: if not empty, only these of the cameras that the sources hold.
+    chunk: the frames that are wanted of each.
     preview: keep a picture of the run going on, see `app.preview`.
     """
 
@@ -43,6 +59,7 @@ class Job:
     settings: Settings
     resume: bool = False
     cameras: tuple[str, ...] = ()
+    chunk: Chunk = WHOLE
     preview: bool = False
 
 
@@ -84,9 +101,11 @@ class Engine(Protocol):
 def open_job(job: Job) -> list[Source]:
     """Open the sources of a job. Raises InputError that lists every source that cannot be used."""
     sources = open_sources(job.sources, job.names, job.settings.sources)
-    if not job.cameras:
-        return sources
-    return [source for source in sources if source.info.camera in job.cameras]
+    if job.cameras:
+        sources = [source for source in sources if source.info.camera in job.cameras]
+    for source in sources:
+        source.end_index = job.chunk.end_index
+    return sources
 
 
 def follow(job: Job, folder: Path, report: Report) -> Outcome:
@@ -105,7 +124,6 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.pipeline import Stopwatch, detect_ahead
     from app.preview import Preview
     from app.render import open_videos
-    from app.run_writer import RunWriter
     from app.runs import LEDGER_FILE
     from app.track.gallery import PersonGallery
 
@@ -116,7 +134,6 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
 
         embedder = build_embedder(job.settings.reid)
     known = known_people(job.settings.gallery, embedder.weights_sha256 if embedder else None)
-    begin = RunWriter.resume if job.resume else RunWriter.create
     live = all(info.live for info in infos)
     stopwatch = Stopwatch()
     lengths = [info.frame_count for info in infos]
@@ -125,7 +142,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     state: Literal["finished", "failed", "cancelled"] = "failed"
     with (
         interruptions() as interrupted,
-        begin(folder, job.settings, infos, describe_models(detector, embedder)) as writer,
+        _begin(job, folder, infos, describe_models(detector, embedder)) as writer,
         ExitStack() as stack,
     ):
         first_indices = dict(writer.next_frame_index)
@@ -173,6 +190,14 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             )
             writer.finish(state, asdict(outcome))
     return outcome
+
+
+def _begin(job: Job, folder: Path, infos: Sequence[SourceInfo], provenance: Mapping[str, Any]) -> RunWriter:
+    from app.run_writer import RunWriter
+
+    if job.resume:
+        return RunWriter.resume(folder, job.settings, infos, provenance)
+    return RunWriter.create(folder, job.settings, infos, provenance, job.chunk.number, job.chunk.first_index)
 
 
 def _problems(sources: Sequence[Source]) -> dict[str, str]:

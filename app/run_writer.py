@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from app.track.tracklets import TrackletDraft
 
 State = Literal["finished", "failed", "cancelled"]
+TRACKS_PER_CHUNK = 1_000_000
+PARTS_PER_CHUNK = 10_000
+"""So many numbers are free for each chunk of a recording that is followed in several."""
+
 KINDS: tuple[Kind, ...] = ("observations", "refined", "frames", "tracklets")
 
 
@@ -81,12 +85,21 @@ class RunWriter:
 
     @classmethod
     def create(
-        cls, folder: Path, settings: Settings, cameras: Sequence[SourceInfo], provenance: Mapping[str, Any]
+        cls,
+        folder: Path,
+        settings: Settings,
+        cameras: Sequence[SourceInfo],
+        provenance: Mapping[str, Any],
+        chunk_number: int = 0,
+        first_frame_index: int = 0,
     ) -> RunWriter:
         """Begin a run in `folder`, which is made if it does not exist.
 
         provenance: JSON values. `weights`, compared when the run is resumed, names each weight file and its sha256
         (`file_sha256`); everything else is only kept for the reader.
+        chunk_number, first_frame_index: for a run that will be brought together with runs of other chunks of the same
+        recordings (`adopt`): its place among them, and where it begins. The numbers of its tracks and parts are none of
+        theirs.
         Raises InputError if the folder already holds a run or a camera's name cannot be the name of a folder.
         """
         if (folder / RUN_FILE).exists():
@@ -107,7 +120,13 @@ class RunWriter:
             "cameras": [asdict(record) for record in camera_records(cameras)],
             "summary": {},
         }
-        manifest = Manifest(0, dict.fromkeys(names, 0), dict.fromkeys(names, 1), ())
+        first_track_id = 1 + chunk_number * TRACKS_PER_CHUNK
+        manifest = Manifest(
+            chunk_number * PARTS_PER_CHUNK,
+            dict.fromkeys(names, first_frame_index),
+            dict.fromkeys(names, first_track_id),
+            (),
+        )
         write_atomically(folder / MANIFEST_FILE, manifest.to_json().encode())
         writer = cls(folder, settings, header, manifest, lock)
         writer._write_header()
@@ -217,6 +236,7 @@ class RunWriter:
     def adopt(self, run: Run) -> None:
         """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
 
+        Runs of several chunks of a camera are taken in the order of time.
         Files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already part
         of this one is passed over. Its identities are not taken: they count people on their own.
         """

@@ -63,6 +63,8 @@ class Source(Protocol):
     first_index: int
     """Number of the first frame wanted, set before iterating: earlier ones of a recording are decoded and dropped, a
     live source counts from there."""
+    end_index: int | None
+    """Number of the first frame that is not wanted any more; None reads to the end."""
     dropped: int
     """Frames of a live source that came faster than they were taken."""
 
@@ -84,6 +86,7 @@ class _CameraSource:
     def __init__(self, info: SourceInfo, footage: Footage, zero_time: float) -> None:
         self.info = info
         self.first_index = 0
+        self.end_index: int | None = None
         self.dropped = 0
         self._footage = footage
         self._zero_time = zero_time
@@ -94,6 +97,8 @@ class _CameraSource:
 
     def __iter__(self) -> Iterator[Frame]:
         for picture in self._footage.pictures(self.first_index):
+            if self.end_index is not None and picture.index >= self.end_index:
+                return
             time = self._zero_time + picture.time_s
             yield Frame(self.info.camera, picture.index, time, picture.image, self.info.has_pixels)
 

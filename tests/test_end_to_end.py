@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from app import cluster
 from app.cli import main
+from app.engines import Job, Outcome
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
 from app.runs import Run
@@ -333,6 +335,51 @@ def test_a_ray_job_goes_on_with_what_its_cameras_had_finished(
     assert (tmp_path / "run" / made).exists()
     for camera in CAMERAS:
         assert np.array_equal(both.observations(camera).boxes, local.observations(camera).boxes)
+
+
+def test_chunks_of_a_recording_make_one_run(
+    finished: Path,
+    arguments: list[str],
+    tmp_path: Path,
+    ask: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tasks run here one after the other; that Ray runs tasks is seen above."""
+    done: list[str] = []
+
+    def one_by_one(job: Job, tasks: Sequence[cluster._Task], report: object) -> tuple[dict[Any, Outcome], list[Any]]:
+        done.extend(task.label for task in tasks)
+        return {task: cluster._follow_one(cluster._own_job(job, task), task.folder) for task in tasks}, []
+
+    monkeypatch.setattr(cluster, "_follow_all", one_by_one)
+    summary = ask(*arguments, "--output", tmp_path / "run", "--engine", "ray", "--set", "run.chunk_s=3")
+    assert [label for label in done if "cam2" in label] == [
+        "camera cam2 from picture 0 to 29",
+        "camera cam2 from picture 30 to 59",
+        "camera cam2 from picture 60 to the end",
+    ]
+    assert summary["frames"] == 2 * SECONDS * FPS
+    chunks, whole = Run.open(tmp_path / "run"), Run.open(finished)
+    for camera in CAMERAS:
+        for ours, theirs in zip(chunks.frames(camera), whole.frames(camera), strict=True):
+            assert np.array_equal(ours, theirs)  # each picture once, with its number and time
+        rows, others = chunks.observations(camera), whole.observations(camera)
+        assert len(rows.frames) >= 0.9 * len(others.frames)  # a new tracker waits two or three frames for each person
+        border_of = {track: set(rows.frames[rows.track_ids == track] // 30) for track in np.unique(rows.track_ids)}
+        assert all(len(parts) == 1 for parts in border_of.values()), "a track went on in another chunk"
+    # Linking joins what the borders cut: nearly as many people as without them.
+    assert abs(summary["people"] - len(whole.identities().people())) <= 2
+    assert max(len(tracks) for tracks in _tracks_of_people(chunks).values()) >= 3
+
+
+def _tracks_of_people(run: Run) -> dict[int, list[tuple[str, int]]]:
+    """Return by person the keys of its tracklets."""
+    identities = run.identities()
+    found: dict[int, list[tuple[str, int]]] = {}
+    for summary in run.tracklet_summaries(vectors=False):
+        person = identities.person_of(summary.camera, np.array([summary.track_id]), np.array([summary.start_time]))
+        found.setdefault(int(person[0]), []).append((summary.camera, summary.track_id))
+    return found
 
 
 # --- Real footage ----------------------------------------------------------------------------------------------------
