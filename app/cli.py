@@ -101,7 +101,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                        help="folder that keeps people and their ids from run to run")  # fmt: skip
     track.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
     track.add_argument("--engine", choices=["local", "ray"], default="local",
-                       help="this process, or one Ray task for each camera")  # fmt: skip
+                       help="this process, or Ray tasks for cameras and run.chunk_s of each")  # fmt: skip
     track.add_argument("--trust-weights", action="store_true",
                        help="load a .pt file of unknown origin; it can run any program on this machine")  # fmt: skip
 
