@@ -143,9 +143,16 @@ def recordings(folders: list[str]) -> dict[str, Path]:
         for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
             if path.name.startswith("."):
                 continue
-            if path.suffix.lower() in VIDEO_SUFFIXES or (path / "seqinfo.ini").is_file():
+            is_folder = (path / "seqinfo.ini").is_file() and not _is_beside_its_video(path)
+            if path.suffix.lower() in VIDEO_SUFFIXES or is_folder:
                 found[str(path.relative_to(folder))] = path.resolve()
     return found
+
+
+def _is_beside_its_video(folder: Path) -> bool:
+    """Whether a folder holds only the truth and the boxes of a video of the same name."""
+    is_bare = not (folder / "img1").is_dir()
+    return is_bare and any(folder.with_name(f"{folder.name}{suffix}").is_file() for suffix in VIDEO_SUFFIXES)
 
 
 def _reids(root: Path) -> dict[str, str]:

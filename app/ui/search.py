@@ -189,10 +189,10 @@ def _result(found: OpenRun, entry: dict[str, Any]) -> str:
     similar = layout.similar_address(found, reference)
     links = f'<a class="ot-link" href="{jump}">Show</a> · <a class="ot-link" href="{similar}">Similar</a>'
     return f"""<div class="ot-card" data-person="{person.id}">
-    <div class="ot-card-head">{layout.person_tag(found, person.id, person.label)}
-      <span class="ot-more">{meter("P(same)", entry["p_same"])}</span></div>
+    <div class="ot-card-head">{layout.person_tag(found, person.id, person.label)}</div>
     <div class="ot-match"><a href="{href}">{layout.crop(found, reference, person.label)}</a>
-      <div class="ot-facts"><span>best match on</span><b>{escape(entry["camera"])}</b>
+      <div class="ot-facts">{meter("P(same)", entry["p_same"])}
+      <span>best match on</span><b>{escape(entry["camera"])}</b>
       <span>{span(entry["start_s"], entry["end_s"])}</span><span>{count(len(person.cameras), "camera")}</span>
       <span>{count(len(person.visits), "visit")}</span><span>{links}</span>
       </div></div></div>"""

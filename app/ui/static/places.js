@@ -150,6 +150,8 @@ class Places extends HTMLElement {
     this.hint.textContent = this.done ? `Name this ${this.tool}:`
       : this.tool === 'zone' ? 'Click the corners; a double click or Enter closes the zone, Esc gives up.'
       : this.tool === 'line' ? 'Click the two ends. “In” is from the left to the right of somebody who looks from the first to the second.'
+      : this.doors && (this.camera.entries.length || this.camera.exits.length) ? 'Green: where people come into view. Red and dashed: where they leave it.'
+      : this.doors ? 'Nobody was seen often enough to learn where people come and go on this camera.'
       : '';
     const size = this.camera.width / 60;
     const made = [];
