@@ -7,6 +7,7 @@ the page this one goes (`omnitrack.js`, "What came with the page"); a button tha
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from app.ui import layout
 from app.ui.layout import PAGES
 from app.ui.media import STATIC
+
+_LOG = logging.getLogger(__name__)
 
 FILTERS = '<i class="ot-wait low"></i>'
 """In the place of Gradio's inputs above a list."""
@@ -79,28 +82,53 @@ class Boot:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                headers = MutableHeaders(scope=start)
-                if Headers(raw=start["headers"]).get("content-type", "").startswith("text/html"):
-                    first = await to_thread.run_sync(self._first_view, page, visitor)
-                    body = with_content(body.decode(), page, self._head, first).encode()
-                    headers["content-length"] = str(len(body))
-                    headers["cache-control"] = "no-store"  # people are on it
-                await send(start)
                 message = {"type": "http.response.body", "body": body}
+                if Headers(raw=start["headers"]).get("content-type", "").startswith("text/html"):
+                    await self._send_page(start, body.decode(), page, visitor, send)
+                    return
+                await send(start)
             await send(message)
 
         await self._app(scope, receive, send_with_content)
 
+    async def _send_page(self, start: Any, html: str, page: str, visitor: PageVisitor, send: Any) -> None:
+        """Send a page in pieces: the header is painted, and scripts are on their way, while its content is made."""
+        headers = MutableHeaders(scope=start)
+        del headers["content-length"]
+        headers["cache-control"] = "no-store"  # people are on it
+        before, after = cut_at_body(html, f"<style>{_STYLE}</style>{self._head}")
 
-def with_content(html: str, page: str, head: str, first: FirstView | None) -> str:
-    """Return a page's HTML with its first content in its body; unchanged if it has no body."""
+        async def send_piece(text: str, more: bool = True) -> None:
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+
+        await send(start)
+        await send_piece(before + beginning(page))
+        try:
+            first = await to_thread.run_sync(self._first_view, page, visitor)
+        except Exception:  # Gradio asks for the same again, and says on the page what is wrong
+            _LOG.exception("the first content of the page %r could not be made", page)
+            first = None
+        content, until = (
+            ("", ".ot-header-block") if first is None else (f'<div class="ot-first">{first.html}</div>', first.until)
+        )
+        await send_piece(f'{content}</main><i id="ot-until" data-until="{escape(until)}"></i></div>')
+        await send_piece(after, more=False)
+
+
+def cut_at_body(html: str, head: str) -> tuple[str, str]:
+    """Return a page's HTML up to the beginning of its body and from there on, with more at the end of its head."""
+    html = html.replace("</head>", f"{head}</head>", 1)
+    body = re.search(r"<body[^>]*>", html)
+    cut = 0 if body is None else body.end()
+    return html[:cut], html[cut:]
+
+
+def beginning(page: str) -> str:
+    """Return what of a page can be said at once: the header, its title, and grey places for its content."""
     active = "people" if page == "person" else page
-    if first is None:
-        title = f"<h1>{escape(PAGES[page])}&nbsp;</h1>" if page in PAGES else ""
-        first = FirstView(f'<div class="ot-title">{title}</div>{_WAIT}', ".ot-header-block")
-    content = (
-        f'{_THEME}<div id="ot-boot" class="ot-boot" aria-busy="true" data-until="{escape(first.until)}">'
-        f'<div class="ot-header-block">{layout.header_html(active)}</div><main>{first.html}</main></div>'
+    title = escape(PAGES[page]) if PAGES.get(page) and page else ""
+    return (
+        f'{_THEME}<div id="ot-boot" class="ot-boot" aria-busy="true"><div class="ot-header-block">'
+        f'{layout.header_html(active)}</div><main><div class="ot-soon"><div class="ot-title"><h1>{title}&nbsp;</h1>'
+        f"</div>{_WAIT}</div>"
     )
-    early = f"<style>{_STYLE}</style>{head}</head>"
-    return re.sub(r"<body[^>]*>", lambda body: body.group() + content, html.replace("</head>", early, 1), count=1)

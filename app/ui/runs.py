@@ -26,9 +26,10 @@ _CONFIGURED = "as configured"
 _BESIDE = "boxes beside the recordings (det/det.txt)"
 _DETECTORS = {
     _CONFIGURED: "",
-    "YOLO26 n, fast": "yolo26n.pt",
-    "YOLO26 s": "yolo26s.pt",
-    "YOLO26 m, accurate": "yolo26m.pt",
+    "bundled, person_n": "auto",
+    "YOLO26 n, fast (downloaded once)": "yolo26n.pt",
+    "YOLO26 s (downloaded once)": "yolo26s.pt",
+    "YOLO26 m, accurate (downloaded once)": "yolo26m.pt",
     _BESIDE: "file:det/det.txt",
 }
 _NO_REID = "none: motion only"

@@ -77,9 +77,9 @@ def run_ui(folders: Sequence[Path], settings: Settings, auth: str = "") -> None:
 def warm_up(library: RunLibrary) -> None:
     """Do before the first visitor comes what would make that visitor wait: open the newest run, and import what Gradio
     imports when it answers for the first time."""
-    import_module("matplotlib.pyplot")
     with suppress(InputError):
         library.get(None).links()
+    import_module("matplotlib.pyplot")
 
 
 def build_app(library: RunLibrary, settings: Settings, login: Login | None = None) -> Any:

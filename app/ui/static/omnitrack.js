@@ -458,7 +458,8 @@ function handOver() {
     pressed = button;
   });
   const named = (button) => JSON.stringify({ ...button.dataset });
-  const arrived = () => [...document.querySelectorAll(boot.dataset.until)].some((place) => !boot.contains(place) &&
+  const { until } = document.getElementById('ot-until').dataset;
+  const arrived = () => [...document.querySelectorAll(until)].some((place) => !boot.contains(place) &&
     place.querySelector('[class^="ot-"], ot-header, ot-overview'));
   const watching = new MutationObserver(() => {
     if (!arrived()) return;
