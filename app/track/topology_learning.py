@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from app.config import LinkSettings
 from app.frames import Tracklet
-from app.track.clocks import Shift, Walks, shift_of_walks, solve_clocks
-from app.track.evidence import PairEvidence
+from app.track.clocks import Shift, Walks, shift_of_crowds, shift_of_walks, solve_clocks
+from app.track.evidence import PairEvidence, probability
 from app.track.floors import (
     MOST_POINTS_OF_LINK,
     FootPath,
@@ -39,6 +39,11 @@ CONFIDENT_LOG_ODDS = 0.0
 
 CONFIDENT_LEAD = 0.0
 """... and by so much more than the best of either with anybody else in the other's camera."""
+
+CANDIDATE_LOG_ODDS = -0.8
+"""Pairs that may be one person: P(same) from 0.3 on. Only the clocks are read from them, and only from crowds."""
+
+LONGEST_GAP_S = 90.0
 
 END_ROWS = 3
 """The foot at an end of a tracklet is the mean over so many rows: single boxes jitter."""
@@ -158,7 +163,8 @@ def learn_topology(
         for name, camera in settings.cameras.items()
         if camera.clock_offset_s is not None and name in visits.names
     }
-    clocks, steps = _clocks(visits, rows, columns, people, shifts, locked, settings.max_clock_offset_s)
+    crowds = _crowds(visits, evidence, floors, settings.max_clock_offset_s)
+    clocks, steps = _clocks(visits, rows, columns, people, shifts, crowds, locked, settings.max_clock_offset_s)
     across = visits.cameras[rows] != visits.cameras[columns]
     topology = Topology(
         clocks=clocks,
@@ -190,10 +196,14 @@ def _clocks(
     columns: NDArray[np.int64],
     people: NDArray[np.int64],
     known: Sequence[Shift],
+    crowds: Mapping[tuple[int, int], Shift],
     locked: Mapping[str, float],
     largest_s: float,
 ) -> tuple[dict[str, Clock], Steps]:
     """Return the clocks, and the steps from each visit of a person to the next by them.
+
+    known: shifts of cameras that share a floor. crowds: for pairs of cameras, what is believed of them where confident
+    steps do not tell.
 
     Which visit is the next depends on the clocks. So the first round takes every confident pair both ways, finds the
     commonest walking times among them, and the later ones take consecutive visits only.
@@ -206,20 +216,46 @@ def _clocks(
         found = list(known)
         of_pair = by_camera_pair(visits.cameras, walked)
         overlapping = {(shift.a, shift.b) for shift in known}
-        for a, b in sorted({(min(pair), max(pair)) for pair in of_pair if pair[0] != pair[1]}):
+        for a, b in sorted({(min(pair), max(pair)) for pair in of_pair if pair[0] != pair[1]} | set(crowds)):
             if (visits.names[a], visits.names[b]) in overlapping:
                 continue  # nobody walks unseen from one to the other
             chosen = [of_pair[pair] for pair in ((a, b), (b, a)) if pair in of_pair]
-            own = walked[np.isin(np.arange(len(walked.before)), np.concatenate(chosen))]
+            own = walked[np.sort(np.concatenate([np.zeros(0, np.int64), *chosen]))]
             shift = shift_of_walks(_walks(visits, own, a), 2 * largest_s)
             if shift is not None:
                 found.append(Shift(visits.names[a], visits.names[b], *shift))
+            elif (a, b) in crowds:
+                found.append(crowds[a, b])
         before, clocks = clocks, solve_clocks(visits.names, found, locked)
         clocks = {name: clock if abs(clock.offset_s) <= largest_s else Clock() for name, clock in clocks.items()}
         steps = _consecutive(visits, rows, columns, people, clocks)
         if round_number and all(abs(before[name].offset_s - clocks[name].offset_s) < 0.01 for name in clocks):
             break
     return clocks, steps
+
+
+def _crowds(
+    visits: Visits, evidence: PairEvidence, floors: Mapping[tuple[str, str], FoundFloor], largest_s: float
+) -> dict[tuple[int, int], Shift]:
+    """Return what all pairs that may be one person say of the clocks of cameras without a shared floor."""
+    likely = (evidence.log_odds > CANDIDATE_LOG_ODDS) & (
+        visits.cameras[evidence.rows] != visits.cameras[evidence.columns]
+    )
+    rows, columns = evidence.rows[likely], evidence.columns[likely]
+    weights = probability(evidence.log_odds[likely]) ** 2
+    every = Steps(np.concatenate([rows, columns]), np.concatenate([columns, rows]), np.tile(np.arange(len(rows)), 2))
+    gaps = every.gaps(visits, np.zeros(len(visits.starts)))
+    of_pair = by_camera_pair(visits.cameras, every)
+    found = {}
+    for (a, b), out in of_pair.items():
+        names = visits.names[a], visits.names[b]
+        if a > b or names in floors:
+            continue
+        near = [own[np.abs(gaps[own]) < LONGEST_GAP_S] for own in (out, of_pair[b, a])]
+        shift = shift_of_crowds(*((gaps[own], weights[every.people[own]]) for own in near), 2 * largest_s)
+        if shift is not None:
+            found[a, b] = Shift(*names, *shift)
+    return found
 
 
 def _walks(visits: Visits, steps: Steps, a: int) -> Walks:

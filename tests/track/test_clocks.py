@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.track.clocks import Shift, Walks, shift_of_walks, solve_clocks
+from app.track.clocks import Shift, Walks, shift_of_crowds, shift_of_walks, solve_clocks
 
 
 def walks(seed: int, shift_s: float, count: int = 30, forward_share: float = 0.5) -> Walks:
@@ -73,3 +73,24 @@ def test_cameras_that_nothing_joins_to_a_known_clock_stay_unknown() -> None:
     clocks = solve_clocks(["a", "b", "c"], [Shift("b", "c", 1.0, 0.1)], {})
     assert [clocks[name].state for name in "abc"] == ["reference", "unknown", "unknown"]
     assert solve_clocks([], [], {}) == {}
+
+
+def crowd(seed: int, shift_s: float, sign: int, walkers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gaps of `walkers` right pairs, who take 7 s, among 60 wrong ones at any time, and equal weights."""
+    rng = np.random.default_rng([seed, sign + 1])
+    gaps = np.concatenate([rng.uniform(-60, 60, 60), 7 + sign * shift_s + rng.normal(0, 1, walkers)])
+    return gaps, np.full(len(gaps), 0.4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shift_s", [-6.0, 0.0, 2.5])
+def test_a_shift_is_found_among_many_wrong_pairs(seed: int, shift_s: float) -> None:
+    found = shift_of_crowds(crowd(seed, shift_s, 1, 12), crowd(seed, shift_s, -1, 12), 20.0)
+    assert found is not None
+    assert abs(found[0] - shift_s) < 3 * found[1]
+
+
+def test_wrong_pairs_alone_and_one_direction_make_no_crowd() -> None:
+    none = [shift_of_crowds(crowd(seed, 0, 1, 0), crowd(seed, 0, -1, 0), 20.0) for seed in range(20)]
+    assert sum(found is not None for found in none) <= 1
+    assert shift_of_crowds(crowd(0, 2.5, 1, 12), (np.zeros(0), np.zeros(0)), 20.0) is None
