@@ -123,7 +123,7 @@ def shift_of_crowds(
     """
     steps = int(np.floor(largest_s / CROWD_GRID_S))
     walks = int(LONGEST_WALK_S / CROWD_GRID_S)
-    gaps = np.arange(-steps, walks + steps + 1) * CROWD_GRID_S
+    gaps = np.asarray(np.arange(-steps, walks + steps + 1) * CROWD_GRID_S, np.float64)
     out, back = (_crowding_beyond_chance(*candidates, gaps) for candidates in (forward, backward))
     shift, walk = np.meshgrid(np.arange(-steps, steps + 1), np.arange(walks + 1), indexing="ij")
     one, other = out[steps + walk + shift], back[steps + walk - shift]

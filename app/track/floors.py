@@ -116,7 +116,7 @@ class Resampled:
         first = np.ceil(starts / STEP_S - 1e-9).astype(np.int64)
         counts = np.maximum(np.floor(ends / STEP_S + 1e-9).astype(np.int64) - first + 1, 0)
         instants = (np.repeat(first, counts) + _numbers_within(counts)) * STEP_S + np.repeat(offsets, counts)
-        feet, heights, known = positions(paths, counts, instants)
+        feet, heights, known = positions(paths, counts, np.asarray(instants, np.float64))
         return cls(first, counts, feet, np.where(known, heights, np.nan))
 
     def together(

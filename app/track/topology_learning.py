@@ -242,8 +242,9 @@ def _crowds(
         visits.cameras[evidence.rows] != visits.cameras[evidence.columns]
     )
     rows, columns = evidence.rows[likely], evidence.columns[likely]
-    weights = probability(evidence.log_odds[likely]) ** 2
-    every = Steps(np.concatenate([rows, columns]), np.concatenate([columns, rows]), np.tile(np.arange(len(rows)), 2))
+    weights = np.tile(probability(evidence.log_odds[likely]) ** 2, 2)
+    nobody = np.full(2 * len(rows), -1)
+    every = Steps(np.concatenate([rows, columns]), np.concatenate([columns, rows]), nobody)
     gaps = every.gaps(visits, np.zeros(len(visits.starts)))
     of_pair = by_camera_pair(visits.cameras, every)
     found = {}
@@ -251,8 +252,12 @@ def _crowds(
         names = visits.names[a], visits.names[b]
         if a > b or names in floors:
             continue
-        near = [own[np.abs(gaps[own]) < LONGEST_GAP_S] for own in (out, of_pair[b, a])]
-        shift = shift_of_crowds(*((gaps[own], weights[every.people[own]]) for own in near), 2 * largest_s)
+        forward, backward = (own[np.abs(gaps[own]) < LONGEST_GAP_S] for own in (out, of_pair[b, a]))
+        shift = shift_of_crowds(
+            (gaps[forward], weights[forward]),
+            (gaps[backward], weights[backward]),
+            2 * largest_s,
+        )
         if shift is not None:
             found[a, b] = Shift(*names, *shift)
     return found

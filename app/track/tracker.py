@@ -83,7 +83,7 @@ class _Compared:
 
     def __init__(self, detections: Detections, expected: NDArray[np.float64]) -> None:
         self.detections, self.expected = detections, expected
-        self.overlap: NDArray[np.float64] = iou(expected, detections.boxes)
+        self.overlap = np.asarray(iou(expected, detections.boxes), np.float64)
 
     @cached_property
     def qualities(self) -> NDArray[np.float64]:
