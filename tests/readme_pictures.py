@@ -85,6 +85,7 @@ def pictures_of_pages(folder: Path, target: Path) -> None:
         page.set_default_timeout(PATIENCE_MS)
         for name in (*PAGES, "person"):
             page.goto(f"{address}/{name}?run={found.id}{asked.get(name, '')}")
+            page.wait_for_selector("#ot-boot", state="detached")
             page.wait_for_selector(".ot-chooser option:checked", state="attached")
             if name in STEPS:
                 button, result = STEPS[name]
