@@ -62,10 +62,9 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
             root = identities.resolve(person)
             segments = identities.tracklets_of(root)
             numbers = _numbers(ledger, identities, person)
-            if not segments and gallery is not None and known and numbers:
-                others = forget_people(gallery, numbers)  # erased from the run before the gallery was found
-                return _only_forgotten(person, gallery, others)
             if not segments:
+                if gallery is not None and known and forget_people(gallery, numbers) is not None:
+                    return _only_forgotten(person, gallery)  # erased from the run before the gallery was found
                 raise InputError(f"{folder}: there is no person {person}")
             crops = _crops(run)
             covered_crops = _cover(run, identities, root, segments)
@@ -95,11 +94,10 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
     }
 
 
-def _only_forgotten(person: int, gallery: Path, others: tuple[str, ...] | None) -> dict[str, Any]:
+def _only_forgotten(person: int, gallery: Path) -> dict[str, Any]:
     """Return the report of an erasure that had nothing left to do but in the gallery."""
     nothing: dict[str, Any] = dict.fromkeys(("rows", "tracklets", "crops", "covered_crops"), 0)
-    forgotten = str(gallery) if others is not None else None
-    return {"person": person, **nothing, "removed_files": [], "gallery": forgotten, "left": []}
+    return {"person": person, **nothing, "removed_files": [], "gallery": str(gallery), "left": []}
 
 
 def _numbers(ledger: Ledger, identities: Identities, person: int) -> set[int]:

@@ -179,6 +179,8 @@ def test_a_gallery_that_moved_is_named_and_can_be_given_later(make_run: Callable
         erase_person(folder, 2, gallery=tmp_path)
     assert erase_person(folder, 2, gallery=moved)["gallery"] == str(moved)
     assert sorted(read_people(moved).people) == [1]
+    with pytest.raises(InputError, match="no person 2"):
+        erase_person(folder, 2, gallery=moved)
     with pytest.raises(InputError, match="without --gallery"):
         erase_person(make_run("other"), 2, gallery=moved)
 
