@@ -396,7 +396,7 @@ class RunSettings(Section):
         0.0,
         ge=0.0,
         le=1e6,
-        description="With --engine ray: follow recordings in chunks of so many seconds side by side; 0 keeps them whole.",
+        description="With --engine ray: follow recordings in chunks of so many seconds side by side; 0: whole.",
     )
     crops_per_tracklet: int = Field(8, ge=0, le=64, description="Pictures kept of each tracklet, the best ones.")
     crop_jpeg_quality: int = Field(92, ge=50, le=100, description="JPEG quality of the kept pictures.")

@@ -97,7 +97,8 @@ def main() -> None:
         tiny = big_run.write_big_run(Path(scratch) / "tiny", 4, 60.0)
         browser = playwright.chromium.launch(executable_path=given.chromium, args=FLAGS)
         print(
-            f"{'page':<18}{'run':<6}{'paint s':>8}{'content s':>11}{'usable s':>10}{'server CPU s':>15}{'MB before':>11}{'after':>9}"
+            f"{'page':<18}{'run':<6}{'paint s':>8}{'content s':>11}{'usable s':>10}{'server CPU s':>15}"
+            f"{'MB before':>11}{'after':>9}"
         )
         for path in given.pages:
             for name, run in (("tiny", tiny), ("big", folder)):
