@@ -97,7 +97,7 @@ def test_a_stream_that_stays_away_is_given_up(camera: CameraServer, caplog: pyte
     secret = "hunter2"
     url = f"http://admin:{secret}@{camera.address}/live?token={secret}"
     camera.refuses_after = 2
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="app"):
         [source] = open_sources([url], [], SETTINGS)
         seen = [frame for tick in ticks([source], {source.info.camera: 100}) for frame in tick]
     assert seen[0].index >= 100, "a resumed live source counts on"

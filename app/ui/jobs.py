@@ -136,7 +136,7 @@ class Jobs:
                     job.state = "cancelled"
                 elif job.number == number and job.state in _ALIVE and job.process is not None:
                     job.state = "stopping"
-                    job.process.send_signal(signal.SIGINT)
+                    job.process.send_signal(_stop_signal())
 
     def _free(self, parent: Path) -> Path:
         """Return a new folder's name: the time."""
@@ -185,6 +185,12 @@ class Jobs:
             else:
                 job.state = "cancelled" if job.state == "stopping" else "failed"
             self._start_next()
+
+
+def _stop_signal() -> signal.Signals:
+    """Return what makes a command stop and keep what it has: Ctrl-C, unless commands that are started here ignore it,
+    as everything does that a shell script started in the background."""
+    return signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
 
 
 def adopted_weights(root: Path) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_a_job_that_waits_can_be_cancelled(jobs: Jobs) -> None:
     jobs.cancel(first.number)
     wait(lambda: first.is_over)
     assert (first.state, second.state, second.started) == ("cancelled", "cancelled", 0.0)
+
+
+def test_a_job_can_be_stopped_by_a_server_that_a_script_started_in_the_background(jobs: Jobs) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        job = start(jobs, "slow.mp4")
+        jobs.cancel(job.number)
+        wait(lambda: job.is_over)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert job.state == "cancelled"
 
 
 def test_a_training_is_an_export_and_then_a_training(jobs: Jobs, tmp_path: Path) -> None:
