@@ -136,6 +136,9 @@ class TrainSettings(Section):
     pooling: Literal["average", "gem"] = Field("average", description="How a map becomes a number: mean or GeM.")
     neck: Literal["relu", "bnneck"] = Field("bnneck", description="relu as in the OSNet paper, or BNNeck.")
     start_from: str = Field("", description="Weight file or bundled name to start from; empty starts from nothing.")
+    start_share: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Share of the weights started from in the final ones: sturdier elsewhere."
+    )
     height_px: int = Field(256, ge=32, le=1024, multiple_of=16, description="Height of the network's input.")
     width_px: int = Field(128, ge=16, le=1024, multiple_of=8, description="Width of the network's input.")
     start_size_share: float = Field(

@@ -18,6 +18,7 @@ from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.datasets import open_people_data
 from app.reid.embedder import find_weights
 from app.reid.evaluate import evaluate_reid
+from app.reid.train.averaging import averaged
 from app.reid.train.data import TrainingData
 from app.reid.train.held_out import calibrate, embed_batches, score_held_out
 
@@ -27,7 +28,7 @@ LEAST_PEOPLE_TO_CALIBRATE = 4
 """A curve is fitted on one half of the held-out people and checked on the other; strangers need two in each."""
 
 _CHANGES_NO_RESULT = {"device", "threads", "memory_map", "checkpoint_minutes", "compile"}
-_NEWER = {"pairs_per_batch", "judged_share", "policy_probability"}
+_NEWER = {"pairs_per_batch", "judged_share", "policy_probability", "start_share"}
 """Settings that came after the first weights: left out where they have their defaults, so that an older training is
 still known by its recipe and can be resumed."""
 
@@ -59,6 +60,10 @@ def finish(
         "recipe_sha256": recipe_sha256(settings, people.name),
         "test": {},
     }
+    start = find_weights(settings.start_from, torch.device("cpu")) if settings.start_from else None
+    if start is not None and settings.start_share:
+        pictures = people.train.pictures
+        checkpoint = averaged(checkpoint, load_checkpoint(start), settings.start_share, pictures, settings.seed)
     calibration = checkpoint.calibration
     if len(np.unique(people.held_out.person_ids)) >= LEAST_PEOPLE_TO_CALIBRATE:
         device = torch.device("cpu")
@@ -71,12 +76,11 @@ def finish(
             "expected_calibration_error": error,
         }
     else:
-        old = find_weights(settings.start_from, torch.device("cpu")) if settings.start_from else None
-        calibration = load_checkpoint(old).calibration if old else calibration
+        calibration = load_checkpoint(start).calibration if start else calibration
         log.warning(
             "fewer than %d people are held out (train.held_out_people): the weights are not calibrated, %s is assumed",
             LEAST_PEOPLE_TO_CALIBRATE,
-            f"the curve of {old}" if old else "a typical curve",
+            f"the curve of {start}" if start else "a typical curve",
         )
     file = output / f"{settings.architecture}.safetensors"
     save_checkpoint(file, replace(checkpoint, calibration=calibration, facts=facts), half=True)

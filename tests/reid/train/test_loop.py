@@ -132,6 +132,20 @@ def test_a_frozen_base_stays_as_it_was(small_market: Path, tmp_path: Path) -> No
         assert same != name.startswith("fc."), name
 
 
+def test_the_file_that_is_shipped_holds_its_share_of_the_start(small_market: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    network = OSNETS["osnet_x0_25"](neck="bnneck")
+    save_checkpoint(start, Checkpoint("osnet_x0_25", network.state_dict(), neck="bnneck"))
+    settings = SMALL.model_copy(update={"start_from": str(start), "start_share": 0.75, "epochs": 1})
+    train(settings, [small_market], tmp_path / "run", resume=False)
+    shipped, best = (
+        load_checkpoint(tmp_path / "run" / f"{name}.safetensors").state for name in ("osnet_x0_25", "best")
+    )
+    name = "conv2.0.conv1.conv.weight"
+    expected = 0.75 * load_checkpoint(start).state[name] + 0.25 * best[name]
+    torch.testing.assert_close(shipped[name].float(), expected, atol=2e-3, rtol=2e-3)  # half precision
+
+
 def test_without_a_compiler_a_training_runs_all_the_same(
     small_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
