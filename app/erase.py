@@ -28,7 +28,7 @@ from app.ledger import Ledger
 from app.run_parts import Part, lock_run, write_atomically, write_parts
 from app.run_writer import delete_unlisted
 from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, Observations, PartFile, Run, concatenate, crop_frame
-from app.tracklet_parts import INDEX_FILE
+from app.tracklet_parts import INDEX_FILE, TrackletSummary
 
 RENDERED = ("video", "export")
 """Folders of a run that are made from its rows and may show anybody: they are deleted whole and can be made again."""
@@ -126,18 +126,21 @@ def _cover(run: Run, identities: Identities, person: int, segments: Sequence[Seg
     """Cover a person in the recordings, and in the kept pictures of others; return how many of those changed."""
     shown: dict[str, list[Observations]] = {}
     changed = 0
+    summaries = run.tracklet_summaries(vectors=False)
     for camera in sorted({segment.camera for segment in segments} & {camera.name for camera in run.cameras}):
         recorded = [_rows_of(rows, identities, camera, person) for rows in run.observation_parts(camera)]
         refined = [_rows_of(rows, identities, camera, person) for rows in run.refined_parts(camera)]
         shown[camera] = [*recorded, *refined]
-        changed += len(cover_crops(run, camera, concatenate(recorded), _kept(run, identities, camera, person)))
+        kept = _kept(run, [summary for summary in summaries if summary.camera == camera], identities, camera, person)
+        changed += len(cover_crops(run, camera, concatenate(recorded), kept))
     add_covered(run.folder, shown.items())
     return changed
 
 
-def _kept(run: Run, identities: Identities, camera: str, person: int) -> dict[tuple[int, int], str]:
-    """Return the kept pictures of everybody else on a camera, by track id and frame index."""
-    summaries = [summary for summary in run.tracklet_summaries(vectors=False) if summary.camera == camera]
+def _kept(
+    run: Run, summaries: Sequence[TrackletSummary], identities: Identities, camera: str, person: int
+) -> dict[tuple[int, int], str]:
+    """Return the kept pictures of everybody else on a camera by track id and frame index. summaries: of that camera."""
     crops = {(summary.track_id, crop_frame(crop)): crop for summary in summaries for crop in summary.crops}
     track_ids, indices = np.array(list(crops), np.int64).reshape(-1, 2).T
     frames, times = run.frames(camera)

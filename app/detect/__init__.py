@@ -75,15 +75,14 @@ def _build_yolo(settings: DetectSettings, sources: Sequence[SourceInfo]) -> Dete
     from app.detect.yolo import close_ups, open_yolo
 
     network = open_yolo(settings)
-    max_overlap_iou = settings.max_overlap_iou or network.max_overlap_iou
-    return NetworkDetector(network, settings.min_score, max_overlap_iou, close_ups(network, settings))
+    return NetworkDetector(network, settings.min_score, settings.max_overlap_iou, close_ups(network, settings))
 
 
 def _build_yolox(settings: DetectSettings, sources: Sequence[SourceInfo]) -> Detector:
-    from app.detect.network import MAX_OVERLAP_IOU, NetworkDetector
+    from app.detect.network import NetworkDetector
     from app.detect.yolox import YoloxNetwork
 
-    return NetworkDetector(YoloxNetwork(settings), settings.min_score, settings.max_overlap_iou or MAX_OVERLAP_IOU)
+    return NetworkDetector(YoloxNetwork(settings), settings.min_score, settings.max_overlap_iou)
 
 
 BUILDERS: dict[str, Callable[[DetectSettings, Sequence[SourceInfo]], Detector]] = {

@@ -51,6 +51,11 @@ class Network(Protocol):
         """Whether one person may get several boxes, of which all but the best must be removed."""
         ...
 
+    @property
+    def max_overlap_iou(self) -> float:
+        """Boxes that overlap more are one person, unless the settings say otherwise."""
+        ...
+
     def letterbox(self, height: int, width: int) -> Letterbox:
         """Return how a picture of `height` × `width` is put into the input."""
         ...
@@ -144,16 +149,16 @@ def remove_overlaps(
 
 class NetworkDetector:
     """Finds people with a network. Boxes below `min_score` are dropped, and boxes that overlap a better one by more
-    than `max_overlap_iou` where the network does not see to that itself."""
+    than `max_overlap_iou`, by default the network's own, where the network does not see to that itself."""
 
     def __init__(
-        self, network: Network, min_score: float, max_overlap_iou: float, close_ups: CloseUps | None = None
+        self, network: Network, min_score: float, max_overlap_iou: float | None, close_ups: CloseUps | None = None
     ) -> None:
         self.name = network.name
         self.weights_sha256 = file_sha256(network.weights)
         self._network = network
         self._min_score = min_score
-        self._max_overlap_iou = max_overlap_iou
+        self._max_overlap_iou = max_overlap_iou or network.max_overlap_iou
         self._close_ups = close_ups
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:

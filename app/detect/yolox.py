@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import DetectSettings
-from app.detect.network import Letterbox
+from app.detect.network import MAX_OVERLAP_IOU, Letterbox
 from app.detect.openvino_network import OpenVinoNetwork, read_network, sides
 from app.errors import InputError
 
@@ -34,6 +34,7 @@ class YoloxNetwork:
     """Implements `app.detect.network.Network` for the weight file in `settings`."""
 
     overlapping = True
+    max_overlap_iou = MAX_OVERLAP_IOU
 
     def __init__(self, settings: DetectSettings) -> None:
         path = Path(settings.weights)

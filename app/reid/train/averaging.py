@@ -51,5 +51,5 @@ def _batches(pictures: NDArray[np.uint8], seed: int) -> Iterator[Tensor]:
     rows = np.random.default_rng(seed).permutation(len(pictures))[:PICTURES]
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
-        if len(chosen) > 1 or len(rows) == 1:  # a batch of one has no variance
+        if len(chosen) > 1:  # a batch of one has no variance
             yield torch.from_numpy(pictures[chosen])
