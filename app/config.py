@@ -257,7 +257,7 @@ class TrackSettings(Section):
         3.0, ge=0.0, le=600.0, description="An unseen person is recognised by appearance for so long, seconds."
     )
     recovery_probability: float = Field(
-        0.9, gt=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
+        0.8, gt=0.0, le=1.0, description="P(same person) from which appearance alone recovers a lost person."
     )
     max_speed_heights_per_s: float = Field(
         2.0, gt=0.0, le=20.0, description="Fastest plausible way of an unseen person, in own heights per second."

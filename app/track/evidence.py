@@ -147,7 +147,7 @@ class Footage:
         strangers = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
         people = max(least_people(presences), distinct_looks(typical, calibration))
         mistaken = calibration.probability(1 - sets.similarities(*strangers))
-        share = people / (people + FEW_PEOPLE * calibration_trust(mistaken))
+        share = people / (people + FEW_PEOPLE * calibration_trust(float(mistaken.sum()), len(mistaken)))
         return cls(typical, camera_centers(typical, cameras)[cameras], strangers, share if share < 0.9 else 1.0)
 
     def scale(self, sets: Sets) -> Scale:
@@ -229,14 +229,13 @@ def set_similarity(cosines: NDArray[np.float32]) -> float:
     return float(cosines.max(axis=0).mean() + cosines.max(axis=1).mean()) / 2
 
 
-def calibration_trust(probabilities: NDArray[np.floating[Any]]) -> float:
+def calibration_trust(mistaken: float, pairs: float) -> float:
     """Return how far the network's calibration can be believed in this footage, from 0 to 1.
 
-    probabilities: (A,) what it says of pairs that were in view together and so are strangers. If it takes every
-    second pair of them for one person, it was made for other footage, or for another network.
+    mistaken: sum of what it says, P(same), of so many `pairs` that were in view together and so are strangers. If it
+    takes every second one for one person, it was made for other footage, or for another network.
     """
-    mean = probabilities.sum() / (len(probabilities) + ASSUMED_PAIRS / 2)
-    return float(np.clip(1 - 2 * mean, 0, 1))
+    return min(max(1 - 2 * mistaken / (pairs + ASSUMED_PAIRS / 2), 0.0), 1.0)
 
 
 def camera_centers(typical: Vectors, cameras: NDArray[np.integer[Any]]) -> Vectors:

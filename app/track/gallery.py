@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from app.config import GallerySettings
 from app.frames import NO_ID, TrackAppearances, Tracklet
 from app.reid.calibrate import Calibration
+from app.track.appearance import Strangers
 from app.track.assignment import assign
-from app.track.evidence import CENTER_SHRINKAGE, FEW_PEOPLE, log_odds, typical_vector, unit_rows
+from app.track.evidence import CENTER_SHRINKAGE, log_odds, typical_vector, unit_rows
 
 Key = tuple[str, int]
 
@@ -60,6 +61,7 @@ class _Track:
     """What the gallery remembers of a track.
 
     companions: tracks of its camera that were in view together with it while it had no person.
+    learned: its person knows its looks.
     count: embeddings that its vector was made of when the gallery last looked.
     next_try: time before which it is not worth deciding again, seconds.
     """
@@ -67,6 +69,7 @@ class _Track:
     person_id: int = NO_ID
     last_time: float = 0.0
     companions: set[int] = field(default_factory=set)
+    learned: bool = False
     count: int = 0
     next_try: float = -np.inf
 
@@ -126,6 +129,7 @@ class PersonGallery:
     def __init__(self, settings: GallerySettings, calibration: Calibration | None) -> None:
         self._settings = settings
         self._calibration = calibration
+        self._strangers = Strangers(calibration) if calibration is not None else None
         self._tracks: dict[Key, _Track] = {}
         self._people: dict[int, _Person] = {}
         self._centers: _Centers | None = None
@@ -146,7 +150,7 @@ class PersonGallery:
             person.last_time = max(person.last_time, tracklet.end_time)
             if tracklet.vectors.size:
                 self._learn(person, tracklet.key, typical_vector(tracklet), first=True)
-            self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time)
+            self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time, learned=tracklet.vectors.size > 0)
 
     def know(self, looks: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
         """Know the people of earlier runs; call it before anything else.
@@ -175,24 +179,37 @@ class PersonGallery:
         for seen in appearances:
             keys = [(seen.camera, track_id) for track_id in seen.track_ids.tolist()]
             self._note_presence(keys, time)
+            news = self._news(seen, keys)
             undecided = [row for row, key in enumerate(keys) if self._tracks[key].person_id == NO_ID]
             if undecided:
                 self._decide(seen, keys, np.array(undecided), time)
             for row, key in enumerate(keys):
-                self._keep_up(key, seen.vectors[row], int(seen.counts[row]), time)
+                self._keep_up(key, seen.vectors[row], bool(news[row]), time)
             results.append(np.array([self._tracks[key].person_id for key in keys], np.int64))
         return results
 
-    def _keep_up(self, key: Key, vector: NDArray[np.float32], count: int, time: float) -> None:
+    def _news(self, seen: TrackAppearances, keys: Sequence[Key]) -> NDArray[np.bool_]:
+        """Return (M,) bool: of which visible tracks more is known than before. Those in view together are strangers,
+        and show how far the calibration can be believed here."""
+        tracks = [self._tracks[key] for key in keys]
+        news = seen.counts > np.array([track.count for track in tracks], np.int64)
+        if self._strangers is not None and news.any():
+            known, rows = (seen.counts > 0).nonzero()[0], news.nonzero()[0]
+            self._strangers.note(seen.vectors[known], seen.vectors[rows], known[:, None] != rows)
+        for track, count in zip(tracks, seen.counts.tolist(), strict=True):
+            track.count = count
+        return news
+
+    def _keep_up(self, key: Key, vector: NDArray[np.float32], news: bool, time: float) -> None:
         """Note that a track's person is in view, and what the track looks like now."""
         track = self._tracks[key]
         if track.person_id == NO_ID:
             return
         person = self._people[track.person_id]
         person.last_time = time
-        if count > track.count:
-            self._learn(person, key, vector, first=track.count == 0)
-            track.count = count
+        if track.count > 0 and (news or not track.learned):
+            self._learn(person, key, vector, first=not track.learned)
+            track.learned = True
 
     def _learn(self, person: _Person, key: Key, vector: NDArray[np.float32], first: bool) -> None:
         if first:
@@ -270,12 +287,13 @@ class PersonGallery:
         if self._centers is None or not any(banks):
             return result
         assert self._calibration is not None
+        assert self._strangers is not None
         known = np.stack([vector for bank in banks for vector in bank.values()])
         raw = log_odds(self._calibration.probability(1 - vectors @ known.T))
         here = unit_rows(vectors - self._centers.of([camera]))
         there = unit_rows(known - self._centers.of([key[0] for bank in banks for key in bank]))
         own = STEEPNESS * (here @ there.T - MIDDLE)
-        share = len(people) / (len(people) + FEW_PEOPLE)
+        share = self._strangers.footage_share(len(people))
         evidence = np.clip(share * own + (1 - share) * raw, -6, 6)
         start = 0
         for column, bank in enumerate(banks):

@@ -33,6 +33,7 @@ from app.boxes import iou
 from app.config import TrackSettings
 from app.frames import NO_ID, Detections, Embeddings, TrackAppearances
 from app.reid.calibrate import Calibration
+from app.track.appearance import CameraLooks
 from app.track.assignment import assign
 from app.track.costs import association_cost, box_similarity, crop_qualities, reach_heights
 from app.track.kalman import BoxKalman, MotionNoise, move_with_camera
@@ -54,6 +55,9 @@ CLEAR_QUALITY = 0.35
 
 RIVAL_SHARE = 0.5
 """A second expected box that overlaps a box by this share of the best overlap makes the match ambiguous."""
+
+DOUBLE_OVERLAP = 0.3
+"""Two boxes that overlap by less (IoU) show two people."""
 
 STRANGER_PROBABILITY = 0.1
 """A lost track does not continue in a box that is less probably the same person, however well the place fits."""
@@ -107,7 +111,7 @@ class CameraTracker:
             raise ValueError("CameraTracker needs a calibration to compare appearance vectors")
         self.camera = camera
         self._settings = settings
-        self._calibration = calibration if dimension > 0 else None
+        self._camera_looks = CameraLooks(calibration, dimension) if calibration is not None and dimension > 0 else None
         self._kalman = BoxKalman(NOISE)
         self._tracks = Tracks(self._kalman.start(np.zeros((0, 4))), dimension, BANK_SIZE)
         self._next_id = first_track_id
@@ -168,7 +172,7 @@ class CameraTracker:
         tracks, settings = self._tracks, self._settings
         wanted = np.zeros(len(detections), np.bool_)
         rows = (detections.scores >= settings.confident_score).nonzero()[0]
-        if self._calibration is None or len(rows) == 0:
+        if self._camera_looks is None or len(rows) == 0:
             return wanted
         compared = self._compare(detections)
         clear = compared.qualities[rows] >= CLEAR_QUALITY
@@ -221,9 +225,10 @@ class CameraTracker:
         looks = self._tracks.looks
         p_same = np.full((len(looks), len(embeddings)), 0.5)
         tracks, rows = (looks.counts > 0).nonzero()[0], embeddings.valid.nonzero()[0]
-        if self._calibration is not None and len(tracks) and len(rows):
-            distances = 1.0 - looks.typical[tracks] @ embeddings.vectors[rows].T
-            p_same[tracks[:, None], rows] = self._calibration.probability(distances)
+        if self._camera_looks is not None and len(tracks) and len(rows):
+            p_same[tracks[:, None], rows] = self._camera_looks.probability(
+                looks.typical[tracks], embeddings.vectors[rows]
+            )
         return p_same
 
     def _recover(
@@ -241,7 +246,7 @@ class CameraTracker:
         lost = (tracks.confirmed & (box_of == NO_ID) & (lost_s <= settings.max_recovery_s + TOLERANCE_S)).nonzero()[0]
         claimed = ~tracks.confirmed & (box_of != NO_ID)
         rows = np.concatenate([free, box_of[claimed]])
-        if self._calibration is None or len(lost) == 0 or len(rows) == 0:
+        if self._camera_looks is None or len(lost) == 0 or len(rows) == 0:
             return np.zeros(0, np.int64), free
         centers, heights = tracks.motion.position[lost, :2], tracks.motion.position[lost, 3]
         distances = reach_heights(centers, heights, boxes[rows])
@@ -263,13 +268,24 @@ class CameraTracker:
         motion.velocity[box_of == NO_ID, 2:] = 0.0  # nobody grows or shrinks for long; a glide would exaggerate
 
     def _remember(self, box_of: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
-        """Add the new appearance vectors of matched tracks to what is known of their looks."""
+        """Add the new appearance vectors of matched tracks to what is known of their looks, and of the camera's."""
+        looks = self._tracks.looks
         matched = (box_of != NO_ID).nonzero()[0]
         matched = matched[embeddings.valid[box_of[matched]]]
-        if len(matched):
-            rows = box_of[matched]
-            qualities = self._compare(detections).qualities[rows]
-            self._tracks.looks.add(matched, embeddings.vectors[rows], qualities, time)
+        if self._camera_looks is None or len(matched) == 0:
+            return
+        rows = box_of[matched]
+        qualities = self._compare(detections).qualities[rows]
+        looks.add(matched, embeddings.vectors[rows], qualities, time)
+        confirmed = matched[self._tracks.confirmed[matched]]
+        in_view = (self._tracks.confirmed & (box_of != NO_ID) & (looks.counts > 0)).nonzero()[0]
+        apart = iou(detections.boxes[box_of[in_view]], detections.boxes[box_of[confirmed]]) < DOUBLE_OVERLAP
+        self._camera_looks.strangers.note(
+            looks.typical[in_view],
+            embeddings.vectors[box_of[confirmed]],
+            apart & (in_view[:, None] != confirmed),
+        )
+        self._camera_looks.meet(looks.typical[confirmed[looks.counts[confirmed] > 1]])
 
     def _bury(self, box_of: Rows, time: float) -> Rows:
         """Drop tentative tracks that missed a frame, and confirmed ones that were lost for too long. Return `box_of` of

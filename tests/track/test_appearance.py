@@ -1,8 +1,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from app.track.appearance import AppearanceBank, typical_vectors
+from app.reid.calibrate import Calibration
+from app.track.appearance import MOST_PEOPLE, AppearanceBank, CameraLooks, typical_vectors
+from app.track.evidence import CENTER_SHRINKAGE
+
+DIMENSION = 64
+GULLIBLE = Calibration(
+    np.zeros(DIMENSION, np.float32), np.array([0.6, 0.9], np.float32), np.array([0.99, 0.01], np.float32)
+)
+"""Made elsewhere: takes a cosine of 0.4 for one person."""
 
 
 def unit(*values: float) -> np.ndarray:
@@ -59,3 +68,75 @@ def test_tracks_are_kept_apart() -> None:
 
 def test_an_empty_bank_has_no_typical_vector() -> None:
     np.testing.assert_array_equal(typical_vectors(np.zeros((2, 3, 4), np.float32), np.zeros((2, 3))), np.zeros((2, 4)))
+
+
+def crops(of: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """(count, D) pictures of one person, a cosine near 0.8 from each other."""
+    rng = np.random.default_rng(seed)
+    vectors = of + rng.normal(size=(count, DIMENSION)) / np.sqrt(DIMENSION) / 2
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def people_of_one_place(count: int, seed: int = 0) -> np.ndarray:
+    """(count, D) unit vectors of people that share two thirds of their looks: strangers have a cosine near 0.45."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=(count, DIMENSION)) / np.sqrt(DIMENSION)
+    shared = rng.normal(size=DIMENSION) / np.sqrt(DIMENSION)
+    vectors = 0.67 * shared + 0.74 * own
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_a_camera_learns_to_tell_its_people_apart() -> None:
+    people = people_of_one_place(6)
+    camera = CameraLooks(GULLIBLE, DIMENSION)
+    pictures = np.concatenate([crops(person, 1, seed) for seed, person in enumerate(people)])
+    same, strangers = np.eye(6, dtype=bool), ~np.eye(6, dtype=bool)
+    assert camera.probability(people, pictures)[strangers].mean() > 0.8  # the calibration's own opinion
+    for seed in range(10, 30):
+        now = np.concatenate([crops(person, 1, seed + 100 * row) for row, person in enumerate(people)])
+        camera.strangers.note(people, now, strangers)
+        camera.meet(now)
+    learned = camera.probability(people, pictures)
+    assert learned[same].min() > 0.9
+    assert learned[strangers].mean() < 0.1
+
+
+def test_whoever_comes_alone_again_and_again_stays_recognised() -> None:
+    """Were all tracks counted as different people, what they share would be this person's own looks."""
+    [person] = people_of_one_place(1)
+    camera = CameraLooks(GULLIBLE, DIMENSION)
+    for visit in range(200):
+        camera.meet(crops(person, 1, visit))
+    assert camera.probability(crops(person, 1, 500), crops(person, 1, 501)).item() > 0.9
+    assert camera.probability(person[None], -person[None]).item() < 0.1
+
+
+def test_likeness_is_that_of_vectors_less_what_the_people_share() -> None:
+    people = people_of_one_place(5)
+    camera = CameraLooks(Calibration.default(DIMENSION), DIMENSION)
+    camera.strangers.note(people[:1], np.repeat(people[:1], 300, axis=0), np.ones((1, 300), bool))  # no trust is left
+    for person in people:
+        camera.meet(person[None])
+    center = people.sum(axis=0) / (len(people) + CENTER_SHRINKAGE)
+    moved = (people - center) / np.linalg.norm(people - center, axis=1, keepdims=True)
+    expected = 1 / (1 + np.exp(-14 * (moved @ moved.T - 0.26)))
+    np.testing.assert_allclose(camera.probability(people, people), expected, atol=1e-4)
+
+
+def test_people_known_longest_make_room() -> None:
+    rng = np.random.default_rng(0)
+    camera = CameraLooks(GULLIBLE, DIMENSION)
+    for _ in range(3 * MOST_PEOPLE):
+        vector = rng.normal(size=(1, DIMENSION))
+        camera.meet((vector / np.linalg.norm(vector)).astype(np.float32))
+    assert len(camera._people) == MOST_PEOPLE
+
+
+@pytest.mark.parametrize("pairs", [0, 3])
+def test_no_strangers_leave_the_calibration_believed(pairs: int) -> None:
+    camera, believed = CameraLooks(GULLIBLE, DIMENSION), CameraLooks(GULLIBLE, DIMENSION)
+    people = people_of_one_place(4)
+    camera.meet(people[:1])
+    believed.meet(people[:1])
+    camera.strangers.note(people, people[:pairs], np.zeros((4, pairs), bool))
+    np.testing.assert_array_equal(camera.probability(people, people), believed.probability(people, people))

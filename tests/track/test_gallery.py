@@ -103,6 +103,21 @@ def test_a_lost_track_that_comes_back_too_late_becomes_somebody_else() -> None:
     assert (decision.track_id, decision.person_id) == (1, persons[0])
 
 
+def test_a_calibration_made_elsewhere_makes_one_person_of_nobody() -> None:
+    """It doubts little at a cosine of 0.36, and so alike are all in this place; two in view together show it."""
+    gullible = Calibration(
+        np.zeros(DIMENSION, np.float32), np.array([0.4, 0.9], np.float32), np.array([0.99, 0.3], np.float32)
+    )
+    of_the_place = 0.6 * LOOKS[40] + 0.8 * LOOKS[:6]
+    people = PersonGallery(GallerySettings(), gullible)
+    together = watch(people, "a", 0, 10, {1: of_the_place[0], 2: of_the_place[1]})
+    rather_like_the_first = 0.6 * LOOKS[40] + 0.77 * LOOKS[2] + 0.22 * LOOKS[0]
+    (third,) = watch(people, "b", 20, 30, {1: rather_like_the_first}).values()
+    (first,) = watch(people, "b", 40, 50, {2: of_the_place[0]}).values()
+    assert third[-1] not in (NO_ID, together[1][-1], together[2][-1])
+    assert first[-1] == together[1][-1]
+
+
 Step = tuple[str, frozenset[int]]
 
 

@@ -196,6 +196,31 @@ def test_appearance_finds_a_person_whom_motion_has_lost() -> None:
         assert came_back[0] == (answer if answer == [1] else [NO_ID])
 
 
+def test_a_calibration_made_elsewhere_lends_no_id_to_a_stranger() -> None:
+    """All people of this place share so much of their looks that the calibration takes any two of them for one."""
+    gullible = Calibration(
+        np.zeros(DIMENSION, np.float32), np.array([0.7, 0.9], np.float32), np.array([0.99, 0.01], np.float32)
+    )
+    tracker = CameraTracker(TrackSettings(max_lost_s=1.0, max_recovery_s=5.0), "door", gullible, DIMENSION)
+
+    def alike(*who: int) -> Embeddings:
+        vectors = np.zeros((len(who), DIMENSION), np.float32)
+        vectors[:, 0] = 0.6
+        vectors[np.arange(len(who)), who] = 0.8
+        return Embeddings(vectors, np.ones(len(who), np.bool_))
+
+    for frame in range(10):
+        three = found(person(100), person(400), person(700))
+        ids = tracker.update(three, alike(1, 2, 3), frame / 10, STILL).tolist()
+    assert ids == [1, 2, 3]
+    for frame in range(10, 30):
+        ids = tracker.update(found(person(400), person(700)), alike(2, 3), frame / 10, STILL).tolist()
+    for frame in range(30, 33):
+        scene = found(person(200 + frame), person(400), person(700))
+        ids = tracker.update(scene, alike(4, 2, 3), frame / 10, STILL).tolist()
+    assert ids == [4, 2, 3]
+
+
 def test_nobody_is_recovered_from_further_than_a_person_can_go() -> None:
     tracker = looks_tracker(max_lost_s=0.5, max_speed_heights_per_s=2.0)
     for frame in range(10):
