@@ -15,10 +15,13 @@ from app.errors import InputError
 from app.frames import NO_ID
 from app.linking import run_calibration
 from app.runs import Run
+from app.track.appearance import MOST_PEOPLE, FootageLooks
+from app.track.evidence import probability, weighted_direction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.identities import Identities
     from app.reid import Embedder
     from app.reid.calibrate import Calibration
     from app.tracklet_parts import TrackletSummary
@@ -101,17 +104,39 @@ def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[s
 
     The vectors are read part by part: however long the run, only what is compared is in memory.
     """
-    calibration = _calibration(run)
+    looks = run_looks(run, len(query))
     compared: dict[tuple[str, int], _Compared] = {}
     for camera in run.cameras:
         for stretch in run.tracklet_stretches(camera.name):
             if len(stretch.crops):
-                found = _compare(query, stretch)
+                found = _compare(query, stretch, looks)
                 before = compared.get(stretch.key)
                 compared[stretch.key] = found if before is None else before.joined(found)
     seen = list(compared.values())
-    distances = np.array([1 - float(np.mean(tracklet.similarities)) for tracklet in seen])
-    return _rank(run, seen, calibration.probability(distances))[:top]
+    p_same = probability(np.array([np.mean(tracklet.likenesses) for tracklet in seen], np.float32))
+    return _rank(run, seen, p_same)[:top]
+
+
+def run_looks(run: Run, dimension: int) -> FootageLooks:
+    """Return how to read a likeness in this run, of vectors of length `dimension`: its people, of all cameras, show
+    what they have in common and how far the network's calibration can be believed.
+
+    Raises InputError for a run without vectors.
+    """
+    looks = FootageLooks(_calibration(run), dimension)
+    identities = run.identities()
+    people: dict[int, NDArray[np.float32]] = {}
+    for number, camera in enumerate(run.cameras, 1):
+        for stretch in run.tracklet_stretches(camera.name):
+            if len(people) >= MOST_PEOPLE * number // len(run.cameras):
+                break
+            if len(stretch.crops):
+                person = _person_of(identities, stretch)
+                if person != NO_ID and person not in people:
+                    people[person] = weighted_direction(stretch.vectors, stretch.qualities)
+    if people:
+        looks.know(np.stack(list(people.values())))
+    return looks
 
 
 def crop_vector(run: Run, reference: str) -> NDArray[np.float32]:
@@ -148,15 +173,15 @@ def search_table(found: list[dict[str, Any]]) -> Any:
 class _Compared:
     """What is left of a tracklet after it was compared with the query.
 
-    similarities: cosines of its most similar crops, at most `CROPS_COMPARED`, the highest first.  crop: the most
-    similar one.
+    likenesses: log-odds of its most similar crops, at most `CROPS_COMPARED`, the highest first.  crop: the most similar
+    one.
     """
 
     camera: str
     track_id: int
-    start_s: float
-    end_s: float
-    similarities: tuple[float, ...]
+    start_time: float
+    end_time: float
+    likenesses: tuple[float, ...]
     crop: str
 
     def joined(self, other: _Compared) -> _Compared:
@@ -164,34 +189,38 @@ class _Compared:
         return _Compared(
             self.camera,
             self.track_id,
-            min(self.start_s, other.start_s),
-            max(self.end_s, other.end_s),
-            tuple(sorted((*self.similarities, *other.similarities), reverse=True)[:CROPS_COMPARED]),
-            max(self, other, key=lambda compared: compared.similarities[0]).crop,
+            min(self.start_time, other.start_time),
+            max(self.end_time, other.end_time),
+            tuple(sorted((*self.likenesses, *other.likenesses), reverse=True)[:CROPS_COMPARED]),
+            max(self, other, key=lambda compared: compared.likenesses[0]).crop,
         )
 
 
-def _compare(query: NDArray[np.float32], stretch: TrackletSummary) -> _Compared:
-    similarities = stretch.vectors @ query
-    best = np.argsort(-similarities, kind="stable")[:CROPS_COMPARED]
+def _compare(query: NDArray[np.float32], stretch: TrackletSummary, looks: FootageLooks) -> _Compared:
+    likenesses = looks.log_odds(stretch.vectors, query[None])[:, 0]
+    best = np.argsort(-likenesses, kind="stable")[:CROPS_COMPARED]
     return _Compared(
         stretch.camera,
         stretch.track_id,
         stretch.start_time,
         stretch.end_time,
-        tuple(similarities[best].tolist()),
+        tuple(likenesses[best].tolist()),
         stretch.crops[best[0]],
     )
 
 
-def _rank(run: Run, seen: list[_Compared], probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
+def _person_of(identities: Identities, tracklet: TrackletSummary | _Compared) -> int:
+    middle = np.array([(tracklet.start_time + tracklet.end_time) / 2])
+    return int(identities.person_of(tracklet.camera, np.array([tracklet.track_id]), middle)[0])
+
+
+def _rank(run: Run, seen: list[_Compared], probabilities: NDArray[np.float64]) -> list[dict[str, Any]]:
     """Return one entry for each person, from its most probable tracklet."""
     identities = run.identities()
     best: dict[int, dict[str, Any]] = {}
     for row in np.argsort(-probabilities, kind="stable").tolist():
         tracklet = seen[row]
-        middle = np.array([(tracklet.start_s + tracklet.end_s) / 2])
-        person = int(identities.person_of(tracklet.camera, np.array([tracklet.track_id]), middle)[0])
+        person = _person_of(identities, tracklet)
         if person == NO_ID or person in best:
             continue
         best[person] = {
@@ -200,8 +229,8 @@ def _rank(run: Run, seen: list[_Compared], probabilities: NDArray[np.float32]) -
             "p_same": float(probabilities[row]),
             "camera": tracklet.camera,
             "track_id": tracklet.track_id,
-            "start_s": tracklet.start_s,
-            "end_s": tracklet.end_s,
+            "start_s": tracklet.start_time,
+            "end_s": tracklet.end_time,
             "crop": str(run.crop_path(tracklet.crop)),
         }
     return list(best.values())

@@ -6,7 +6,7 @@ how well each agrees with the others: one bad crop is outvoted.
 
 A network's calibration answers for two cameras, in the places where it was trained. Within one camera, seconds apart, a
 person resembles himself far more than that, and in a new place strangers resemble each other more. So each camera has
-a reading of its own, `CameraLooks`, which it learns from the people it shows.
+a reading of its own, `FootageLooks`, which it learns from the people it shows. `app.search` has one of a whole run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ likely, and how fast the log-odds rise with it. Three networks on six data sets,
 are around -0.05, a person seconds later around 0.63."""
 
 MOST_PEOPLE = 64
-"""So many people of a camera tell what they have in common; later ones take the places of the earliest."""
+"""So many people tell what all have in common; later ones take the places of the earliest."""
 
 MOST_PAIRS = 500
 """Of strangers seen together the last few hundred pairs count: light changes."""
@@ -137,12 +137,12 @@ class Strangers:
         return people / (people + FEW_PEOPLE * calibration_trust(self._mistaken, self._pairs)) if people else 0.0
 
 
-class CameraLooks:
-    """How to read the likeness of two crops of one camera, learnt from its people while they are followed.
+class FootageLooks:
+    """How to read the likeness of two crops of one footage, learnt from the people it shows.
 
     What all its people share (light, lens, background) is subtracted before vectors are compared. That takes several
     different people; with few the network's calibration speaks, unless people in view together showed that it takes
-    strangers for one person here. A camera that shows one person again and again keeps to the calibration.
+    strangers for one person here. Footage that shows one person again and again keeps to the calibration.
     """
 
     def __init__(self, calibration: Calibration, dimension: int) -> None:
@@ -152,19 +152,24 @@ class CameraLooks:
 
     def probability(self, known: Vectors, seen: Vectors) -> NDArray[np.float64]:
         """Return (T, N) P(same person), prior-balanced, of (T, D) and (N, D) unit rows."""
-        return probability(self._log_odds(known, seen))
+        return probability(self.log_odds(known, seen))
+
+    def know(self, people: Vectors) -> None:
+        """Start with (M, D) typical vectors of people who are known to be different, `MOST_PEOPLE` at the most."""
+        self._people = people[-MOST_PEOPLE:]
+        self.strangers.note(people, people, ~np.eye(len(people), dtype=np.bool_))
 
     def meet(self, typical: Vectors) -> None:
         """Take note of people in view, (M, D) typical vectors of their tracks: new ones, or known ones as they look
         now."""
         for vector in typical:
-            likeness = self._log_odds(self._people, vector[None])[:, 0]
+            likeness = self.log_odds(self._people, vector[None])[:, 0]
             if len(likeness) and likeness.max() > 0:
                 self._people[likeness.argmax()] = vector
             else:
                 self._people = np.concatenate([self._people[1 - MOST_PEOPLE :], vector[None]])
 
-    def _log_odds(self, known: Vectors, seen: Vectors) -> NDArray[np.float32]:
+    def log_odds(self, known: Vectors, seen: Vectors) -> NDArray[np.float32]:
         """Return (T, N) prior-balanced log-odds of (T, D) and (N, D) unit rows."""
         cosines = known @ seen.T
         by_calibration = log_odds(self._calibration.probability(1 - cosines))

@@ -33,7 +33,7 @@ from app.boxes import iou
 from app.config import TrackSettings
 from app.frames import NO_ID, Detections, Embeddings, TrackAppearances
 from app.reid.calibrate import Calibration
-from app.track.appearance import CameraLooks
+from app.track.appearance import FootageLooks
 from app.track.assignment import assign
 from app.track.costs import association_cost, box_similarity, crop_qualities, reach_heights
 from app.track.kalman import BoxKalman, MotionNoise, move_with_camera
@@ -111,7 +111,7 @@ class CameraTracker:
             raise ValueError("CameraTracker needs a calibration to compare appearance vectors")
         self.camera = camera
         self._settings = settings
-        self._camera_looks = CameraLooks(calibration, dimension) if calibration is not None and dimension > 0 else None
+        self._camera_looks = FootageLooks(calibration, dimension) if calibration is not None and dimension > 0 else None
         self._kalman = BoxKalman(NOISE)
         self._tracks = Tracks(self._kalman.start(np.zeros((0, 4))), dimension, BANK_SIZE)
         self._next_id = first_track_id
