@@ -1,7 +1,7 @@
 """What carries OSNet: four streams under one gate, beside one stream, plain addition and concatenation (table 6 of
-Zhou et al., ICCV 2019), on a budget of minutes.
+Zhou et al., ICCV 2019), on a budget of two hours.
 
-    python tests/bench/ablate_osnet.py --data market1501.zip [--people 300] [--height 96] [--epochs 30] [--seeds 1]
+    python tests/bench/ablate_osnet.py --data market1501.zip [--people 500] [--height 192] [--epochs 20] [--seeds 1]
 
 Every variant is trained from nothing by `main.py train`'s own loop on the same people, batches and pictures, which grow
 from half their size over the first 60 % of the epochs, and is scored on other people of Market-1501. --write puts the
@@ -152,9 +152,9 @@ def table(found: dict[str, list[tuple[float, float, float]]], options: argparse.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--people", type=int, default=300)
-    parser.add_argument("--height", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--people", type=int, default=500)
+    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
