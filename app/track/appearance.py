@@ -182,5 +182,5 @@ class FootageLooks:
         of_known, of_seen = known @ center, seen @ center
         lengths = np.maximum(np.outer(1 - 2 * of_known + length, 1 - 2 * of_seen + length), 1e-12)
         centered = (cosines - of_known[:, None] - of_seen + length) / np.sqrt(lengths)
-        by_camera = STEEPNESS * (centered - MIDDLE)
-        return np.asarray(share * by_camera + (1 - share) * by_calibration, np.float32)
+        by_footage = STEEPNESS * (centered - MIDDLE)
+        return np.asarray(share * by_footage + (1 - share) * by_calibration, np.float32)
