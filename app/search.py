@@ -104,7 +104,8 @@ def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[s
 
     The vectors are read part by part: however long the run, only what is compared is in memory.
     """
-    looks = run_looks(run, len(query))
+    identities = run.identities()
+    looks = run_looks(run, identities, len(query))
     compared: dict[tuple[str, int], _Compared] = {}
     for camera in run.cameras:
         for stretch in run.tracklet_stretches(camera.name):
@@ -114,17 +115,16 @@ def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[s
                 compared[stretch.key] = found if before is None else before.joined(found)
     seen = list(compared.values())
     p_same = probability(np.array([np.mean(tracklet.likenesses) for tracklet in seen], np.float32))
-    return _rank(run, seen, p_same)[:top]
+    return _rank(run, identities, seen, p_same)[:top]
 
 
-def run_looks(run: Run, dimension: int) -> FootageLooks:
+def run_looks(run: Run, identities: Identities, dimension: int) -> FootageLooks:
     """Return how to read a likeness in this run, of vectors of length `dimension`: its people, of all cameras, show
     what they have in common and how far the network's calibration can be believed.
 
     Raises InputError for a run without vectors.
     """
     looks = FootageLooks(_calibration(run), dimension)
-    identities = run.identities()
     people: dict[int, NDArray[np.float32]] = {}
     for number, camera in enumerate(run.cameras, 1):
         for stretch in run.tracklet_stretches(camera.name):
@@ -214,9 +214,10 @@ def _person_of(identities: Identities, tracklet: TrackletSummary | _Compared) ->
     return int(identities.person_of(tracklet.camera, np.array([tracklet.track_id]), middle)[0])
 
 
-def _rank(run: Run, seen: list[_Compared], probabilities: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _rank(
+    run: Run, identities: Identities, seen: list[_Compared], probabilities: NDArray[np.float64]
+) -> list[dict[str, Any]]:
     """Return one entry for each person, from its most probable tracklet."""
-    identities = run.identities()
     best: dict[int, dict[str, Any]] = {}
     for row in np.argsort(-probabilities, kind="stable").tolist():
         tracklet = seen[row]

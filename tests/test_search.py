@@ -97,5 +97,5 @@ def test_people_who_share_the_light_of_a_place_are_told_apart(monkeypatch: pytes
 def test_few_people_are_enough_to_learn_the_looks_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "run_calibration", lambda run: Calibration.default(256))
     town: Any = Town(200)
-    search.run_looks(town, 256)
+    search.run_looks(town, town.identities(), 256)
     assert town.read <= 1.5 * MOST_PEOPLE + 2  # half of them on the first camera, then past those to the other half

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.reid.calibrate import Calibration
-from app.track.evidence import CENTER_SHRINKAGE, FEW_PEOPLE, calibration_trust, log_odds, probability
+from app.track.evidence import CENTER_SHRINKAGE, footage_share, log_odds, probability
 
 Vectors = NDArray[np.float32]
 
@@ -132,9 +132,8 @@ class Strangers:
             self._mistaken, self._pairs = self._mistaken / 2, self._pairs / 2
 
     def footage_share(self, people: int) -> float:
-        """Return the say of the footage's own scale, from 0 to 1, where it shows so many different people; the rest is
-        the calibration's."""
-        return people / (people + FEW_PEOPLE * calibration_trust(self._mistaken, self._pairs)) if people else 0.0
+        """Return the say of the footage's own scale, from 0 to 1, where it shows so many different people."""
+        return footage_share(people, self._mistaken, self._pairs)
 
 
 class FootageLooks:

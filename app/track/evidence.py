@@ -147,7 +147,7 @@ class Footage:
         strangers = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
         people = max(least_people(presences), distinct_looks(typical, calibration))
         mistaken = calibration.probability(1 - sets.similarities(*strangers))
-        share = people / (people + FEW_PEOPLE * calibration_trust(float(mistaken.sum()), len(mistaken)))
+        share = footage_share(people, float(mistaken.sum()), len(mistaken))
         return cls(typical, camera_centers(typical, cameras)[cameras], strangers, share if share < 0.9 else 1.0)
 
     def scale(self, sets: Sets) -> Scale:
@@ -236,6 +236,12 @@ def calibration_trust(mistaken: float, pairs: float) -> float:
     takes every second one for one person, it was made for other footage, or for another network.
     """
     return min(max(1 - 2 * mistaken / (pairs + ASSUMED_PAIRS / 2), 0.0), 1.0)
+
+
+def footage_share(people: int, mistaken: float, pairs: float) -> float:
+    """Return the say of the footage's own scale, from 0 to 1, where it shows so many different people; the rest is the
+    calibration's. mistaken, pairs: see `calibration_trust`."""
+    return people / (people + FEW_PEOPLE * calibration_trust(mistaken, pairs)) if people else 0.0
 
 
 def camera_centers(typical: Vectors, cameras: NDArray[np.integer[Any]]) -> Vectors:
