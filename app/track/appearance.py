@@ -24,8 +24,8 @@ Vectors = NDArray[np.float32]
 MIDDLE = 0.26
 STEEPNESS = 14.0
 """Cosine of a crop and a track, less what the camera's people have in common, at which one person and two are equally
-likely, and how fast the log-odds rise with it. Three networks on six data sets, rendered and real, agree: strangers
-are around -0.05, a person seconds later around 0.63."""
+likely, and how fast the log-odds rise with it. Three networks on footage rendered and real mostly agree: strangers are
+around -0.05, a person seconds later around 0.63 (tests/bench/ablate_tracking.md)."""
 
 MOST_PEOPLE = 64
 """So many people tell what all have in common; later ones take the places of the earliest."""
