@@ -169,6 +169,10 @@ class TrainSettings(Section):
         0.0, ge=0.0, le=1.0, description="Pictures changed by one random operation on light, sharpness or pose."
     )
 
+    far_probability: float = Field(
+        0.0, ge=0.0, le=1.0, description="Pictures scaled down and up again, as people far away look."
+    )
+
     classification: Literal["cross_entropy", "am_softmax", "circle"] = Field(
         "cross_entropy", description="Loss over people: cross-entropy, or a margin on cosines."
     )
@@ -178,6 +182,8 @@ class TrainSettings(Section):
     triplet_weight: float = Field(1.0, ge=0.0, description="Weight of the batch-hard triplet loss.")
     triplet_margin: float = Field(0.3, ge=0.0, description="Its margin; 0 for the soft margin.")
     center_weight: float = Field(0.0, ge=0.0, description="Weight of the centre loss.")
+    teacher: str = Field("", description="Weight file or bundled name of a network to imitate; empty for none.")
+    teacher_weight: float = Field(10.0, ge=0.0, description="Weight of being like the teacher.")
 
     optimiser: Literal["adam", "amsgrad", "adamw", "sgd"] = Field("adamw", description="The optimiser.")
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate.")
@@ -225,7 +231,7 @@ class DetectorTrainSettings(Section):
     warmup_epochs: float = Field(1.0, ge=0.0, description="Epochs in which the rate rises.")
     mosaic_probability: float = Field(0.5, ge=0.0, le=1.0, description="Pictures that are put together of four.")
     plain_epochs: int = Field(10, ge=0, description="Last epochs, in which there is no mosaic.")
-    workers: int = Field(8, ge=0, le=64, description="Processes that read pictures; 0 reads them in this one.")
+    workers: int = Field(8, ge=0, le=64, description="Processes that compose and read pictures; 0 does it in this one.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves it to Ultralytics.")
     half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU.")

@@ -186,12 +186,12 @@ class OSNet(nn.Module):
         x = self.maxpool(self.conv1(pictures))
         return self.conv5(self.conv4(self.conv3(self.conv2(x))))
 
-    def before_and_after_neck(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (N, 512) vectors that a metric loss shapes and the (N, 512) vectors that a classifier reads.
+    def before_and_after_neck(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return, from (N, C, H, W) `feature_maps`, the (N, 512) vectors that a metric loss shapes and the (N, 512)
+        vectors that a classifier reads.
 
         With the paper's head both are the same.
         """
-        maps = self.feature_maps(pictures)
         linear, norm = self.fc
         before = linear(maps.mean((2, 3)) if self.gem is None else self.gem(maps))
         after = norm(before)
@@ -202,7 +202,7 @@ class OSNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return (N, 512) vectors of normalised (N, 3, H, W) pictures: not of unit length yet."""
-        return self.before_and_after_neck(pictures)[1]
+        return self.before_and_after_neck(self.feature_maps(pictures))[1]
 
     def _initialise(self) -> None:
         for module in self.modules():

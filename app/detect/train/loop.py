@@ -107,7 +107,7 @@ def _trainer(settings: DetectorTrainSettings, listing: Path, output: Path, state
         "erasing": 0.0,
         "workers": settings.workers,
         "seed": settings.seed,
-        "deterministic": not on_cpu,  # on a CPU every step is deterministic as it is
+        "deterministic": False,  # on a CPU every step is so as it is; a GPU would take far longer
         "device": str(device) if on_cpu else str(device.index or 0),
         "amp": "bf16" if settings.half and not on_cpu else False,  # True would fetch weights for a check
         "pretrained": False,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import SimulateSettings
+from app.detect.train.processes import side_by_side
 from app.errors import InputError
 from app.simulate.scene import Scene
 
@@ -25,6 +28,8 @@ Place = Path | zipfile.Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _SCENE_PEOPLE = (4, 14)
+_SCENE_PICTURES = 60
+"""Two cameras, 60 s, a picture every 2 s."""
 _LEAST_VISIBILITY = 0.25
 
 
@@ -50,8 +55,8 @@ class Stock:
     scenes: list[Photo]
 
 
-def read_stock(data: Sequence[Path], scenes: int, seed: int) -> Stock:
-    """Read the data sets and render `scenes` pictures of the simulator.
+def read_stock(data: Sequence[Path], scenes: int, seed: int, processes: int = 0) -> Stock:
+    """Read the data sets and render `scenes` pictures of the simulator, in so many processes (0: in this one).
 
     data: folders or zip files; at any depth they hold data sets in YOLO's layout, `images/` and `labels/` side by side
     (class 0 is person), and perhaps `masks/`, PNG of the image's size, white where the person is.
@@ -75,7 +80,7 @@ def read_stock(data: Sequence[Path], scenes: int, seed: int) -> Stock:
     if not photos and not cutouts:
         raise InputError(f"{', '.join(map(str, data))}: there is no person in this data; check labels/ beside images/")
     _log.info("%d photos, %d cut-out people, %d person-free pictures", len(photos), len(cutouts), len(empty))
-    return Stock(photos, portraits, empty, cutouts, render_scenes(scenes, seed))
+    return Stock(photos, portraits, empty, cutouts, render_scenes(scenes, seed, processes))
 
 
 def data_sets(path: Path) -> list[Place]:
@@ -146,25 +151,32 @@ def cut_out(image: Image, mask: Image) -> Image:
     return np.dstack([image[inside], solid[inside].astype(np.uint8) * 255])
 
 
-def render_scenes(count: int, seed: int) -> list[Photo]:
+def render_scenes(count: int, seed: int, processes: int = 0) -> list[Photo]:
     """Return `count` pictures of the simulator, from many short scenes that differ in place, light and people."""
     found: list[Photo] = []
-    number = 0
-    while len(found) < count:
-        rng = np.random.default_rng([seed, 77, number])
-        settings = SimulateSettings(
-            seed=int(rng.integers(2**31)),
-            cameras=2,
-            people=int(rng.integers(*_SCENE_PEOPLE)),
-            seconds=60,
-            fps=0.5,  # people stand elsewhere in every picture
-            overlap=bool(rng.random() < 0.5),
-        )
-        number += 1
-        for view in Scene(settings).views(settings.seconds):
-            kept = view.visibility >= _LEAST_VISIBILITY
-            found.append(Photo(view.image, view.boxes[kept]))
+    rendered = 0
+    with side_by_side(processes) as run:
+        while len(found) < count:
+            missing = math.ceil((count - len(found)) / _SCENE_PICTURES)
+            numbers = range(rendered, rendered + min(missing, max(1, processes)))
+            rendered = numbers.stop
+            for pictures in run(partial(_scene_pictures, seed), numbers):
+                found += pictures
     return found[:count]
+
+
+def _scene_pictures(seed: int, number: int) -> list[Photo]:
+    rng = np.random.default_rng([seed, 77, number])
+    settings = SimulateSettings(
+        seed=int(rng.integers(2**31)),
+        cameras=2,
+        people=int(rng.integers(*_SCENE_PEOPLE)),
+        seconds=60,
+        fps=0.5,  # people stand elsewhere in every picture
+        overlap=bool(rng.random() < 0.5),
+    )
+    views = Scene(settings).views(settings.seconds)
+    return [Photo(view.image, view.boxes[view.visibility >= _LEAST_VISIBILITY]) for view in views]
 
 
 def _decode(file: Place, flags: int) -> Image:

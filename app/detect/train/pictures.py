@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,9 +22,13 @@ from app.checksum import file_sha256
 from app.config import DetectorTrainSettings
 from app.detect.train.compose import compose
 from app.detect.train.photos import Boxes, Stock, read_stock
+from app.detect.train.processes import side_by_side
 from app.errors import InputError
 
 _log = logging.getLogger(__name__)
+
+_stock = Stock([], [], [], [], [])
+"""What pictures are being composed of: here for forked processes to find, since sending it would take gigabytes."""
 
 
 def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder: Path) -> Path:
@@ -53,10 +58,12 @@ def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder:
             (folder / part / kind).mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(recipe, indent=1), encoding="utf-8")
     if missing:
-        stock = read_stock(data, settings.scenes, settings.seed)
+        global _stock
+        _stock = read_stock(data, settings.scenes, settings.seed, settings.workers)
         _log.info("composing %d training pictures in %s", len(missing), folder)
-        for part, number in missing:
-            _make(settings, stock, folder, part, number)
+        with side_by_side(settings.workers) as run:
+            for _ in run(partial(_make, settings, folder), missing):
+                pass
     listing = folder / "data.yaml"
     described = {"path": str(folder.resolve()), "train": "train/images", "val": "val/images", "names": {0: "person"}}
     listing.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
@@ -67,10 +74,11 @@ def _files(folder: Path, part: str, number: int) -> tuple[Path, Path]:
     return folder / part / "images" / f"{number:06d}.jpg", folder / part / "labels" / f"{number:06d}.txt"
 
 
-def _make(settings: DetectorTrainSettings, stock: Stock, folder: Path, part: str, number: int) -> None:
-    """Compose and write one picture; its labels come last and say that it is complete."""
+def _make(settings: DetectorTrainSettings, folder: Path, wanted: tuple[str, int]) -> None:
+    """Compose and write one picture of `_stock`; its labels come last and say that it is complete."""
+    part, number = wanted
     rng = np.random.default_rng([settings.seed, part == "val", number])
-    photo = compose(rng, stock, settings.size_px, settings.largest_person_px)
+    photo = compose(rng, _stock, settings.size_px, settings.largest_person_px)
     image_file, label_file = _files(folder, part, number)
     quality = int(rng.integers(35, 96))
     _, encoded = cv2.imencode(".jpg", photo.image, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -28,7 +28,15 @@ LEAST_PEOPLE_TO_CALIBRATE = 4
 """A curve is fitted on one half of the held-out people and checked on the other; strangers need two in each."""
 
 _CHANGES_NO_RESULT = {"device", "threads", "memory_map", "checkpoint_minutes", "compile"}
-_NEWER = {"pairs_per_batch", "judged_share", "policy_probability", "start_share"}
+_NEWER = {
+    "pairs_per_batch",
+    "judged_share",
+    "policy_probability",
+    "start_share",
+    "far_probability",
+    "teacher",
+    "teacher_weight",
+}
 """Settings that came after the first weights: left out where they have their defaults, so that an older training is
 still known by its recipe and can be resumed."""
 
@@ -56,6 +64,7 @@ def finish(
         "pictures": len(people.train),
         "people": people.people,
         "started_from": settings.start_from,
+        "teacher": settings.teacher,
         "recipe": recipe_text(settings),
         "recipe_sha256": recipe_sha256(settings, people.name),
         "test": {},
@@ -101,7 +110,8 @@ def model_card(name: str, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> s
         "",
         f"{checkpoint.architecture}, input {size.height} × {size.width} RGB, 512 numbers a person, compared by cosine.",
         f"Made by `main.py train` on {facts['training_data']}: {facts['pictures']} pictures of {facts['people']} "
-        f"people, starting from {facts['started_from'] or 'random weights'}.",
+        f"people, starting from {facts['started_from'] or 'random weights'}"
+        + (f" and imitating {facts['teacher']}." if facts["teacher"] else "."),
         "",
         "| tested on | rank-1 | rank-5 | rank-10 | mAP | mINP |",
         "|---|---|---|---|---|---|",

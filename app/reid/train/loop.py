@@ -11,11 +11,9 @@ run that was interrupted and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import logging
 import os
 import pickle
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +27,6 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 
 from app.allocator import keep_freed_memory
 from app.config import TrainSettings
@@ -40,14 +37,16 @@ from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.embedder import find_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
 from app.reid.preprocess import Preprocessing
+from app.reid.train.compiling import compiled
 from app.reid.train.data import Selection, list_training_data, load_training_data
 from app.reid.train.finish import finish, recipe_sha256
 from app.reid.train.held_out import score_held_out
-from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, mutual_learning
+from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, directions_apart, mutual_learning
 from app.reid.train.record import epoch_record
 from app.reid.train.sampler import people_batches, with_pairs
 from app.reid.train.schedule import build_optimiser, learning_rate, picture_height, set_learning_rate
-from app.reid.train.transforms import augment, erase
+from app.reid.train.teacher import Teacher
+from app.reid.train.transforms import augment, erase, resized
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +75,16 @@ class Student(nn.Module):
         head = {id(parameter) for parameter in self.head()}
         return [parameter for parameter in self.parameters() if id(parameter) not in head]
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (N, 512) vectors for metric losses and the classifier's (N, C) outputs."""
-        before, after = self.network.before_and_after_neck(pictures)
-        return before.float(), self.classifier(after.float())
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the (N, 512) vectors for metric losses, the (N, 512) vectors for use, and (N, C) class outputs."""
+        maps = self.network.feature_maps(pictures)
+        with torch.autocast(pictures.device.type, enabled=False):  # half a float is too coarse to compare vectors by
+            before, after = self.network.before_and_after_neck(maps.float())
+            return before, after, self.classifier(after)
+
+
+READ_LOSSES = 20
+"""Steps whose losses are read from the device together."""
 
 
 @dataclass
@@ -143,6 +148,7 @@ def _train(
         selection,
     )
     labels = torch.from_numpy(people.train.person_ids).to(device)
+    bank = _near_the_network(torch.from_numpy(people.train.pictures), device)
     preprocessing = Preprocessing(settings.height_px, settings.width_px)
 
     students = []
@@ -152,7 +158,8 @@ def _train(
         if settings.start_from:
             _start_from(students[-1].network, settings)
         students[-1].to(device).to(memory_format=torch.channels_last)
-    run = [_compiled(student, device) for student in students] if settings.compile else students
+    run = [compiled(student, device) for student in students] if settings.compile else students
+    teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
     average = _clone(students[0].network) if settings.ema_decay else None
     base = [parameter for student in students for parameter in student.base()]
     head = [parameter for student in students for parameter in student.head()]
@@ -176,6 +183,7 @@ def _train(
     ):
         while state.epoch < settings.epochs:
             epoch_started, epoch_pictures = time.monotonic(), 0
+            losses: list[Tensor] = []
             frozen = state.epoch < settings.frozen_epochs
             _set_training(students, frozen)
             height = picture_height(state.epoch, settings)
@@ -196,16 +204,17 @@ def _train(
                 random = torch.Generator(device).manual_seed(
                     (settings.seed * 1_000_003 + state.step) * processes + rank
                 )
-                pictures = torch.from_numpy(people.train.pictures[rows]).to(device, non_blocking=True)
+                numbers = torch.from_numpy(rows)
+                pictures = bank[numbers.to(bank.device)].to(device, non_blocking=True)
                 normalised = preprocessing.normalise(augment(pictures, settings, random))
-                if (height, width) != normalised.shape[2:]:
-                    normalised = functional.interpolate(normalised, (height, width), mode="bilinear", antialias=True)
+                normalised = resized(normalised, height, width)
                 normalised = erase(normalised, settings.erase_probability, random)
                 normalised = normalised.contiguous(memory_format=torch.channels_last)
 
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.half and device.type == "cuda"):
                     answers = [student(normalised) for student in run]
-                loss = _loss(students, answers, labels[torch.from_numpy(rows).to(device)], settings)
+                    lesson = teacher.vectors(normalised) if teacher is not None else None
+                loss = _loss(students, answers, labels[numbers.to(device)], lesson, settings)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 if processes > 1:
@@ -216,20 +225,17 @@ def _train(
                 if average is not None:
                     _move_average(average, students[0].network, settings.ema_decay, state.step)
 
-                value = loss.item()
-                if not np.isfinite(value):
-                    raise RunError(
-                        f"the loss became {value} in epoch {state.epoch + 1}: lower train.learning_rate, or raise "
-                        "train.warmup_epochs or train.gradient_clip; --resume goes back to the last saved state"
-                    )
-                state.loss_sum += value
+                losses.append(loss.detach())
                 state.batch += 1
                 state.step += 1
                 epoch_pictures += len(rows) * processes
-                show(state, len(batches), epoch_pictures / (time.monotonic() - epoch_started))
 
                 stop = interrupted.is_set() or state.step == stop_after_steps
-                if rank == 0 and (stop or time.monotonic() - saved_at > 60 * settings.checkpoint_minutes):
+                save = rank == 0 and (stop or time.monotonic() - saved_at > 60 * settings.checkpoint_minutes)
+                if save or len(losses) == READ_LOSSES or state.batch == len(batches):
+                    _add_losses(state, losses)
+                    show(state, len(batches), epoch_pictures / (time.monotonic() - epoch_started))
+                if save:
                     _save_state(state_file, state, recipe, students, optimiser, average)
                     saved_at = time.monotonic()
                 if interrupted.is_set():
@@ -269,20 +275,51 @@ def _train(
 
 
 def _loss(
-    students: Sequence[Student], answers: Sequence[tuple[Tensor, Tensor]], labels: Tensor, settings: TrainSettings
+    students: Sequence[Student],
+    answers: Sequence[tuple[Tensor, Tensor, Tensor]],
+    labels: Tensor,
+    lesson: Tensor | None,
+    settings: TrainSettings,
 ) -> Tensor:
-    """Return the weighted sum of all losses of all students."""
+    """Return the weighted sum of all losses of all students. lesson: (N, 512) vectors of a teacher, if there is one."""
     total = torch.zeros((), device=labels.device)
-    for number, (student, (vectors, outputs)) in enumerate(zip(students, answers, strict=True)):
+    for number, (student, (vectors, embedded, outputs)) in enumerate(zip(students, answers, strict=True)):
         total = total + student.classifier.loss(outputs, labels)
         if settings.triplet_weight:
             total = total + settings.triplet_weight * batch_hard_triplet(vectors, labels, settings.triplet_margin)
         if settings.center_weight:
             total = total + settings.center_weight * student.center_loss(vectors, labels)
-        for other, (_, other_outputs) in enumerate(answers):
+        if lesson is not None:
+            total = total + settings.teacher_weight * directions_apart(embedded, lesson)
+        for other, (*_, other_outputs) in enumerate(answers):
             if other != number:
                 total = total + mutual_learning(outputs, other_outputs) / (len(answers) - 1)
     return total
+
+
+def _near_the_network(pictures: Tensor, device: torch.device) -> Tensor:
+    """Return (N, H, W, 3) uint8 pictures on `device` if they take less than half of what is free there, else as given.
+
+    A batch is then gathered where it is used, and neither the processor nor the bus has a part in a step.
+    """
+    if device.type != "cuda" or pictures.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return pictures
+    return pictures.to(device)
+
+
+def _add_losses(state: State, losses: list[Tensor]) -> None:
+    """Add the losses of some steps to the epoch's sum and forget them. Raises RunError if one is not a number.
+
+    Reading a loss waits for the device, which then has nothing to do: steps are therefore read in groups.
+    """
+    for value in torch.stack(losses).tolist():
+        if not np.isfinite(value):
+            raise RunError(
+                f"the loss became {value} in epoch {state.epoch + 1}: lower train.learning_rate, or raise "
+                "train.warmup_epochs or train.gradient_clip; --resume goes back to the last saved state"
+            )
+        state.loss_sum += value
+    losses.clear()
 
 
 def _checkpoint(network: OSNet, settings: TrainSettings, preprocessing: Preprocessing) -> Checkpoint:
@@ -317,11 +354,13 @@ def _clone(network: OSNet) -> OSNet:
 def _move_average(average: OSNet, network: OSNet, decay: float, step: int) -> None:
     """Move the average towards the network; slowly once there is a past worth keeping."""
     decay = min(decay, (1 + step) / (10 + step))
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
+    pairs = list(
+        zip([*average.parameters(), *average.buffers()], [*network.parameters(), *network.buffers()], strict=True)
+    )
+    floats = [(kept, new) for kept, new in pairs if kept.is_floating_point()]
+    counts = [(kept, new) for kept, new in pairs if not kept.is_floating_point()]
+    torch._foreach_lerp_([kept for kept, _ in floats], [new for _, new in floats], 1 - decay)
+    torch._foreach_copy_([kept for kept, _ in counts], [new for _, new in counts])
 
 
 def _set_training(students: Sequence[Student], frozen: bool) -> None:
@@ -333,17 +372,6 @@ def _set_training(students: Sequence[Student], frozen: bool) -> None:
         if frozen:
             student.network.eval()
             student.network.fc.train()
-
-
-def _compiled(student: Student, device: torch.device) -> Student:
-    """Return a compiled student that shares its weights; itself, with a warning, where compiling can't work."""
-    missing = [tool for tool in (os.environ.get("CXX", "c++"),) if shutil.which(tool) is None]
-    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        missing.append("the package triton")
-    if missing:
-        log.warning("train.compile: %s isn't there, so the network runs as it is", " and ".join(missing))
-        return student
-    return torch.compile(student)  # type: ignore[return-value]
 
 
 def _own_part(rows: NDArray[np.int64], pictures_per_person: int, rank: int, processes: int) -> NDArray[np.int64]:
@@ -422,10 +450,13 @@ def _processor_settings(threads: int) -> Iterator[None]:
     """
     threads_before, flushed_before = torch.get_num_threads(), sys.float_info.min / 2 == 0.0
     torch.set_num_threads(threads or os.cpu_count() or 1)
+    benchmark_before = torch.backends.cudnn.benchmark
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = True  # sizes repeat, so it pays to try which algorithm of a GPU is fastest
     try:
         yield
     finally:
+        torch.backends.cudnn.benchmark = benchmark_before
         torch.set_num_threads(threads_before)
         torch.set_flush_denormal(flushed_before)
 

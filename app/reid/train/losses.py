@@ -79,3 +79,12 @@ def batch_hard_triplet(vectors: Tensor, labels: Tensor, margin: float) -> Tensor
 def mutual_learning(own: Tensor, other: Tensor) -> Tensor:
     """How far one student's (N, C) outputs are from another's, which is taken as given (Zhang et al., CVPR 2018)."""
     return functional.kl_div(own.log_softmax(1), other.detach().log_softmax(1), reduction="batchmean", log_target=True)
+
+
+def directions_apart(own: Tensor, taught: Tensor) -> Tensor:
+    """Return the mean of 1 - cosine between a student's (N, D) vectors and a teacher's, which are taken as given.
+
+    Vectors are compared by direction, so it is directions that a student has to learn (after Hinton, Vinyals & Dean,
+    "Distilling the Knowledge in a Neural Network", 2015).
+    """
+    return (1 - functional.cosine_similarity(own, taught.detach(), dim=1)).mean()

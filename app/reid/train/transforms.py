@@ -19,13 +19,15 @@ from app.config import TrainSettings
 def augment(pictures: Tensor, settings: TrainSettings, random: torch.Generator) -> Tensor:
     """Return changed copies of (N, H, W, 3) uint8 BGR pictures: float32, still in 0..255.
 
-    In this order: mirror and shift, policy, colour, a patch of another picture.
+    In this order: mirror and shift, policy, colour, size, a patch of another picture.
     """
     changed = mirror_and_shift(pictures, settings.mirror, settings.shift_share, random).float()
     if settings.policy_probability > 0:
         changed = apply_policy(changed, settings.policy_probability, random)
     if settings.colour_jitter > 0:
         changed = jitter_colours(changed, settings.colour_jitter, random)
+    if settings.far_probability > 0:
+        changed = look_far_away(changed, settings.far_probability, random)
     if settings.patch_probability > 0:
         changed = paste_patches(changed, settings.patch_probability, random)
     return changed
@@ -70,16 +72,52 @@ def apply_policy(pictures: Tensor, probability: float, random: torch.Generator) 
     In the manner of TrivialAugment (Müller & Hutter, ICCV 2021), the descendant of AutoAugment (Cubuk et al., CVPR
     2019) that needs no search: one operation, any strength.
     """
-    device = pictures.device
-    chosen = torch.randint(len(POLICY), (len(pictures),), generator=random, device=device)
-    changed = torch.rand(len(pictures), generator=random, device=device) < probability
-    strength = 2 * torch.rand(len(pictures), generator=random, device=device) - 1
+    by_lot = _on_processor(random, 1)
+    chosen = torch.randint(len(POLICY), (len(pictures),), generator=by_lot)
+    changed = torch.rand(len(pictures), generator=by_lot) < probability
+    strength = 2 * torch.rand(len(pictures), generator=random, device=pictures.device) - 1
     result = pictures.clone()
     for number, operation in enumerate(POLICY):
-        rows = torch.nonzero(changed & (chosen == number)).ravel()
+        rows = torch.nonzero(changed & (chosen == number)).ravel().to(pictures.device)
         if len(rows):
             result[rows] = operation(pictures[rows], strength[rows].view(-1, 1, 1, 1)).clamp(0, 255)
     return result
+
+
+def look_far_away(pictures: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Scale pictures down to between a half and an eighth, and up again, with a probability. (N, H, W, 3) float.
+
+    People far from a camera are that small, and a network that has only seen sharp ones describes their blur.
+    """
+    channels_first = pictures.permute(0, 3, 1, 2)
+    height, width = channels_first.shape[2:]
+    by_lot = _on_processor(random, 2)
+    chosen = torch.randint(len(FARAWAY), (len(pictures),), generator=by_lot)
+    changed = torch.rand(len(pictures), generator=by_lot) < probability
+    result = pictures.clone()
+    for number, share in enumerate(FARAWAY):
+        rows = torch.nonzero(changed & (chosen == number)).ravel().to(pictures.device)
+        if len(rows):
+            small = resized(channels_first[rows], max(1, round(height * share)), max(1, round(width * share)))
+            result[rows] = resized(small, height, width).permute(0, 2, 3, 1)
+    return result
+
+
+def resized(pictures: Tensor, height: int, width: int) -> Tensor:
+    """Return (N, C, H, W) float pictures as (N, C, height, width)."""
+    if pictures.shape[2:] == (height, width):
+        return pictures
+    return functional.interpolate(pictures, (height, width), mode="bilinear", antialias=True)
+
+
+def _on_processor(random: torch.Generator, use: int) -> torch.Generator:
+    """Return a generator on the CPU, another for each `use`, for draws that say which rows to work on.
+
+    It follows from the seed of `random`.
+
+    Asking a GPU for row numbers would wait for everything that it still has to do.
+    """
+    return torch.Generator().manual_seed(random.initial_seed() + (use << 40))
 
 
 def _brightness(pictures: Tensor, strength: Tensor) -> Tensor:
@@ -147,6 +185,9 @@ POLICY: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
 )
 """Operations on (n, H, W, 3) pictures with (n, 1, 1, 1) strengths from -1 to 1. Hue is left alone: the colours of
 clothes are what tells people apart."""
+
+FARAWAY = (1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8)
+"""Sizes that `look_far_away` draws from, as shares of a picture's."""
 
 
 def paste_patches(pictures: Tensor, probability: float, random: torch.Generator) -> Tensor:
