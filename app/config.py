@@ -147,6 +147,9 @@ class TrainSettings(Section):
     grow_until_share: float = Field(0.5, ge=0.0, le=1.0, description="Share of the epochs after which size is full.")
 
     epochs: int = Field(250, ge=1, le=10_000, description="Passes over the training pictures.")
+    hours: float = Field(
+        0.0, ge=0.0, description="Train for so long instead, with the schedule of `epochs` stretched to it; 0 is off."
+    )
     people_per_batch: int = Field(16, ge=2, le=512, description="People in a batch (P).")
     pictures_per_person: int = Field(4, ge=2, le=64, description="Pictures of each of them (K).")
     students: int = Field(1, ge=1, le=4, description="Networks that teach each other; the first one is kept.")

@@ -35,8 +35,10 @@ from app.config import TrainSettings
 from app.detect.device import choose_device
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS
 from app.reid.preprocess import Preprocessing
+from app.reid.train.compiling import compiled
 from app.reid.train.data import Listing, list_training_data, load_training_data
-from app.reid.train.loop import Student
+from app.reid.train.graph import RecordedStep
+from app.reid.train.loop import READ_LOSSES, Student, near_the_network
 from app.reid.train.schedule import build_optimiser
 from app.reid.train.transforms import augment, erase
 
@@ -110,24 +112,39 @@ def our_step(
     people = load_training_data(listing, settings.height_px, settings.width_px, 0, 0)
     decoded = time.perf_counter() - started
     student = Student(settings, classes).to(device).to(memory_format=torch.channels_last).train()
+    run = compiled(student, device) if options.compile else student
+    bank = near_the_network(torch.from_numpy(people.train.pictures), device)
     optimiser = build_optimiser(student.base(), student.head(), settings)
     preprocessing = Preprocessing(settings.height_px, settings.width_px)
     labels = torch.from_numpy(people.train.person_ids).to(device)
     rows = np.random.default_rng(0)
     random = torch.Generator(device).manual_seed(0)
 
+    def forward_and_backward(pictures: Tensor, people_shown: Tensor) -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            *_, outputs = run(pictures)
+        loss = student.classifier.loss(outputs, people_shown)
+        loss.backward()
+        return loss.detach()
+
+    recorded = RecordedStep(forward_and_backward) if device.type == "cuda" else None
+    losses: list[Tensor] = []
+
     def step() -> None:
-        chosen = rows.integers(len(people.train), size=options.batch)
-        pictures = torch.from_numpy(people.train.pictures[chosen]).to(device, non_blocking=True)
+        chosen = torch.from_numpy(rows.integers(len(people.train), size=options.batch))
+        pictures = bank[chosen.to(bank.device)].to(device, non_blocking=True)
         normalised = erase(preprocessing.normalise(augment(pictures, settings, random)), 0.0, random)
         normalised = normalised.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            _, outputs = student(normalised)
-        loss = student.classifier.loss(outputs, labels[torch.from_numpy(chosen).to(device)])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        people_shown = labels[chosen.to(device)]
+        if recorded is not None:
+            losses.append(recorded(normalised, people_shown, False))
+        else:
+            losses.append(forward_and_backward(normalised, people_shown))
         optimiser.step()
-        loss.item()
+        if len(losses) == READ_LOSSES:
+            torch.stack(losses).tolist()
+            losses.clear()
 
     return step, decoded
 
@@ -140,10 +157,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20, help="of each loop in a round")
     parser.add_argument("--workers", type=int, default=4, help="of the re-created loop; 4 is Torchreid's default")
+    parser.add_argument("--compile", action="store_true", help="ours as with train.compile")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = choose_device("auto", "train.device")
+    torch.backends.cudnn.benchmark = True  # both loops set it
     listing = list_training_data([options.data])
     classes = int(listing.person_ids.max()) + 1
     ours, decoded = our_step(options, listing, classes, device)
@@ -161,6 +180,8 @@ def main() -> None:
             else:
                 for _ in range(options.steps):
                     step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             if number:  # the first round warms up
                 speeds[name].append(options.batch * options.steps / (time.perf_counter() - started))
     medians = {name: statistics.median(values) for name, values in speeds.items()}

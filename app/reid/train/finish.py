@@ -34,6 +34,7 @@ _NEWER = {
     "policy_probability",
     "start_share",
     "far_probability",
+    "hours",
     "teacher",
     "teacher_weight",
 }

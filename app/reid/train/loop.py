@@ -40,11 +40,12 @@ from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
 from app.reid.train.data import Selection, list_training_data, load_training_data
 from app.reid.train.finish import finish, recipe_sha256
+from app.reid.train.graph import RecordedStep
 from app.reid.train.held_out import score_held_out
 from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, directions_apart, mutual_learning
 from app.reid.train.record import epoch_record
 from app.reid.train.sampler import people_batches, with_pairs
-from app.reid.train.schedule import build_optimiser, learning_rate, picture_height, set_learning_rate
+from app.reid.train.schedule import Clock, build_optimiser, learning_rate, picture_height, set_learning_rate
 from app.reid.train.teacher import Teacher
 from app.reid.train.transforms import augment, erase, resized
 
@@ -95,6 +96,7 @@ class State:
     batch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    seconds: float = 0.0
     best_mean_average_precision: float = -1.0
     rows: list[dict[str, float]] = field(default_factory=list)
 
@@ -131,6 +133,8 @@ def _train(
 ) -> dict[str, Any]:
     device = choose_device(settings.device, "train.device")
     rank, processes = _join_processes(device)
+    if settings.hours and processes > 1:
+        raise InputError("train.hours: several processes would not stop at the same step; set train.epochs instead")
     if settings.people_per_batch % processes:
         raise InputError(f"train.people_per_batch: must be a multiple of the {processes} processes")
     output.mkdir(parents=True, exist_ok=True)
@@ -148,7 +152,7 @@ def _train(
         selection,
     )
     labels = torch.from_numpy(people.train.person_ids).to(device)
-    bank = _near_the_network(torch.from_numpy(people.train.pictures), device)
+    bank = near_the_network(torch.from_numpy(people.train.pictures), device)
     preprocessing = Preprocessing(settings.height_px, settings.width_px)
 
     students = []
@@ -161,6 +165,7 @@ def _train(
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
     average = _clone(students[0].network) if settings.ema_decay else None
+    moving = MovingAverage(average or students[0].network, students[0].network)
     base = [parameter for student in students for parameter in student.base()]
     head = [parameter for student in students for parameter in student.head()]
     optimiser = build_optimiser(base, head, settings)
@@ -173,6 +178,17 @@ def _train(
     if state.step == 0:  # before hours of training: does evaluation work?
         score_held_out(kept_network, people.held_out, preprocessing, device)
 
+    def forward_and_backward(pictures: Tensor, people_shown: Tensor) -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.half and device.type == "cuda"):
+            answers = [student(pictures) for student in run]
+            lesson = teacher.vectors(pictures) if teacher is not None else None
+        loss = _loss(students, answers, people_shown, lesson, settings)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    recorded = RecordedStep(forward_and_backward) if device.type == "cuda" and processes == 1 else None
+    clock = Clock(settings, state.seconds)
     saved_at = time.monotonic()
     recording = epoch_record(output, state.epoch) if rank == 0 else nullcontext(lambda rows: None)
     with (
@@ -181,12 +197,12 @@ def _train(
         _progress_bar(settings, state, rank) as show,
         recording as record,
     ):
-        while state.epoch < settings.epochs:
+        while not clock.over(state.epoch):
             epoch_started, epoch_pictures = time.monotonic(), 0
             losses: list[Tensor] = []
             frozen = state.epoch < settings.frozen_epochs
             _set_training(students, frozen)
-            height = picture_height(state.epoch, settings)
+            height = picture_height(int(clock.progress(state.epoch)), settings)
             width = round(height * settings.width_px / settings.height_px)
             batches = people_batches(
                 people.train.person_ids,
@@ -198,8 +214,8 @@ def _train(
             batches = with_pairs(batches, people.pairs, settings.pairs_per_batch, settings.seed, state.epoch)
             while state.batch < len(batches):
                 rows = _own_part(batches[state.batch], settings.pictures_per_person, rank, processes)
-                progress = state.epoch + state.batch / len(batches)
-                set_learning_rate(optimiser, learning_rate(progress, settings))
+                rate = learning_rate(clock.progress(state.epoch + state.batch / len(batches)), settings)
+                set_learning_rate(optimiser, rate)
 
                 random = torch.Generator(device).manual_seed(
                     (settings.seed * 1_000_003 + state.step) * processes + rank
@@ -211,23 +227,23 @@ def _train(
                 normalised = erase(normalised, settings.erase_probability, random)
                 normalised = normalised.contiguous(memory_format=torch.channels_last)
 
-                with torch.autocast(device.type, torch.bfloat16, enabled=settings.half and device.type == "cuda"):
-                    answers = [student(normalised) for student in run]
-                    lesson = teacher.vectors(normalised) if teacher is not None else None
-                loss = _loss(students, answers, labels[numbers.to(device)], lesson, settings)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                people_shown = labels[numbers.to(device)]
+                if recorded is not None:
+                    loss = recorded(normalised, people_shown, frozen)
+                else:
+                    loss = forward_and_backward(normalised, people_shown)
                 if processes > 1:
                     _average_gradients(base + head, processes)
                 if settings.gradient_clip:
                     nn.utils.clip_grad_norm_(base + head, settings.gradient_clip)
                 optimiser.step()
                 if average is not None:
-                    _move_average(average, students[0].network, settings.ema_decay, state.step)
+                    moving.move(settings.ema_decay, state.step)
 
-                losses.append(loss.detach())
+                losses.append(loss)
                 state.batch += 1
                 state.step += 1
+                state.seconds = clock.step_done()
                 epoch_pictures += len(rows) * processes
 
                 stop = interrupted.is_set() or state.step == stop_after_steps
@@ -246,12 +262,12 @@ def _train(
             row = {
                 "epoch": state.epoch + 1,
                 "loss": state.loss_sum / len(batches),
-                "learning_rate": learning_rate(state.epoch + 1, settings),
+                "learning_rate": learning_rate(clock.progress(state.epoch + 1), settings),
                 "height_px": height,
                 "pictures_per_s": round(epoch_pictures / (time.monotonic() - epoch_started), 1),
             }
             state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
-            due = state.epoch % settings.evaluate_every_epochs == 0 or state.epoch == settings.epochs
+            due = state.epoch % settings.evaluate_every_epochs == 0 or clock.over(state.epoch)
             if rank == 0 and due and len(people.held_out):
                 row |= score_held_out(kept_network, people.held_out, preprocessing, device)
                 if row["mAP"] >= state.best_mean_average_precision:
@@ -297,7 +313,7 @@ def _loss(
     return total
 
 
-def _near_the_network(pictures: Tensor, device: torch.device) -> Tensor:
+def near_the_network(pictures: Tensor, device: torch.device) -> Tensor:
     """Return (N, H, W, 3) uint8 pictures on `device` if they take less than half of what is free there, else as given.
 
     A batch is then gathered where it is used, and neither the processor nor the bus has a part in a step.
@@ -350,17 +366,20 @@ def _clone(network: OSNet) -> OSNet:
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
-@torch.no_grad()
-def _move_average(average: OSNet, network: OSNet, decay: float, step: int) -> None:
-    """Move the average towards the network; slowly once there is a past worth keeping."""
-    decay = min(decay, (1 + step) / (10 + step))
-    pairs = list(
-        zip([*average.parameters(), *average.buffers()], [*network.parameters(), *network.buffers()], strict=True)
-    )
-    floats = [(kept, new) for kept, new in pairs if kept.is_floating_point()]
-    counts = [(kept, new) for kept, new in pairs if not kept.is_floating_point()]
-    torch._foreach_lerp_([kept for kept, _ in floats], [new for _, new in floats], 1 - decay)
-    torch._foreach_copy_([kept for kept, _ in counts], [new for _, new in counts])
+class MovingAverage:
+    """Weights that follow those of a network; slowly once there is a past worth keeping."""
+
+    def __init__(self, average: OSNet, network: OSNet) -> None:
+        pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._average, self._network = ([pair[side] for pair in floats] for side in (0, 1))
+        self._average_counts, self._network_counts = ([pair[side] for pair in counts] for side in (0, 1))
+
+    @torch.no_grad()
+    def move(self, decay: float, step: int) -> None:
+        torch._foreach_lerp_(self._average, self._network, 1 - min(decay, (1 + step) / (10 + step)))
+        torch._foreach_copy_(self._average_counts, self._network_counts)
 
 
 def _set_training(students: Sequence[Student], frozen: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 from torch import nn
 
 from app.config import TrainSettings
+
+FIRST_STEPS = 6
+"""Steps of a process that `Clock` does not count."""
 
 
 def _adam(groups: Any, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -84,3 +88,38 @@ def picture_height(epoch: int, settings: TrainSettings) -> int:
     grown = min(1.0, epoch / end) if end else 1.0
     share = settings.start_size_share + (1 - settings.start_size_share) * grown
     return min(settings.height_px, max(32, round(settings.height_px * share / 16) * 16))
+
+
+class Clock:
+    """How much of a training is done: by epochs, or by time where `train.hours` says how long it may take.
+
+    Time begins when the first steps of a process are over: in those, compilers work.
+    """
+
+    def __init__(self, settings: TrainSettings, seconds: float) -> None:
+        """seconds: that were trained for by earlier processes."""
+        self._epochs = settings.epochs
+        self._whole_s = 3600 * settings.hours
+        self._before_s = seconds
+        self._steps = 0
+        self._began = 0.0
+
+    def step_done(self) -> float:
+        """Count a step; return the seconds of training so far."""
+        self._steps += 1
+        if self._steps == FIRST_STEPS:
+            self._began = time.monotonic()
+        return self._seconds()
+
+    def progress(self, epochs_done: float) -> float:
+        """Return how far the schedule is, in epochs."""
+        if not self._whole_s:
+            return epochs_done
+        return self._epochs * min(1.0, self._seconds() / self._whole_s)
+
+    def over(self, epochs_done: int) -> bool:
+        """Whether the epoch that has just ended was the last."""
+        return self._seconds() >= self._whole_s if self._whole_s else epochs_done >= self._epochs
+
+    def _seconds(self) -> float:
+        return self._before_s + (time.monotonic() - self._began if self._steps >= FIRST_STEPS else 0.0)

@@ -1,0 +1,74 @@
+"""A step recorded as a CUDA graph: its thousand small operations are then started as one.
+
+An OSNet is many small layers. Measured on an H100 with 128 pictures of 256 × 128, x1.0: the GPU has 23 ms of work in a
+step (compiled), and the processor took 74 ms to ask for it, operation by operation.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+PLAIN_STEPS = 4
+"""Steps that run as they are before one is recorded: libraries choose their algorithms and compilers work in these."""
+
+
+class RecordedStep:
+    """Runs `step`, and from the `PLAIN_STEPS`th time on replays a recording of it.
+
+    step: computes a loss of (pictures, labels), leaves its gradients in the parameters and returns it. It may do
+    nothing that waits for the GPU, and must drop old gradients itself: those of the recording are always the same
+    tensors, into which every replay writes.
+    """
+
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._step = step
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._kind: Hashable = None
+        self._plain_steps = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._pictures = self._labels = self._loss = torch.empty(0)
+
+    def __call__(self, pictures: Tensor, labels: Tensor, frozen: bool) -> Tensor:
+        """Return the loss. Sizes that were not seen before, and parameters that are no longer frozen, record anew."""
+        kind = (pictures.shape, frozen)
+        if kind != self._kind:
+            self._kind, self._plain_steps, self._graph = kind, 0, None
+        if self._graph is None and self._plain_steps < PLAIN_STEPS:
+            self._plain_steps += 1
+            return self._plain(pictures, labels)
+        if self._graph is None:
+            try:
+                self._record(pictures, labels)
+            except RuntimeError as error:
+                log.warning("a step could not be recorded, so training is slower than it could be: %s", error)
+                self._plain_steps = -sys.maxsize
+                return self._plain(pictures, labels)
+        assert self._graph is not None
+        self._pictures.copy_(pictures)
+        self._labels.copy_(labels)
+        self._graph.replay()
+        return self._loss.clone()
+
+    def _plain(self, pictures: Tensor, labels: Tensor) -> Tensor:
+        """Run the step on the stream that will be recorded, as recording asks for."""
+        usual = torch.cuda.current_stream()
+        self._stream.wait_stream(usual)
+        with torch.cuda.stream(self._stream):
+            loss = self._step(pictures, labels)
+        usual.wait_stream(self._stream)
+        return loss
+
+    def _record(self, pictures: Tensor, labels: Tensor) -> None:
+        self._pictures, self._labels = pictures.clone(), labels.clone()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):  # nothing is computed yet
+            self._loss = self._step(self._pictures, self._labels)
+        self._graph = graph
+        log.info("recorded a step for %d pictures of %d × %d", *pictures.shape[0:1], *pictures.shape[2:])
