@@ -117,7 +117,7 @@ def _on_processor(random: torch.Generator, use: int) -> torch.Generator:
 
     Asking a GPU for row numbers would wait for everything that it still has to do.
     """
-    return torch.Generator().manual_seed(random.initial_seed() + (use << 40))
+    return torch.Generator().manual_seed((random.initial_seed() + use * 0x9E3779B9) % 2**32)  # it takes 32 bits
 
 
 def _brightness(pictures: Tensor, strength: Tensor) -> Tensor:

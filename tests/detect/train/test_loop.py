@@ -66,6 +66,13 @@ def test_pictures_depend_on_seed_and_data_alone_and_are_completed_when_interrupt
     assert contents(tmp_path / "a") != contents(tmp_path / "c")
 
 
+def test_several_processes_compose_the_same_pictures(data: Path, tmp_path: Path) -> None:
+    for name, workers in (("one", 0), ("two", 2)):
+        settings = SETTINGS.model_copy(update={"workers": workers, "scenes": 2})
+        make_pictures(settings, [data], tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
 def test_label_lines_are_shares_of_the_picture() -> None:
     assert label_lines(np.array([[0, 32, 64, 64]], np.float32), 64) == "0 0.500000 0.750000 1.000000 0.500000\n"
 

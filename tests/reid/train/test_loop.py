@@ -155,6 +155,21 @@ def test_without_a_compiler_a_training_runs_all_the_same(
     assert "no-such-compiler isn't there" in caplog.text
 
 
+def test_a_training_by_time_ends_and_takes_up_its_time_again(small_market: Path, tmp_path: Path) -> None:
+    settings = SMALL.model_copy(update={"hours": 2 / 3600, "epochs": 10_000, "evaluate_every_epochs": 10_000})
+    assert not train(settings, [small_market], tmp_path, resume=False, stop_after_steps=20)["finished"]
+    seconds = torch.load(tmp_path / "state.pt", weights_only=True)["state"]["seconds"]
+    assert seconds > 0
+    assert train(settings, [small_market], tmp_path, resume=True)["finished"]
+    state = torch.load(tmp_path / "state.pt", weights_only=True)["state"]
+    assert state["seconds"] > 2
+    assert state["epoch"] < 10_000
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(settings.learning_rate * settings.final_rate_share)
+    assert rows[-1]["mAP"]  # the last epoch is evaluated, whichever it is
+
+
 def test_an_exploding_loss_is_said(small_market: Path, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"learning_rate": 9e9, "optimiser": "sgd", "warmup_epochs": 0.0})
     with pytest.raises(RunError, match="learning_rate"):

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from app.config import TrainSettings
-from app.reid.train.schedule import OPTIMISERS, build_optimiser, learning_rate, picture_height, set_learning_rate
+from app.reid.train import schedule
+from app.reid.train.schedule import (
+    FIRST_STEPS,
+    OPTIMISERS,
+    Clock,
+    build_optimiser,
+    learning_rate,
+    picture_height,
+    set_learning_rate,
+)
 
 
 def test_warm_up_then_cosine() -> None:
@@ -55,3 +64,29 @@ def test_groups_have_their_own_rate_and_decay(name: str) -> None:
     assert found[id(base.weight)] == pytest.approx((0.02, 0.5))
     assert found[id(base.bias)] == pytest.approx((0.02, 0.0))
     assert found[id(head.weight)] == pytest.approx((0.2, 0.5))
+
+
+def test_without_hours_epochs_count() -> None:
+    clock = Clock(TrainSettings(epochs=7), seconds=1e9)
+    assert clock.progress(3.5) == 3.5
+    assert not clock.over(6)
+    assert clock.over(7)
+
+
+def test_with_hours_the_schedule_follows_time_after_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    clock = Clock(TrainSettings(epochs=50, hours=1.0), seconds=900)
+    for _ in range(FIRST_STEPS - 1):
+        now[0] += 1000  # a compiler works
+        assert clock.step_done() == 900
+    assert clock.progress(33) == pytest.approx(50 * 900 / 3600)
+    clock.step_done()
+    now[0] += 900
+    assert clock.step_done() == 1800
+    assert clock.progress(33) == pytest.approx(25)
+    assert not clock.over(10_000)
+    now[0] += 1800
+    assert clock.over(1)
+    now[0] += 500
+    assert clock.progress(1) == 50

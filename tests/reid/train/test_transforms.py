@@ -15,6 +15,7 @@ from app.reid.train.transforms import (
     augment,
     erase,
     jitter_colours,
+    look_far_away,
     mirror_and_shift,
     paste_patches,
     rectangles,
@@ -129,3 +130,23 @@ def test_rotation_keeps_a_disc_and_turns_a_bar() -> None:
     centres = (turned * x).sum(1) / turned.sum(1)
     slope = (centres[50] - centres[13]) / (50 - 13)
     torch.testing.assert_close(slope.abs(), torch.tensor(math.tan(math.radians(15))), atol=0.03, rtol=0)
+
+
+def test_faraway_people_lose_detail_and_keep_their_size_and_colour() -> None:
+    pictures = PICTURES.float()
+    changed = look_far_away(pictures, 0.5, generator())
+    assert changed.shape == pictures.shape
+    same = (changed == pictures).all((1, 2, 3))
+    assert 16 < same.sum() < 48
+    assert (changed[~same].std((1, 2)) < 0.7 * pictures[~same].std((1, 2))).all()
+    torch.testing.assert_close(changed.mean((1, 2)), pictures.mean((1, 2)), rtol=0, atol=12)
+
+
+def test_whose_policy_changes_says_nothing_of_who_looks_far_away() -> None:
+    pictures = PICTURES.float()
+    both = [
+        (change(pictures, 0.5, generator(5)) != pictures).any(3).any(2).any(1)
+        for change in (apply_policy, look_far_away)
+    ]
+    together = (both[0] & both[1]).sum().item()
+    assert 6 < together < min(both[0].sum().item(), both[1].sum().item()) - 6
