@@ -224,6 +224,9 @@ class DetectorTrainSettings(Section):
     largest_person_px: int = Field(
         250, ge=120, le=4096, description="Tallest people to learn; the detector looks a second time for taller ones."
     )
+    score_shift: float = Field(
+        0.0, ge=-5.0, le=5.0, description="Added in the end to the log-odds of every confidence; below 0: fewer boxes."
+    )
     epochs: int = Field(100, ge=1, le=10_000, description="Passes over the training pictures.")
     hours: float = Field(
         0.0, ge=0.0, description="Train for so long instead, choosing the number of epochs by speed; 0 is off."

@@ -69,10 +69,6 @@ would carry lost ids away."""
 SCORE_BOUNDS = 0.52, 0.95
 """No box proves a person alone, and any that may start a track counts a little."""
 
-STILL_HEIGHTS, STILL_LOOKS = 0.15, 3
-"""Somebody nearer than this, in own heights, to where they were first seen has not moved; their boxes count as so many
-looks at most. Boxes on posts and benches jitter by less than a tenth of their height."""
-
 REACH_HEIGHTS = 0.5
 """Distance, in own heights, at which a person may reappear at once: the jitter of boxes around an occlusion."""
 
@@ -314,9 +310,7 @@ class CameraTracker:
         """Count the boxes of the matched tracks, and give the next ids to tentative tracks that have enough.
 
         A detector's confidence is read as the probability of a person and the boxes as independent. They are not quite,
-        but so two sure boxes or several doubtful ones make a person, for detectors of any temper. Of somebody who stays
-        where they were first seen all boxes show the same pixels: they count as no more than `STILL_LOOKS`, so that a
-        post which is a doubtful person in every frame never becomes one.
+        but so two sure boxes or several doubtful ones make a person, for detectors of any temper.
         """
         tracks, settings = self._tracks, self._settings
         matched = (box_of != NO_ID).nonzero()[0]
@@ -325,10 +319,7 @@ class CameraTracker:
         tracks.evidence[matched] += logit(
             np.minimum(np.maximum(scores[box_of[matched]].astype(np.float64), SCORE_BOUNDS[0]), SCORE_BOUNDS[1])
         )
-        away = np.hypot(*(tracks.motion.position[:, :2] - tracks.start_centers).T)
-        still = away < STILL_HEIGHTS * tracks.motion.position[:, 3]
-        looks = np.where(still, np.minimum(tracks.hits, STILL_LOOKS), tracks.hits) / np.maximum(tracks.hits, 1)
-        proven = tracks.evidence * looks >= logit(settings.confirm_probability)
+        proven = tracks.evidence >= logit(settings.confirm_probability)
         due = (~tracks.confirmed & proven & (tracks.hits >= settings.confirm_hits)).nonzero()[0]
         tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
         self._next_id += len(due)

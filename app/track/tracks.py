@@ -11,7 +11,7 @@ from app.frames import NO_ID
 from app.track.appearance import AppearanceBank
 from app.track.kalman import BoxMotion, concatenate
 
-_COLUMNS = ("ids", "hits", "evidence", "start_centers", "start_times", "seen_times")
+_COLUMNS = ("ids", "hits", "evidence", "start_times", "seen_times")
 
 
 class Tracks:
@@ -20,7 +20,6 @@ class Tracks:
     ids: (T,) int64, `NO_ID` until confirmed.
     hits: (T,) int64, boxes matched so far.
     evidence: (T,) float64, log-odds that this is a person at all, summed over the boxes.
-    start_centers: (T, 2) float64, pixels, the centre of the first box.
     start_times, seen_times: (T,) float64, seconds, of the first and the last matched box.
     motion: their Kalman states, as of the last prediction or correction.
     looks: their appearance.
@@ -31,7 +30,6 @@ class Tracks:
         self.ids = np.zeros(0, np.int64)
         self.hits = np.zeros(0, np.int64)
         self.evidence = np.zeros(0)
-        self.start_centers = np.zeros((0, 2))
         self.start_times = np.zeros(0)
         self.seen_times = np.zeros(0)
         self.motion = motion
@@ -57,7 +55,6 @@ class Tracks:
         self.ids = np.concatenate([self.ids, np.full(count, NO_ID, np.int64)])
         self.hits = np.concatenate([self.hits, np.zeros(count, np.int64)])
         self.evidence = np.concatenate([self.evidence, np.zeros(count)])
-        self.start_centers = np.concatenate([self.start_centers, motion.position[:, :2]])
         self.start_times = np.concatenate([self.start_times, np.full(count, time)])
         self.seen_times = np.concatenate([self.seen_times, np.full(count, time)])
         self.motion = concatenate([self.motion, motion])

@@ -92,7 +92,6 @@ VARIANTS = {
     "weak boxes never find the lost": Variant(constants={"RETURN_SCORE": 2.0}),
     "weak boxes find the lost freely": Variant(constants={"RETURN_SCORE": 0.0, "RETURN_SIMILARITY": 0.0}),
     "confirmed by hits alone": Variant({"confirm_probability": 0.5}),
-    "confirmed without having moved": Variant(constants={"STILL_LOOKS": 10**9}),
     "lost tracks end at once": Variant({"max_lost_s": 0.0}),
     "lost tracks kept 0.5 s": Variant({"max_lost_s": 0.5}),
     "lost tracks kept 3 s": Variant({"max_lost_s": 3.0}),

@@ -57,10 +57,12 @@ def test_it_finds_the_people_of_a_surveillance_video(shared_data: Path) -> None:
 def test_it_looks_twice_where_the_picture_can_show_people_larger_than_it_has_learned() -> None:
     settings = DetectSettings(device="cpu", image_size_px=640)
     network = open_yolo(settings)
-    assert network.largest_person_px == 250
-    assert close_ups(network, settings) is not None
-    assert close_ups(network, settings.model_copy(update={"close_up_size_px": 0})) is None
-    assert close_ups(replace(network, largest_person_px=640), settings) is None
+    assert network.largest_person_px == 640  # as large as the picture: one look is enough
+    assert close_ups(network, settings) is None
+    assert close_ups(network, settings.model_copy(update={"image_size_px": 1280})) is not None
+    knows_small_people = replace(network, largest_person_px=250)
+    assert close_ups(knows_small_people, settings) is not None
+    assert close_ups(knows_small_people, settings.model_copy(update={"close_up_size_px": 0})) is None
     assert close_ups(replace(network, largest_person_px=None), settings) is None
 
 

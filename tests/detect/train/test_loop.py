@@ -14,7 +14,7 @@ from app.detect import build_detector
 from app.detect.train import loop
 from app.detect.train.loop import train_detector
 from app.detect.train.pictures import label_lines, make_pictures
-from app.detect.yolo import load_weights
+from app.detect.yolo import load_ultralytics, load_weights
 from app.errors import InputError
 from app.frames import Frame
 
@@ -140,3 +140,17 @@ def test_the_rate_falls_from_batch_to_batch_to_nearly_nothing() -> None:
     assert rates[4] == pytest.approx(0.5)
     assert len(set(rates)) == 8
     assert rates[-1] < 0.05
+
+
+def test_a_shift_moves_every_confidence_by_its_log_odds() -> None:
+    load_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(0)
+    model = DetectionModel(str(loop.NETWORK), verbose=False).eval()
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = model(picture)[0][:, 4].logit()
+        loop.shift_scores(model, -0.7)
+        after = model(picture)[0][:, 4].logit()
+    torch.testing.assert_close(after, before - 0.7, rtol=1e-3, atol=1e-3)
