@@ -188,11 +188,13 @@ def test_starting_from_another_architecture_is_refused(small_market: Path, tmp_p
         train(SMALL.model_copy(update={"start_from": public}), [small_market], tmp_path, resume=False)
 
 
-def test_a_shipped_recipe_is_still_known() -> None:
+@pytest.mark.parametrize("file", sorted(BUNDLED_FOLDER.glob("*.safetensors")), ids=lambda file: file.stem)
+def test_a_shipped_recipe_is_still_known(file: Path) -> None:
     """Settings that came later must not turn an older training into another one."""
-    facts = load_checkpoint(BUNDLED_FOLDER / "osnet_x0_25.safetensors").facts
+    facts = load_checkpoint(file).facts
     settings = TrainSettings(**yaml.safe_load(facts["recipe"])["train"])
     assert recipe_sha256(settings, facts["training_data"]) == facts["recipe_sha256"]
+    assert facts["recipe_sha256"] in file.with_suffix(".md").read_text()
 
 
 def test_decoded_pictures_are_mapped_from_a_file(small_market: Path, tmp_path: Path) -> None:
