@@ -221,10 +221,10 @@ def batches(count: int, buckets: Sequence[int]) -> list[tuple[int, int, int]]:
     return divided
 
 
-def find_weights(weights: str, device: torch.device) -> Path | None:
-    """Turn the setting `reid.weights` into a file; None if `auto` finds no bundled weights.
+def find_weights(weights: str, device: torch.device, setting: str = "reid.weights") -> Path | None:
+    """Turn the value of a setting into a file; None if `auto` finds no bundled weights.
 
-    Raises InputError for a name or path that does not exist.
+    Raises InputError for a name or path that does not exist, which names `setting`.
     """
     if weights == "auto":
         names = BUNDLED_FOR_GPU if device.type == "cuda" else BUNDLED_FOR_CPU
@@ -236,7 +236,15 @@ def find_weights(weights: str, device: torch.device) -> Path | None:
     path = Path(weights)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in BUNDLED_FOLDER.glob("*.safetensors"))) or "none"
-        raise InputError(f"reid.weights: there is no file {weights!r} and no bundled weights of that name ({known})")
+        raise InputError(f"{setting}: there is no file {weights!r} and no bundled weights of that name ({known})")
+    return path
+
+
+def require_weights(weights: str, setting: str) -> Path:
+    """Return the file that `setting` names, as `find_weights` does on a CPU. Raises InputError where there is none."""
+    path = find_weights(weights, torch.device("cpu"), setting)
+    if path is None:
+        raise InputError(f"{setting}: no ReID weights are bundled with this installation; name a file")
     return path
 
 

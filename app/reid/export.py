@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from app.errors import InputError, RunError
 from app.openvino_cache import core, load_openvino
 from app.reid.checkpoint import EXPORT_KEY, Checkpoint, exported_facts, load_checkpoint
-from app.reid.embedder import OPENVINO_OPTIONS, CropsToVectors, find_weights, unit_rows
+from app.reid.embedder import OPENVINO_OPTIONS, CropsToVectors, require_weights, unit_rows
 
 MAX_COSINE_ERROR = 1e-3
 """A larger difference in direction between the exported network's vectors and the original's is refused."""
@@ -65,10 +65,7 @@ def export_reid(weights: str, format_name: str, output: Path) -> dict[str, Any]:
         raise InputError(f"--output {output}: the name of a file for {format_name} ends in {chosen.suffix}")
     if not output.parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}")
-    file = find_weights(weights, torch.device("cpu"))
-    if file is None:
-        raise InputError("--weights: no ReID weights are bundled with this installation; name a file")
-    checkpoint = load_checkpoint(file)
+    checkpoint = load_checkpoint(require_weights(weights, "--weights"))
     network = CropsToVectors(checkpoint).eval()
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as name:
         made = Path(name) / f"network{chosen.suffix}"

@@ -72,12 +72,12 @@ def train_detector(
     return scores
 
 
-def shift_scores(model: torch.nn.Module, log_odds: float) -> None:
+def shift_scores(model: Any, log_odds: float) -> None:
     """Add `log_odds` to those of every confidence of an `ultralytics` DetectionModel, in place.
 
     Composed pictures are easier than footage: what is a person in nine of ten boxes there may be one in five elsewhere.
     """
-    for branch in model.model[-1].cv3:  # type: ignore[index, union-attr]
+    for branch in model.model[-1].cv3:
         branch[-1].bias.data += log_odds
 
 

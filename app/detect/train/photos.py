@@ -155,13 +155,11 @@ def render_scenes(count: int, seed: int, processes: int = 0) -> list[Photo]:
     """Return `count` pictures of the simulator, from many short scenes that differ in place, light and people."""
     found: list[Photo] = []
     rendered = 0
-    with side_by_side(processes) as run:
-        while len(found) < count:
-            missing = math.ceil((count - len(found)) / _SCENE_PICTURES)
-            numbers = range(rendered, rendered + min(missing, max(1, processes)))
-            rendered = numbers.stop
-            for pictures in run(partial(_scene_pictures, seed), numbers):
-                found += pictures
+    while len(found) < count:
+        numbers = range(rendered, rendered + math.ceil((count - len(found)) / _SCENE_PICTURES))
+        for pictures in side_by_side(processes, partial(_scene_pictures, seed), numbers):
+            found += pictures
+        rendered = numbers.stop
     return found[:count]
 
 

@@ -27,9 +27,6 @@ from app.errors import InputError
 
 _log = logging.getLogger(__name__)
 
-_stock = Stock([], [], [], [], [])
-"""What pictures are being composed of: here for forked processes to find, since sending it would take gigabytes."""
-
 
 def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder: Path) -> Path:
     """Compose all pictures that `folder` does not have yet; return its `data.yaml`.
@@ -58,12 +55,10 @@ def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder:
             (folder / part / kind).mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(recipe, indent=1), encoding="utf-8")
     if missing:
-        global _stock
-        _stock = read_stock(data, settings.scenes, settings.seed, settings.workers)
+        stock = read_stock(data, settings.scenes, settings.seed, settings.workers)
         _log.info("composing %d training pictures in %s", len(missing), folder)
-        with side_by_side(settings.workers) as run:
-            for _ in run(partial(_make, settings, folder), missing):
-                pass
+        for _ in side_by_side(settings.workers, partial(_make, settings, stock, folder), missing):
+            pass
     listing = folder / "data.yaml"
     described = {"path": str(folder.resolve()), "train": "train/images", "val": "val/images", "names": {0: "person"}}
     listing.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
@@ -74,11 +69,11 @@ def _files(folder: Path, part: str, number: int) -> tuple[Path, Path]:
     return folder / part / "images" / f"{number:06d}.jpg", folder / part / "labels" / f"{number:06d}.txt"
 
 
-def _make(settings: DetectorTrainSettings, folder: Path, wanted: tuple[str, int]) -> None:
-    """Compose and write one picture of `_stock`; its labels come last and say that it is complete."""
+def _make(settings: DetectorTrainSettings, stock: Stock, folder: Path, wanted: tuple[str, int]) -> None:
+    """Compose and write one picture; its labels come last and say that it is complete."""
     part, number = wanted
     rng = np.random.default_rng([settings.seed, part == "val", number])
-    photo = compose(rng, _stock, settings.size_px, settings.largest_person_px)
+    photo = compose(rng, stock, settings.size_px, settings.largest_person_px)
     image_file, label_file = _files(folder, part, number)
     quality = int(rng.integers(35, 96))
     _, encoded = cv2.imencode(".jpg", photo.image, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
-@contextmanager
-def side_by_side(processes: int) -> Iterator[Callable[[Callable[..., Any], Iterable[Any]], Iterator[Any]]]:
-    """Yield a `map` that runs in so many processes and answers in order; the plain one for 0.
+_work: Callable[[Any], Any]
+"""What a forked process is there for; not set in the one that forks."""
 
-    The processes are forked, so that what this one has in memory needs no copying; where a system can't fork, the work
-    is done here.
+
+def side_by_side(processes: int, work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield `work` of each part, in order, done in so many processes (0: in this one).
+
+    The processes are forked, so that `work` may use gigabytes that this one has in memory; only parts and results are
+    sent. Where a system can't fork, the work is done here.
     """
     if not processes or "fork" not in multiprocessing.get_all_start_methods():
-        yield map
+        yield from map(work, parts)
         return
-    # OpenCV's threads don't live on in a forked process, which would wait for them.
-    with multiprocessing.get_context("fork").Pool(processes, cv2.setNumThreads, (0,)) as pool:
-        yield pool.imap
+    with multiprocessing.get_context("fork").Pool(processes, _begin, (work,)) as pool:
+        yield from pool.imap(_do, parts)
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    global _work
+    _work = work
+    cv2.setNumThreads(0)  # OpenCV's threads don't live on in a forked process, which would wait for them
+
+
+def _do(part: Any) -> Any:
+    return _work(part)

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import os
 import shutil
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -27,4 +27,4 @@ def compiled(network: Network, device: torch.device) -> Network:
     if missing:
         log.warning("train.compile: %s isn't there, so the network runs as it is", " and ".join(missing))
         return network
-    return torch.compile(network, dynamic=False)  # type: ignore[return-value]
+    return cast(Network, torch.compile(network, dynamic=False))  # it is declared to return any function

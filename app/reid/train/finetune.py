@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from app.config import TrainSettings
 from app.errors import InputError
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import find_weights, unit_rows
+from app.reid.embedder import require_weights, unit_rows
 from app.reid.preprocess import scale
 from app.reid.train.data import Listing, Selection, list_training_data, single_pictures
 from app.reid.train.finish import LEAST_PEOPLE_TO_CALIBRATE, model_card
@@ -98,9 +98,7 @@ def fine_tune(
             f"train.pairs_per_batch: {settings.pairs_per_batch} pairs don't make whole groups of "
             f"{settings.pictures_per_person} pictures (train.pictures_per_person)"
         )
-    old_file = find_weights(settings.start_from, torch.device("cpu"))
-    if old_file is None:
-        raise InputError("train.start_from: no ReID weights are bundled with this installation; name a file")
+    old_file = require_weights(settings.start_from, "train.start_from")
     listing = list_training_data(data)
     pairs = read_pairs(listing)
     people = len(np.unique(listing.person_ids))

@@ -34,7 +34,7 @@ from app.detect.device import choose_device
 from app.errors import InputError, RunError
 from app.interrupt import interruptions
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import find_weights
+from app.reid.embedder import require_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
 from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
@@ -165,7 +165,7 @@ def _train(
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
     average = _clone(students[0].network) if settings.ema_decay else None
-    moving = MovingAverage(average or students[0].network, students[0].network)
+    moving = MovingAverage(average, students[0].network) if average is not None else None
     base = [parameter for student in students for parameter in student.base()]
     head = [parameter for student in students for parameter in student.head()]
     optimiser = build_optimiser(base, head, settings)
@@ -184,7 +184,7 @@ def _train(
             answers = [student(pictures) for student in run]
             lesson = teacher.vectors(pictures) if teacher is not None else None
         loss = _loss(students, answers, people_shown, lesson, settings)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch doesn't say what it takes
         return loss.detach()
 
     recorded = RecordedStep(forward_and_backward) if device.type == "cuda" and processes == 1 else None
@@ -197,7 +197,8 @@ def _train(
         _progress_bar(settings, state, rank) as show,
         recording as record,
     ):
-        while not clock.over(state.epoch):
+        over = clock.over(state.epoch)
+        while not over:
             epoch_started, epoch_pictures = time.monotonic(), 0
             losses: list[Tensor] = []
             frozen = state.epoch < settings.frozen_epochs
@@ -237,7 +238,7 @@ def _train(
                 if settings.gradient_clip:
                     nn.utils.clip_grad_norm_(base + head, settings.gradient_clip)
                 optimiser.step()
-                if average is not None:
+                if moving is not None:
                     moving.move(settings.ema_decay, state.step)
 
                 losses.append(loss)
@@ -259,6 +260,7 @@ def _train(
                 if stop:
                     return {"finished": False, "epoch": state.epoch, "step": state.step}
 
+            over = clock.over(state.epoch + 1)  # asked once: time goes on, and the last epoch has to know that it is
             row = {
                 "epoch": state.epoch + 1,
                 "loss": state.loss_sum / len(batches),
@@ -267,7 +269,7 @@ def _train(
                 "pictures_per_s": round(epoch_pictures / (time.monotonic() - epoch_started), 1),
             }
             state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
-            due = state.epoch % settings.evaluate_every_epochs == 0 or clock.over(state.epoch)
+            due = state.epoch % settings.evaluate_every_epochs == 0 or over
             if rank == 0 and due and len(people.held_out):
                 row |= score_held_out(kept_network, people.held_out, preprocessing, device)
                 if row["mAP"] >= state.best_mean_average_precision:
@@ -350,9 +352,7 @@ def _checkpoint(network: OSNet, settings: TrainSettings, preprocessing: Preproce
 
 
 def _start_from(network: OSNet, settings: TrainSettings) -> None:
-    path = find_weights(settings.start_from, torch.device("cpu"))
-    if path is None:
-        raise InputError("train.start_from: no ReID weights are bundled with this installation; name a file")
+    path = require_weights(settings.start_from, "train.start_from")
     checkpoint = load_checkpoint(path)
     if checkpoint.architecture != settings.architecture:
         raise InputError(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from app.errors import InputError
 from app.reid.checkpoint import load_checkpoint
-from app.reid.embedder import find_weights, fuse_batch_norms
+from app.reid.embedder import fuse_batch_norms, require_weights
 from app.reid.train.compiling import compiled
 from app.reid.train.transforms import resized
 
@@ -21,10 +20,7 @@ class Teacher:
 
     def __init__(self, weights: str, device: torch.device, compile_network: bool) -> None:
         """weights: a file or a bundled name. Raises InputError if there is none, or for an exported network."""
-        path = find_weights(weights, torch.device("cpu"))
-        if path is None:
-            raise InputError("train.teacher: no ReID weights are bundled with this installation; name a file")
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(require_weights(weights, "train.teacher"))
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
         network = checkpoint.network().requires_grad_(False)
         fuse_batch_norms(network)

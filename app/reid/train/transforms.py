@@ -7,13 +7,16 @@ pictures that an uninterrupted one would have seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from app.config import TrainSettings
+
+Change = TypeVar("Change")
 
 
 def augment(pictures: Tensor, settings: TrainSettings, random: torch.Generator) -> Tensor:
@@ -72,15 +75,10 @@ def apply_policy(pictures: Tensor, probability: float, random: torch.Generator) 
     In the manner of TrivialAugment (Müller & Hutter, ICCV 2021), the descendant of AutoAugment (Cubuk et al., CVPR
     2019) that needs no search: one operation, any strength.
     """
-    by_lot = _on_processor(random, 1)
-    chosen = torch.randint(len(POLICY), (len(pictures),), generator=by_lot)
-    changed = torch.rand(len(pictures), generator=by_lot) < probability
     strength = 2 * torch.rand(len(pictures), generator=random, device=pictures.device) - 1
     result = pictures.clone()
-    for number, operation in enumerate(POLICY):
-        rows = torch.nonzero(changed & (chosen == number)).ravel().to(pictures.device)
-        if len(rows):
-            result[rows] = operation(pictures[rows], strength[rows].view(-1, 1, 1, 1)).clamp(0, 255)
+    for operation, rows in _by_lot(POLICY, pictures, probability, random, use=1):
+        result[rows] = operation(pictures[rows], strength[rows].view(-1, 1, 1, 1)).clamp(0, 255)
     return result
 
 
@@ -91,15 +89,10 @@ def look_far_away(pictures: Tensor, probability: float, random: torch.Generator)
     """
     channels_first = pictures.permute(0, 3, 1, 2)
     height, width = channels_first.shape[2:]
-    by_lot = _on_processor(random, 2)
-    chosen = torch.randint(len(FARAWAY), (len(pictures),), generator=by_lot)
-    changed = torch.rand(len(pictures), generator=by_lot) < probability
     result = pictures.clone()
-    for number, share in enumerate(FARAWAY):
-        rows = torch.nonzero(changed & (chosen == number)).ravel().to(pictures.device)
-        if len(rows):
-            small = resized(channels_first[rows], max(1, round(height * share)), max(1, round(width * share)))
-            result[rows] = resized(small, height, width).permute(0, 2, 3, 1)
+    for share, rows in _by_lot(FARAWAY, pictures, probability, random, use=2):
+        small = resized(channels_first[rows], max(1, round(height * share)), max(1, round(width * share)))
+        result[rows] = resized(small, height, width).permute(0, 2, 3, 1)
     return result
 
 
@@ -110,14 +103,22 @@ def resized(pictures: Tensor, height: int, width: int) -> Tensor:
     return functional.interpolate(pictures, (height, width), mode="bilinear", antialias=True)
 
 
-def _on_processor(random: torch.Generator, use: int) -> torch.Generator:
-    """Return a generator on the CPU, another for each `use`, for draws that say which rows to work on.
+def _by_lot(
+    changes: Sequence[Change], pictures: Tensor, probability: float, random: torch.Generator, use: int
+) -> Iterator[tuple[Change, Tensor]]:
+    """Draw one of `changes` for each picture, with a probability; yield each that was drawn with its rows.
 
-    It follows from the seed of `random`.
-
-    Asking a GPU for row numbers would wait for everything that it still has to do.
+    It is drawn on the CPU, since asking a GPU for row numbers waits for all that it still has to do, by a generator
+    that follows from the seed of `random` and is another one for each `use`.
     """
-    return torch.Generator().manual_seed((random.initial_seed() + use * 0x9E3779B9) % 2**32)  # it takes 32 bits
+    seed = (random.initial_seed() + use * 0x9E3779B9) % 2**32  # all that a generator on the CPU takes
+    on_processor = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(len(changes), (len(pictures),), generator=on_processor)
+    changed = torch.rand(len(pictures), generator=on_processor) < probability
+    for number, change in enumerate(changes):
+        rows = torch.nonzero(changed & (chosen == number)).ravel()
+        if len(rows):
+            yield change, rows.to(pictures.device)
 
 
 def _brightness(pictures: Tensor, strength: Tensor) -> Tensor:

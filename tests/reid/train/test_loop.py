@@ -22,6 +22,7 @@ from app.reid.osnet import OSNETS
 from app.reid.train.data import list_training_data, load_training_data
 from app.reid.train.finish import recipe_sha256
 from app.reid.train.loop import Student, train
+from app.reid.train.schedule import FIRST_STEPS
 
 SMALL = TrainSettings(
     architecture="osnet_x0_25",
@@ -157,7 +158,7 @@ def test_without_a_compiler_a_training_runs_all_the_same(
 
 def test_a_training_by_time_ends_and_takes_up_its_time_again(small_market: Path, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"hours": 2 / 3600, "epochs": 10_000, "evaluate_every_epochs": 10_000})
-    assert not train(settings, [small_market], tmp_path, resume=False, stop_after_steps=20)["finished"]
+    assert not train(settings, [small_market], tmp_path, resume=False, stop_after_steps=FIRST_STEPS + 2)["finished"]
     seconds = torch.load(tmp_path / "state.pt", weights_only=True)["state"]["seconds"]
     assert seconds > 0
     assert train(settings, [small_market], tmp_path, resume=True)["finished"]
