@@ -6,7 +6,8 @@ Torchreid itself is not run. What is timed for it is our own re-creation of what
 OSNet: every picture is decoded by PIL, resized, flipped, cropped and normalised one by one in DataLoader workers; the
 network is plain (its ReLU head, no channels-last, no fused optimiser), trained with AMSGrad and label smoothing over a
 linear classifier. Ours is what `app.reid.train.loop` does in a step with the same network, size, batch and classes:
-pictures decoded once, augmentation on the batch on the device, channels-last, fused AdamW. Both losses are
+pictures decoded once, augmentation on the batch on the device, channels-last, fused AdamW; on a GPU also mixed
+precision, pictures that stay there and steps recorded as a CUDA graph, and with --compile compiled. Both losses are
 cross-entropy. Rounds alternate; the median counts, decoding for ours is not in it (it is paid once, and printed).
 """
 
