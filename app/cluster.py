@@ -1,8 +1,8 @@
 """Stage 1 on a Ray cluster: a task for each camera, on any machine that sees the same files.
 
 With `run.chunk_s` a long recording is divided among several tasks. Each begins with new trackers; linking joins the
-tracks that a border cuts apart. What comes before a chunk is decoded and dropped, so that pictures keep their numbers:
-a few percent of the work of looking at them, for each chunk that comes later.
+tracks that a border cuts apart. Of what comes before a chunk packets are counted, so that pictures keep their numbers,
+but hardly any is decoded (`app.video_start`).
 
 Each task writes a run folder of its own below the real one, in `.cameras`. The real run takes their parts over once
 all are through, so a job that was stopped or killed can be resumed task by task: what a task's own folder holds is

@@ -61,8 +61,8 @@ class Source(Protocol):
 
     info: SourceInfo
     first_index: int
-    """Number of the first frame wanted, set before iterating: earlier ones of a recording are decoded and dropped, a
-    live source counts from there."""
+    """Number of the first frame wanted, set before iterating: earlier ones of a recording are skipped, a live source
+    counts from there."""
     end_index: int | None
     """Number of the first frame that is not wanted any more; None reads to the end."""
     dropped: int

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.privacy import redact
+from app.video_start import VideoStart, find_start
 
 logger = logging.getLogger(__name__)
 
@@ -152,13 +153,14 @@ class VideoReader:
         return self._clock.end_s
 
     def pictures(self, first_index: int = 0) -> Iterator[Picture]:
-        """Yield the pictures from number `first_index` on; those before it are decoded but not converted."""
+        """Yield the pictures from number `first_index` on; of those before it only the nearest are decoded."""
         converter = PictureConverter(self.file.width, self.file.height)
         try:
+            start = self._find_start(first_index)
             with open_container(self.file.location) as container:
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
-                for decoded in self._decode(container, stream):
+                for decoded in self._decode(container, stream, start):
                     shown_until_s = self._clock.end_s
                     time_s = self._clock.time_of(decoded)
                     index = self.next_index + self._lost_between(shown_until_s, time_s)
@@ -172,9 +174,19 @@ class VideoReader:
         if not self.problem:
             self.problem = self._missing_end()
 
-    def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
+    def _find_start(self, first_index: int) -> VideoStart | None:
+        if first_index == 0 or not isinstance(self.file.location, Path):
+            return None
+        try:
+            with open_container(self.file.location) as container:
+                return find_start(container, self.file.fps, first_index)
+        except av.FFmpegError:
+            return None  # decoding says what is wrong, and where
+
+    def _decode(self, container: Any, stream: Any, start: VideoStart | None) -> Iterator[Any]:
         """Yield the decoded pictures and count the damaged ones."""
         packets = container.demux(stream)
+        skipped, to_skip = 0, start.packets if start is not None else 0
         while True:
             try:
                 packet = next(packets)
@@ -183,17 +195,30 @@ class VideoReader:
             except av.FFmpegError as error:
                 self.problem = f"{self.file.name}: breaks off at {self._clock.end_s:.2f} s ({_reason(error)})"
                 return
+            if skipped < to_skip:
+                skipped += 1
+                continue
             try:
                 decoded = packet.decode()
             except av.FFmpegError:
                 self._skip_damaged()
                 continue
             for picture in decoded:
+                if start is not None:
+                    if picture.pts is None or picture.pts < start.stamp:
+                        continue
+                    self._begin(picture, start)
+                    start = None
                 if picture.is_corrupt:
                     self._skip_damaged()
                     continue
                 self._damaged_at_end = 0
                 yield picture
+
+    def _begin(self, picture: Any, start: VideoStart) -> None:
+        """Count on from the picture before this one, which is the first that is decoded."""
+        self.next_index = start.number_of(picture.pts)
+        self._clock.begin(start.seconds(0), start.seconds(self.next_index - 1))
 
     def _skip_damaged(self) -> None:
         self.damaged += 1
@@ -245,6 +270,12 @@ class _PresentationClock:
         self._last_s = 0.0
         self.end_s = 0.0
         """When the last picture ceases to be shown."""
+
+    def begin(self, origin_s: float, last_s: float) -> None:
+        """Go on after a picture stamped `last_s`, in a file whose first one is stamped `origin_s`."""
+        self._origin_s = origin_s
+        self._last_s = last_s - origin_s
+        self.end_s = self._last_s + self._period_s
 
     def time_of(self, picture: Any) -> float:
         stamp_s = None if picture.pts is None else float(picture.pts * picture.time_base)

@@ -56,6 +56,90 @@ def test_pictures_before_the_first_wanted_are_skipped_only(tmp_path: Path, small
     assert all(np.array_equal(a, b) for a, b in zip(images, all_images[13:], strict=True))
 
 
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that will hold a picture's number for each one that the reader takes from the decoder."""
+    taken: list[int] = []
+    plain = VideoReader._decode
+
+    def counting(self, *given):
+        for picture in plain(self, *given):
+            taken.append(self.next_index)
+            yield picture
+
+    monkeypatch.setattr(VideoReader, "_decode", counting)
+    return taken
+
+
+@pytest.mark.parametrize("first_index", [0, 1, 29, 60, 61, 83, 119, 120, 500])
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("b.mp4", "libx264", {"bf": "3", "g": "10"}),
+        ("b.mkv", "libx264", {"bf": "3", "g": "10"}),
+        ("b.ts", "libx264", {"bf": "3", "g": "10"}),
+        ("open.mp4", "libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}),
+        ("renewed.mp4", "libx264", {"g": "10", "x264-params": "intra-refresh=1"}),
+        ("one.mp4", "libx264", {"g": "1000", "sc_threshold": "0"}),
+        ("h265.mp4", "libx265", {"x265-params": "keyint=10:min-keyint=10:bframes=3:log-level=none"}),
+        ("m.avi", "mpeg4", {"g": "10"}),
+        ("m.mkv", "mjpeg", {}),
+        ("v.webm", "libvpx", {"g": "10", "auto-alt-ref": "1", "lag-in-frames": "16"}),
+    ],
+)
+def test_a_reading_from_the_middle_gives_what_a_whole_one_does(
+    tmp_path: Path, small_videos: ModuleType, name: str, codec: str, options: dict[str, str], first_index: int
+) -> None:
+    path = small_videos.write(tmp_path / name, 120, codec=codec, options=options)
+    whole_reader, whole_indices, whole_times, whole_images = read(path)
+    reader, indices, times, images = read(path, first_index)
+    assert indices == whole_indices[first_index:]
+    assert times == whole_times[first_index:]
+    assert all(np.array_equal(a, b) for a, b in zip(images, whole_images[first_index:], strict=True))
+    assert (reader.next_index, reader.end_s, reader.problem) == (
+        whole_reader.next_index,
+        whole_reader.end_s,
+        whole_reader.problem,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+def test_what_lies_far_before_the_first_picture_wanted_is_not_decoded(
+    tmp_path: Path, small_videos: ModuleType, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    codec = "mpeg4" if suffix == ".avi" else "libx264"
+    path = small_videos.write(tmp_path / f"long{suffix}", 200, codec=codec, options={"g": "10"})
+    taken = decodings(monkeypatch)
+    assert read(path, 150)[1] == list(range(150, 200))
+    assert 130 <= taken[0] < 150
+    del taken[:]
+    assert read(path, 1000)[0].next_index == 200
+    assert taken[0] >= 180
+
+
+@pytest.mark.parametrize("damaged", [0, 3, 40, 59])
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_damage_changes_no_number_after_it(tmp_path: Path, small_videos: ModuleType, suffix: str, damaged: int) -> None:
+    path = small_videos.write(tmp_path / f"scratched{suffix}", 60, codec="mjpeg")
+    with av.open(str(path)) as container:
+        place, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][damaged]
+    content = bytearray(path.read_bytes())
+    content[place + 10 : place + size] = bytes(size - 10)
+    path.write_bytes(content)
+    whole = [(index, round(time_s, 6)) for index, time_s in zip(*read(path)[1:3], strict=True)]
+    part = [(index, round(time_s, 6)) for index, time_s in zip(*read(path, 50)[1:3], strict=True)]
+    assert part == [(index, time_s) for index, time_s in whole if index >= 50]
+
+
+def test_pictures_that_come_irregularly_keep_numbers_and_times(tmp_path: Path, small_videos: ModuleType) -> None:
+    moments = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.4, 100))
+    for suffix in (".mp4", ".mkv", ".ts"):
+        path = small_videos.write(tmp_path / f"v{suffix}", times=list(moments), options={"g": "10", "bf": "2"})
+        _, indices, times, images = read(path)
+        _, later_indices, later_times, later_images = read(path, 70)
+        assert (later_indices, later_times) == (indices[70:], times[70:])
+        assert all(np.array_equal(a, b) for a, b in zip(later_images, images[70:], strict=True))
+
+
 def test_images_are_contiguous_bgr(tmp_path: Path) -> None:
     path = tmp_path / "blue.mp4"
     with av.open(str(path), "w") as container:

@@ -38,10 +38,10 @@ from app.reid.embedder import require_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
 from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
-from app.reid.train.data import Selection, list_training_data, load_training_data
+from app.reid.train.data import LabelledPictures, Selection, list_training_data, load_training_data
 from app.reid.train.finish import finish, recipe_sha256
 from app.reid.train.graph import RecordedStep
-from app.reid.train.held_out import score_held_out
+from app.reid.train.held_out import embed_batches, score_held_out
 from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, directions_apart, mutual_learning
 from app.reid.train.record import epoch_record
 from app.reid.train.sampler import people_batches, with_pairs
@@ -159,9 +159,11 @@ def _train(
     for number in range(settings.students):
         torch.manual_seed(settings.seed + number)
         students.append(Student(settings, people.people))
+        students[-1].to(device).to(memory_format=torch.channels_last)
         if settings.start_from:
             _start_from(students[-1].network, settings)
-        students[-1].to(device).to(memory_format=torch.channels_last)
+            if not (resume and state_file.exists()):
+                _classify_by_means(students[-1], people.train, preprocessing, device)
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
     average = _clone(students[0].network) if settings.ema_decay else None
@@ -360,6 +362,27 @@ def _start_from(network: OSNet, settings: TrainSettings) -> None:
             f"{settings.architecture}"
         )
     network.load_state_dict(dict(checkpoint.state), strict=False)  # GeM's exponent may be new
+
+
+MEAN_OUTPUT = 16.0
+"""What a classifier made of means gives a picture that lies exactly in the direction of a person's mean: among some
+hundred people that puts the most likely one at about the certainty that label smoothing asks for."""
+
+
+def _classify_by_means(
+    student: Student, shown: LabelledPictures, preprocessing: Preprocessing, device: torch.device
+) -> None:
+    """Let the classifier know each person by the mean direction of the pictures, as the network sees them already.
+
+    A classifier of random weights would first pull apart what the network has learned (the "imprinting" of Qi, Brown &
+    Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018).
+    """
+    vectors = torch.from_numpy(embed_batches(student.network, shown.pictures, preprocessing, device))
+    means = torch.zeros(student.classifier.weight.shape)
+    means.index_add_(0, torch.from_numpy(shown.person_ids), nn.functional.normalize(vectors))
+    weights = nn.functional.normalize(means) * (MEAN_OUTPUT / vectors.norm(dim=1).mean())
+    with torch.no_grad():
+        student.classifier.weight.copy_(weights)
 
 
 def _clone(network: OSNet) -> OSNet:

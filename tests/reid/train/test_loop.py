@@ -133,6 +133,21 @@ def test_a_frozen_base_stays_as_it_was(small_market: Path, tmp_path: Path) -> No
         assert same != name.startswith("fc."), name
 
 
+def test_a_classifier_on_top_of_weights_knows_the_people_from_the_start(
+    small_market: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    settings = SMALL.model_copy(update={"start_from": str(small_weights), "learning_rate": 1e-9})
+    train(settings, [small_market], tmp_path, resume=False, stop_after_steps=1)
+    student = Student(settings, 6)
+    student.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True)["students"][0])
+    student.network.load_state_dict(load_checkpoint(small_weights).state)
+    people = load_training_data(list_training_data([small_market]), 64, 32, 4, 0)
+    pictures = load_checkpoint(small_weights).preprocessing.normalise(torch.from_numpy(people.train.pictures))
+    with torch.no_grad():
+        chosen = student.eval()(pictures)[2].argmax(1).numpy()
+    assert (chosen == people.train.person_ids).mean() > 0.9
+
+
 def test_the_file_that_is_shipped_holds_its_share_of_the_start(small_market: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
     network = OSNETS["osnet_x0_25"](neck="bnneck")
