@@ -1,9 +1,8 @@
 """Where decoding may begin so that the pictures from some number on come out, with the numbers and times they have.
 
-A recording that is divided among tasks, or gone on with, would otherwise be decoded from its beginning each time. To
-read
-packets without decoding them costs a fiftieth of that, and tells as much: in files in order, the n-th stamp in time is
-that of the n-th picture. Where that is not certain, nothing is skipped.
+A recording that is divided among tasks, or gone on with, would otherwise be decoded from its beginning each time.
+Packets can be read without decoding them at a fiftieth of the cost, and tell as much: in files in order, the n-th stamp
+in time is that of the n-th picture. Where that is not certain, nothing is skipped.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from app.ui.jobs import JobRecord
+from app.ui.job_records import JobRecord
+from app.ui.jobs import Jobs
 from app.ui.layout import button, chip, count, duration
 from app.ui.library import RunLibrary, run_id
 from app.ui.media import PREFIX
@@ -27,11 +28,19 @@ def card(job: JobRecord, library: RunLibrary) -> str:
     if job.state in ("waiting", "running"):
         ask = _STOP_RUN if job.kind == "run" else _STOP_OTHER
         action = button("Cancel", "cancel", "danger", job=job.number, ask=ask)
+    elif job.can_go_on:
+        action = button("Go on", "go-on", job=job.number)
     said = f'<pre class="ot-log">{escape(job.said())}</pre>' if job.state == "failed" else ""
     return f"""<div class="ot-panel" data-job="{job.number}" data-kind="{job.kind}" data-state="{job.state}">
     <div class="ot-visit-head" style="margin-bottom:0"><b>{_title(job, library)}</b>
     {chip(job.state, KINDS.get(job.state, ""))}<span>{line}</span>
     <div class="ot-acts">{action}</div></div>{more}{said}</div>"""
+
+
+def on_card(jobs: Jobs, clicked: Mapping[str, Any]) -> None:
+    """Do what a button of a card says."""
+    act = jobs.go_on if clicked["action"] == "go-on" else jobs.cancel
+    act(int(clicked["job"]))
 
 
 def live_wall(jobs: list[JobRecord]) -> str:

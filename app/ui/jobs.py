@@ -1,12 +1,14 @@
 """Work that was started in the browser: child processes that outlive the page, one after the other.
 
 A job is one or several command lines of `main.py` with choices that the server offered. How far a run is shows in its
-folder; what a command answers with `--json` is kept.
+folder; what a command answers with `--json` is kept. The list of jobs is kept too: a server that starts anew finds what
+goes on, starts what waits, and can let what was interrupted go on.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -14,91 +16,44 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any
 
+import psutil
 import yaml
 
 from app.config import Settings
-from app.engines import Progress
-from app.errors import InputError
-from app.preview import read_progress
-from app.runs import Run
+from app.errors import RunError
+from app.run_parts import lock_run
+from app.runs import RUN_FILE, Run
+from app.ui.job_records import ALIVE, JobRecord, Kind, load_jobs, save_jobs
+
+logger = logging.getLogger(__name__)
 
 _MAIN = "import sys; from app.cli import main; sys.exit(main())"
-_LOG_CHARACTERS = 4000
-_SCRATCH, _TRAINED = ".jobs", "trained"
-
-State = Literal["waiting", "running", "stopping", "finished", "failed", "cancelled"]
-Kind = Literal["run", "export", "training"]
-_ALIVE = ("running", "stopping")
-
-
-@dataclass
-class JobRecord:
-    """One job.
-
-    folder: what it makes: a run, a training set or trained weights.  about: the run that these come from.
-    commands: command lines after `main.py`, one after the other.  log, answer: what they say on stderr and on stdout.
-    """
-
-    number: int
-    kind: Kind
-    folder: Path
-    commands: list[list[str]]
-    log: Path
-    answer: Path
-    about: Path | None = None
-    state: State = "waiting"
-    started: float = 0.0
-    ended: float = 0.0
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in ("finished", "failed", "cancelled")
-
-    def said(self) -> str:
-        """Return the end of what the job said."""
-        with suppress(OSError):
-            return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:].strip()
-        return ""
-
-    def result(self) -> dict[str, Any]:
-        """Return what the last command answered, empty if it has not."""
-        with suppress(OSError, ValueError):
-            values = json.loads(self.answer.read_text(encoding="utf-8"))
-            return values if isinstance(values, dict) else {}
-        return {}
-
-    def progress(self) -> Progress:
-        """Return how far a run is. Frames that are followed come first; linking and drawing have no figures."""
-        seconds = (self.ended or time.time()) - self.started
-        now = read_progress(self.folder) if self.state in _ALIVE else None
-        if now is not None:
-            return now
-        try:
-            run = Run.open(self.folder)
-            frames = sum(file.rows for file in run.manifest.files if file.kind == "frames")
-            total = frames if run.state == "finished" else None
-            return Progress(frames, total, seconds, len(run.identities().people()), len(run.cameras))
-        except InputError:
-            return Progress(0, None, seconds, 0, 0)
+_SCRATCH, _TRAINED, _LIST = ".jobs", "trained", "jobs.json"
+_TRAINING_STATE = "state.pt"
+_CLOCK_STEP_S = 1.0
+"""How far two readings of when a process began may lie apart."""
 
 
 class Jobs:
     """The queue of jobs: one runs, the others wait. May be used from several threads."""
 
     def __init__(self, root: Path) -> None:
-        """root: the folder of the runs."""
+        """root: the folder of the runs. Takes over the jobs of an earlier server, unless that still runs."""
         self._root = root
         self._lock = threading.RLock()
         self._jobs: list[JobRecord] = []
+        self._processes: dict[int, psutil.Process] = {}
+        self._held: IO[bytes] | None = None
+        if (root / _SCRATCH / _LIST).exists():
+            self._hold()
+            self._take_over()
 
     def all(self) -> list[JobRecord]:
-        """Return the jobs of this session, the newest first."""
+        """Return the jobs, the newest first."""
         with self._lock:
             return self._jobs[::-1]
 
@@ -129,14 +84,35 @@ class Jobs:
             return self._queue("training", folder, [_export(run, data), train], run)
 
     def cancel(self, number: int) -> None:
-        """Stop a job: what a run has processed is kept, and can be resumed on the command line."""
+        """Stop a job: what a run has processed is kept, and `go_on` resumes it."""
         with self._lock:
             for job in self._jobs:
                 if job.number == number and job.state == "waiting":
                     job.state = "cancelled"
-                elif job.number == number and job.state in _ALIVE and job.process is not None:
+                elif job.number == number and job.state in ALIVE and number in self._processes:
                     job.state = "stopping"
-                    job.process.send_signal(_stop_signal())
+                    with suppress(psutil.NoSuchProcess):
+                        self._processes[number].send_signal(_stop_signal())
+            self._save()
+
+    def go_on(self, number: int) -> None:
+        """Queue a job again that was stopped, interrupted or broke, from where it was."""
+        with self._lock:
+            for job in self._jobs:
+                if job.number == number and job.can_go_on:
+                    begun = job.folder / (RUN_FILE if job.kind == "run" else _TRAINING_STATE)
+                    words = [word for word in job.commands[job.step] if word != "--resume"]
+                    job.commands[job.step] = [*words, "--resume"] if begun.exists() else words
+                    job.state, job.started, job.ended = "waiting", 0.0, 0.0
+                    self._start_next()
+            self._save()
+
+    def close(self) -> None:
+        """Let another server have the jobs; those that run go on."""
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
 
     def _free(self, parent: Path) -> Path:
         """Return a new folder's name: the time."""
@@ -152,39 +128,91 @@ class Jobs:
 
     def _queue(self, kind: Kind, folder: Path, commands: list[list[str]], about: Path | None = None) -> JobRecord:
         log, answer = self._scratch(kind, folder, ".log"), self._scratch(kind, folder, ".json")
-        job = JobRecord(len(self._jobs) + 1, kind, folder, commands, log, answer, about)
+        if not self._jobs:
+            self._hold()
+        number = max((job.number for job in self._jobs), default=0) + 1
+        job = JobRecord(number, kind, folder, commands, log, answer, about)
         self._jobs.append(job)
         self._start_next()
+        self._save()
         return job
 
     def _start_next(self) -> None:
-        if any(job.state in _ALIVE for job in self._jobs):
+        if any(job.state in ALIVE for job in self._jobs):
             return
         waiting = next((job for job in self._jobs if job.state == "waiting"), None)
         if waiting is not None:
             waiting.state, waiting.started = "running", time.time()
             waiting.log.unlink(missing_ok=True)
-            self._launch(waiting, 0)
+            self._launch(waiting)
 
-    def _launch(self, job: JobRecord, step: int) -> None:
+    def _launch(self, job: JobRecord) -> None:
         with job.log.open("ab") as log, job.answer.open("wb") as answer:
-            command = [sys.executable, "-c", _MAIN, *job.commands[step]]
-            job.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=log)
-        threading.Thread(target=self._wait, args=(job, step, job.process), daemon=True).start()
+            command = [sys.executable, "-c", _MAIN, *job.commands[job.step]]
+            process = psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=log)
+        job.process_id, job.process_began = process.pid, process.create_time()
+        self._watch(job, process)
 
-    def _wait(self, job: JobRecord, step: int, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, job: JobRecord, process: psutil.Process) -> None:
+        self._processes[job.number] = process
+        threading.Thread(target=self._wait, args=(job, process), daemon=True).start()
+
+    def _wait(self, job: JobRecord, process: psutil.Process) -> None:
         """Wait for a command to end, whether or not a page is open, and start what comes next."""
-        status = process.wait()
+        status = process.wait()  # None for one that an earlier server started: what it answered tells
         with self._lock:
-            if status == 0 and job.state == "running" and step + 1 < len(job.commands):
-                self._launch(job, step + 1)
-                return
-            job.ended = time.time()
-            if status == 0:
-                job.state = "finished"
+            done = bool(job.result()) if status is None else status == 0
+            if done and job.state == "running" and job.step + 1 < len(job.commands):
+                job.step += 1
+                self._launch(job)
             else:
-                job.state = "cancelled" if job.state == "stopping" else "failed"
+                job.ended = time.time()
+                if done:
+                    job.state = "finished"
+                else:
+                    job.state = "cancelled" if job.state == "stopping" else "failed"
+                self._start_next()
+            self._save()
+
+    def _hold(self) -> None:
+        """Keep other servers from looking after the same jobs; if one does, ours are not kept."""
+        try:
+            self._held = lock_run(self._root / _SCRATCH)
+        except (RunError, OSError) as error:
+            logger.warning("jobs that are started here are forgotten when this server stops: %s", error)
+
+    def _take_over(self) -> None:
+        """Go on with the jobs of an earlier server: watch what runs, start what waits."""
+        if self._held is None:
+            return
+        with self._lock:
+            self._jobs = load_jobs(self._root / _SCRATCH / _LIST)
+            for job in self._jobs:
+                if job.state not in ALIVE:
+                    continue
+                process = _process_of(job)
+                if process is not None:
+                    self._watch(job, process)
+                elif job.result() and job.step == len(job.commands) - 1:
+                    job.state, job.ended = "finished", job.answer.stat().st_mtime
+                else:
+                    job.state = "cancelled" if job.state == "stopping" else "interrupted"
+                    job.ended = time.time()
             self._start_next()
+            self._save()
+
+    def _save(self) -> None:
+        if self._held is not None:
+            save_jobs(self._root / _SCRATCH / _LIST, self._jobs)
+
+
+def _process_of(job: JobRecord) -> psutil.Process | None:
+    """Return the process that works on a job, None if it has ended; its number may be another's by now."""
+    with suppress(psutil.Error, ValueError):
+        process = psutil.Process(job.process_id)
+        if abs(process.create_time() - job.process_began) < _CLOCK_STEP_S:
+            return process
+    return None
 
 
 def _stop_signal() -> signal.Signals:

@@ -19,7 +19,7 @@ from app.people import Visit
 from app.review import Link, last_correction, open_questions, undo_last
 from app.runs import Run
 from app.ui import layout
-from app.ui.job_cards import jobs_list
+from app.ui.job_cards import jobs_list, on_card
 from app.ui.jobs import Jobs
 from app.ui.layout import button, count, duration, span
 from app.ui.library import OpenRun, RunLibrary
@@ -92,7 +92,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         return show_jobs(request)
 
     def on_job(request: gr.Request, event: gr.EventData) -> tuple[str, Any]:
-        jobs.cancel(int(event._data["job"]))
+        on_card(jobs, event._data)
         time.sleep(0.3)
         return show_jobs(request)
 

@@ -12,7 +12,7 @@ import gradio as gr
 from app.config import Settings
 from app.errors import InputError
 from app.ui import layout
-from app.ui.job_cards import KINDS, jobs_list, live_wall
+from app.ui.job_cards import KINDS, jobs_list, live_wall, on_card
 from app.ui.jobs import Jobs, adopted_weights, run_facts
 from app.ui.layout import chip
 from app.ui.library import RunLibrary
@@ -125,7 +125,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         return show()
 
     def on_button(event: gr.EventData) -> tuple[Any, ...]:
-        jobs.cancel(int(event._data["job"]))
+        on_card(jobs, event._data)
         time.sleep(0.3)
         return show()
 

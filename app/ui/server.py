@@ -87,9 +87,13 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     app = FastAPI(title="OmniTrack", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(media_routes(library, settings.ui))
+    jobs = Jobs(library.root)
+    for job in jobs.all():
+        if job.kind == "run":
+            library.add(job.folder)
     gr.mount_gradio_app(
         app,
-        build_pages(library, settings, Jobs(library.root)),
+        build_pages(library, settings, jobs),
         path="/",
         theme=layout.theme(),
         head=layout.styles(),

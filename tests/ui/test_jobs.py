@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -17,9 +18,13 @@ from app.ui.jobs import JobRecord, Jobs
 from app.ui.video_reader import keep_upload
 
 FAKE = """
-import json, sys, time
+import json, os, sys, time
 open({seen!r}, 'a').write(sys.argv[1] + '\\n')
 output = sys.argv[sys.argv.index('--output') + 1]
+if '--sources' in sys.argv:
+    os.makedirs(output, exist_ok=True)
+    open(output + '/run.json', 'w').close()
+    while 'short' in sys.argv[3] and not os.path.exists({end!r}): time.sleep(0.02)
 if 'fail' in output: sys.exit('it broke')
 if '--sources' in sys.argv and 'slow' in sys.argv[3]: time.sleep(30)
 print(json.dumps({{'command': sys.argv[1]}}))
@@ -28,7 +33,7 @@ print(json.dumps({{'command': sys.argv[1]}}))
 
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    monkeypatch.setattr(jobs_module, "_MAIN", FAKE.format(seen=str(tmp_path / "seen")))
+    monkeypatch.setattr(jobs_module, "_MAIN", FAKE.format(seen=str(tmp_path / "seen"), end=str(tmp_path / "end")))
     return Jobs(tmp_path / "runs")
 
 
@@ -93,6 +98,102 @@ def test_a_failure_ends_a_job_and_is_told(jobs: Jobs, tmp_path: Path) -> None:
     wait(lambda: job.is_over)
     assert (job.state, job.said(), job.result()) == ("failed", "it broke", {})
     assert (tmp_path / "seen").read_text().split() == ["export"]
+
+
+def restarted(jobs: Jobs) -> Jobs:
+    """Return what a server finds that starts after the one of `jobs` is gone; that one does nothing any more."""
+    jobs._start_next = lambda: None
+    jobs._launch = lambda job: None
+    jobs.close()
+    return Jobs(jobs._root)
+
+
+def the(jobs: Jobs, number: int) -> JobRecord:
+    return next(job for job in jobs.all() if job.number == number)
+
+
+def test_a_server_that_starts_anew_finds_what_runs_and_starts_what_waits(jobs: Jobs, tmp_path: Path) -> None:
+    start(jobs, "short.mp4"), start(jobs, "b.mp4")
+    done = jobs.start_export(tmp_path / "run")
+    jobs.cancel(done.number)
+    jobs = restarted(jobs)
+    assert [job.state for job in jobs.all()] == ["cancelled", "waiting", "running"]
+    (tmp_path / "end").touch()
+    wait(lambda: the(jobs, 2).is_over)
+    assert [job.state for job in jobs.all()] == ["cancelled", "finished", "finished"]
+    assert (tmp_path / "seen").read_text().split() == ["track", "track"]
+    assert start(jobs, "b.mp4").number == 4
+    again = restarted(jobs)
+    assert the(again, 1).state == "finished"
+    assert the(again, 1).ended > 0
+
+
+def test_a_server_that_starts_anew_can_stop_what_an_earlier_one_started(jobs: Jobs) -> None:
+    start(jobs, "slow.mp4")
+    jobs = restarted(jobs)
+    jobs.cancel(1)
+    wait(lambda: the(jobs, 1).is_over)
+    assert the(jobs, 1).state == "cancelled"
+
+
+def test_a_training_goes_from_step_to_step_under_another_server(jobs: Jobs, tmp_path: Path) -> None:
+    start(jobs, "short.mp4")
+    jobs.start_training(tmp_path / "run", [])
+    jobs = restarted(jobs)
+    (tmp_path / "end").touch()
+    wait(lambda: the(jobs, 2).is_over)
+    assert (the(jobs, 2).state, the(jobs, 2).step) == ("finished", 1)
+    assert (tmp_path / "seen").read_text().split() == ["track", "export", "train"]
+
+
+def test_what_was_interrupted_can_go_on(jobs: Jobs, tmp_path: Path) -> None:
+    job = start(jobs, "short.mp4")
+    wait((job.folder / "run.json").exists)
+    process = jobs._processes[job.number]
+    jobs.close()
+    jobs._lock.acquire()  # a server that is gone sees no job end
+    process.kill()
+    process.wait()
+    found = Jobs(jobs._root)
+    assert the(found, 1).state == "interrupted"
+    assert the(found, 1).can_go_on
+    (tmp_path / "end").touch()
+    found.go_on(1)
+    wait(lambda: the(found, 1).is_over)
+    assert the(found, 1).state == "finished"
+    assert the(found, 1).commands[0][-1] == "--resume"
+    assert the(found, 1).commands[0].count("--resume") == 1
+    found.go_on(1)
+    assert the(found, 1).state == "finished", "what is finished stays so"
+
+
+def test_a_number_that_another_process_has_now_is_not_taken_for_the_job(jobs: Jobs, tmp_path: Path) -> None:
+    job = start(jobs, "slow.mp4")
+    process = jobs._processes[job.number]
+    job.process_id, job.process_began = os.getpid(), 1.0
+    jobs._save()
+    jobs.close()
+    jobs._lock.acquire()
+    process.kill()
+    assert the(Jobs(jobs._root), 1).state == "interrupted"
+
+
+def test_two_servers_do_not_look_after_the_same_jobs(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
+    start(jobs, "slow.mp4"), start(jobs, "b.mp4")
+    other = Jobs(jobs._root)
+    assert other.all() == []
+    assert "forgotten" in caplog.text
+    jobs.cancel(2), jobs.cancel(1)
+    wait(lambda: the(jobs, 1).is_over)
+
+
+def test_a_list_of_jobs_that_cannot_be_read_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "runs" / ".jobs"
+    folder.mkdir(parents=True)
+    (folder / "jobs.json").write_text('[{"number": "first"}]')
+    assert Jobs(tmp_path / "runs").all() == []
+    assert (folder / "jobs.damaged").read_text() == '[{"number": "first"}]'
+    assert "jobs.json: cannot be read" in caplog.text
 
 
 def test_an_uploaded_video_gets_a_name_of_our_own(tmp_path: Path, small_videos: ModuleType) -> None:

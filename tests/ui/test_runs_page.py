@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from app.config import Settings
 from app.runs import Run
 from app.ui import jobs as jobs_module
+from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary
 from app.ui.server import Login, build_app
 
@@ -65,6 +67,33 @@ def test_runs_wait_for_each_other_and_can_be_stopped(
     page.wait_for_selector(f"[data-job='{number}'][data-state='cancelled']")
     page.wait_for_selector(f"[data-job='{number + 1}'][data-state='finished']")
     page.wait_for_selector("ot-live", state="detached")
+
+
+def test_a_run_that_was_cut_off_goes_on_after_a_restart(
+    visitor: Any, ui_folder: Path, ui_settings: Settings, serving: Any, tmp_path: Path
+) -> None:
+    root = tmp_path / "runs"
+    cut_off = Jobs(root)
+    job = cut_off.start_run([ui_folder / "videos" / "scene" / "cam1.mp4"], ["yard"], ["--reid", "none"], ui_settings)
+    while not (job.folder / "run.json").exists():
+        assert job.state == "running"
+        time.sleep(0.005)
+    cut_off._lock.acquire()  # a server that is gone sees no job end
+    cut_off._processes[job.number].kill()
+    cut_off._processes[job.number].wait()
+    cut_off.close()
+    assert Run.open(job.folder).state != "finished"
+    with serving(build_app(RunLibrary([], root), ui_settings)) as server:
+        page = visitor.new_page()
+        page.goto(f"{server}/runs")
+        page.wait_for_selector("[data-job='1'][data-state='interrupted']")
+        page.locator("[data-job='1'] >> text=Go on").click()
+        page.wait_for_selector("[data-job='1'][data-state='finished']", timeout=60_000)
+        assert "80 frames" in page.locator("[data-job='1']").inner_text()
+        page.close()
+    run = Run.open(job.folder)
+    assert run.state == "finished"
+    assert list(run.frames("yard")[0]) == list(range(80))
 
 
 def test_a_video_is_uploaded_and_offered(page: Any, server: str, ui_folder: Path, tmp_path: Path) -> None:
