@@ -95,8 +95,12 @@ def people_of(run: Run, identities: Identities) -> dict[int, Person]:
 
 def crop_time(run: Run, camera: str, reference: str) -> float:
     """Return when a crop was taken, in seconds on the shared clock."""
-    frames, times = run.frames(camera)
-    return float(times[min(int(np.searchsorted(frames, crop_frame(reference))), len(times) - 1)])
+    return float(shown_at(*run.frames(camera), np.array([crop_frame(reference)]))[0])
+
+
+def shown_at(frames: NDArray[np.int64], times: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the times of the frames numbered `wanted` (N,), of (F,) processed frames in order and their (F,) times."""
+    return times[np.minimum(np.searchsorted(frames, wanted), len(times) - 1)]
 
 
 def _parts(
@@ -107,7 +111,7 @@ def _parts(
 ) -> list[tuple[int, Visit]]:
     """Return (person, visit) for each part of a tracklet that was split."""
     indices = np.array([crop_frame(crop) for crop in summary.crops], np.int64)
-    crop_times = times[np.minimum(np.searchsorted(frames, indices), len(times) - 1)]
+    crop_times = shown_at(frames, times, indices)
     begins = [(max(start, summary.start_time), person) for start, person in segments]
     ends = [*(start for start, _ in begins[1:]), summary.end_time]
     parts = []

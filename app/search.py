@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 LEAST_BOX_PX = 8
 CROPS_COMPARED = 3
 """A tracklet is judged by this many of its crops, those most similar to the query: one lucky crop is not enough."""
+
+STRETCHES_TOGETHER = 256
+"""Stretches of tracks whose crops are compared in one go."""
 
 
 def search_run(folder: Path, image: Path, settings: ReidSettings, top: int) -> list[dict[str, Any]]:
@@ -108,9 +112,9 @@ def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[s
     looks = run_looks(run, identities, len(query))
     compared: dict[tuple[str, int], _Compared] = {}
     for camera in run.cameras:
-        for stretch in run.tracklet_stretches(camera.name):
-            if len(stretch.crops):
-                found = _compare(query, stretch, looks)
+        with_crops = (stretch for stretch in run.tracklet_stretches(camera.name) if len(stretch.crops))
+        while together := list(islice(with_crops, STRETCHES_TOGETHER)):
+            for stretch, found in zip(together, _compare(query, together, looks), strict=True):
                 before = compared.get(stretch.key)
                 compared[stretch.key] = found if before is None else before.joined(found)
     seen = list(compared.values())
@@ -196,17 +200,23 @@ class _Compared:
         )
 
 
-def _compare(query: NDArray[np.float32], stretch: TrackletSummary, looks: FootageLooks) -> _Compared:
-    likenesses = looks.log_odds(stretch.vectors, query[None])[:, 0]
-    best = np.argsort(-likenesses, kind="stable")[:CROPS_COMPARED]
-    return _Compared(
-        stretch.camera,
-        stretch.track_id,
-        stretch.start_time,
-        stretch.end_time,
-        tuple(likenesses[best].tolist()),
-        stretch.crops[best[0]],
-    )
+def _compare(
+    query: NDArray[np.float32], stretches: Sequence[TrackletSummary], looks: FootageLooks
+) -> Iterator[_Compared]:
+    """Yield what is left of each stretch of a track; all have crops."""
+    vectors = np.concatenate([stretch.vectors for stretch in stretches])
+    likenesses = looks.log_odds(vectors, query[None])[:, 0]
+    ends = np.cumsum([len(stretch.vectors) for stretch in stretches])
+    for stretch, own in zip(stretches, np.split(likenesses, ends[:-1]), strict=True):
+        best = np.argsort(-own, kind="stable")[:CROPS_COMPARED]
+        yield _Compared(
+            stretch.camera,
+            stretch.track_id,
+            stretch.start_time,
+            stretch.end_time,
+            tuple(own[best].tolist()),
+            stretch.crops[best[0]],
+        )
 
 
 def _person_of(identities: Identities, tracklet: TrackletSummary | _Compared) -> int:

@@ -9,11 +9,12 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from app import corrections
 from app.errors import InputError
 from app.identities import MACHINE, WHOLE, Event, Key
-from app.people import Person, Visit, crop_time
+from app.people import Person, Visit, crop_time, shown_at
 from app.people_report import describe
 from app.review import last_correction
 from app.runs import crop_frame
@@ -204,7 +205,11 @@ def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], ev
     take_out = "" if alone else button("Take out", "take-out", **own)
     jump = layout.address("", found, t=f"{visit.start_s:.3f}")
     crops = sorted(visit.crops, key=crop_frame)
-    strip = "".join(_picture(found, visit, reference, row > 0, own) for row, reference in enumerate(crops))
+    taken_at = shown_at(*found.frames(visit.camera), np.array([crop_frame(crop) for crop in crops], np.int64))
+    strip = "".join(
+        _picture(found, crop, float(time_s), row > 0, own)
+        for row, (crop, time_s) in enumerate(zip(crops, taken_at, strict=True))
+    )
     strip = strip or '<div class="ot-nocrop">no pictures of this visit</div>'
     event = evidence.get(visit.key)
     reasons = _evidence(found, person, visit, event, confirmed, own) if event is not None else ""
@@ -215,13 +220,14 @@ def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], ev
     <div class="ot-strip">{strip}</div>{reasons}</article>"""
 
 
-def _picture(found: OpenRun, visit: Visit, reference: str, can_split: bool, own: Mapping[str, int]) -> str:
+def _picture(found: OpenRun, reference: str, time_s: float, can_split: bool, own: Mapping[str, int]) -> str:
     frame = crop_frame(reference)
     split = button("Split here", "split", frame=frame, ask="From this picture on it is somebody else?", **own)
     similar = layout.similar_address(found, reference)
+    moment = clock(time_s).split(" ")[-1]
     return f"""<figure>{layout.crop(found, reference)}
     <div class="ot-over"><a class="ot-button" href="{similar}">Similar</a>
-    {split if can_split else ""}</div><figcaption>frame {frame}</figcaption></figure>"""
+    {split if can_split else ""}</div><figcaption title="frame {frame}">{moment}</figcaption></figure>"""
 
 
 def _evidence(

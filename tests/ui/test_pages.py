@@ -81,6 +81,10 @@ def test_a_person_is_where_the_run_says(page: Any, server: str, scene: Run) -> N
     assert sorted((names[int(camera)], track) for camera, track in visits) == [
         segment.key for segment in identities.tracklets_of(2)
     ]
+    first = page.locator(".ot-strip figcaption").first
+    frames, times = scene.frames(names[int(page.locator(".ot-visit").first.get_attribute("data-camera"))])
+    frame = int(first.get_attribute("title").removeprefix("frame "))
+    assert first.inner_text() == f"0:00:{times[frames.tolist().index(frame)]:04.1f}"
 
 
 def test_searching_with_a_crop_finds_its_person_first(page: Any, server: str, scene: Run) -> None:
