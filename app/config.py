@@ -163,6 +163,9 @@ class TrainSettings(Section):
 
     mirror: bool = Field(True, description="Mirror every second picture.")
     shift_share: float = Field(0.04, ge=0.0, le=0.5, description="Largest shift, as a share of the height.")
+    zoom_share: float = Field(
+        0.0, ge=0.0, le=1.0, description="Every second picture is enlarged by up to this share and cut to size."
+    )
     erase_probability: float = Field(0.5, ge=0.0, le=1.0, description="Pictures with a rectangle erased.")
     colour_jitter: float = Field(
         0.0, ge=0.0, le=1.0, description="Brightness, contrast, saturation vary by this share."

@@ -37,6 +37,7 @@ _NEWER = {
     "hours",
     "teacher",
     "teacher_weight",
+    "zoom_share",
 }
 """Settings that came after the first weights: left out where they have their defaults, so that an older training is
 still known by its recipe and can be resumed."""

@@ -22,9 +22,9 @@ Change = TypeVar("Change")
 def augment(pictures: Tensor, settings: TrainSettings, random: torch.Generator) -> Tensor:
     """Return changed copies of (N, H, W, 3) uint8 BGR pictures: float32, still in 0..255.
 
-    In this order: mirror and shift, policy, colour, size, a patch of another picture.
+    In this order: mirror, zoom and shift, policy, colour, size, a patch of another picture.
     """
-    changed = mirror_and_shift(pictures, settings.mirror, settings.shift_share, random).float()
+    changed = mirror_and_shift(pictures, settings.mirror, settings.shift_share, random, settings.zoom_share).float()
     if settings.policy_probability > 0:
         changed = apply_policy(changed, settings.policy_probability, random)
     if settings.colour_jitter > 0:
@@ -36,18 +36,28 @@ def augment(pictures: Tensor, settings: TrainSettings, random: torch.Generator) 
     return changed
 
 
-def mirror_and_shift(pictures: Tensor, mirror: bool, shift_share: float, random: torch.Generator) -> Tensor:
+def mirror_and_shift(
+    pictures: Tensor, mirror: bool, shift_share: float, random: torch.Generator, zoom_share: float = 0.0
+) -> Tensor:
     """Mirror every second picture and shift all by up to `shift_share` of the height; border pixels are repeated.
 
-    Takes and returns (N, H, W, 3).
+    Every second one is enlarged by up to `zoom_share` and cut at random (after Torchreid's "random 2D translation",
+    which enlarges by 0.125). All of it only gathers pixels, none is blended. Takes and returns (N, H, W, 3).
     """
     count, height, width = pictures.shape[:3]
     reach = round(shift_share * height)
     device = pictures.device
     down = torch.randint(-reach, reach + 1, (count, 1), generator=random, device=device)
     across = torch.randint(-reach, reach + 1, (count, 1), generator=random, device=device)
-    rows = (torch.arange(height, device=device) + down).clamp(0, height - 1)
-    columns = (torch.arange(width, device=device) + across).clamp(0, width - 1)
+    rows = torch.arange(height, device=device).expand(count, -1)
+    columns = torch.arange(width, device=device).expand(count, -1)
+    if zoom_share:
+        drawn = torch.rand((4, count, 1), generator=random, device=device)
+        shown = 1 / (1 + zoom_share * torch.where(drawn[0] < 0.5, drawn[1], 0.0))
+        rows = ((rows + 0.5) * shown + drawn[2] * (1 - shown) * height).long()
+        columns = ((columns + 0.5) * shown + drawn[3] * (1 - shown) * width).long()
+    rows = (rows + down).clamp(0, height - 1)
+    columns = (columns + across).clamp(0, width - 1)
     if mirror:
         mirrored = torch.rand((count, 1), generator=random, device=device) < 0.5
         columns = torch.where(mirrored, width - 1 - columns, columns)

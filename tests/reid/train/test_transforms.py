@@ -62,6 +62,21 @@ def test_shifts_stay_within_reach_and_repeat_the_border() -> None:
         torch.testing.assert_close(row, (torch.arange(40, dtype=torch.int32) + down).clamp(0, 39))
 
 
+def test_every_second_picture_is_enlarged_and_cut_at_random() -> None:
+    ramp = torch.arange(200, dtype=torch.uint8).view(1, 200, 1, 1).expand(64, 200, 20, 3)
+    zoomed = mirror_and_shift(ramp, False, 0.0, generator(), 0.25)[:, :, 10, 0].int()
+    first, last = zoomed[:, 0], zoomed[:, -1]
+    as_it_was = (zoomed == ramp[:, :, 10, 0].int()).all(1)
+    assert 16 < as_it_was.sum() < 48
+    shown = (last - first)[~as_it_was] / 199
+    assert 0.79 <= shown.min() < 0.85
+    assert 0.95 < shown.max() <= 1
+    assert (zoomed.diff(dim=1) >= 0).all()
+    assert len(first[~as_it_was].unique()) > 10
+    assert (first >= 0).all()
+    assert (last <= 199).all()
+
+
 def test_colours_vary_between_pictures_and_not_within() -> None:
     grey = torch.full((50, 8, 4, 3), 100.0)
     changed = jitter_colours(grey, 0.2, generator())
