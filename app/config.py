@@ -253,6 +253,9 @@ class TrackSettings(Section):
     confident_score: float = Field(
         0.5, ge=0.0, le=1.0, description="Boxes from this confidence on are associated first, and may be a new person."
     )
+    walking_score: float = Field(
+        0.4, ge=0.0, le=1.0, description="Boxes from this confidence on may be a new person if they walk; 1 for never."
+    )
     weak_score: float = Field(
         0.1, ge=0.0, le=1.0, description="Boxes from this confidence on may continue a track, by motion only."
     )

@@ -416,6 +416,17 @@ def test_two_real_cameras_with_real_networks(
     assert scores["across"]["IDF1"] > scores["no_linking"]["IDF1"] + 10
 
 
+def test_the_man_who_is_in_both_rooms_views_is_one_person(
+    shared_data: Path, tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    """With nothing but what is bundled. Nobody scores this footage; README of the data says who is in it."""
+    videos = [shared_data / "mcam" / "lab_4p" / f"cam_{camera}.mp4" for camera in "ab"]
+    ask("track", "--sources", *videos, "--output", tmp_path / "run")
+    identities = Run.open(tmp_path / "run").identities()
+    tracks = {person: [segment.key for segment in identities.tracklets_of(person)] for person in identities.people()}
+    assert sorted(sorted({camera for camera, _ in keys}) for keys in tracks.values()) == [["cam_a", "cam_b"], ["cam_b"]]
+
+
 def test_half_of_mot17_by_motion_only(shared_data: Path, tmp_path: Path, ask: Callable[..., dict[str, Any]]) -> None:
     """Point 3 of the first issue: the best of BoxMOT's motion-only trackers has a HOTA of 69.34 on these files."""
     folder = shared_data / "mot" / "MOT17-half"

@@ -4,9 +4,10 @@ The life of a track
 -------------------
 A confident box that no track explains starts a **tentative** track, without an id. If boxes continue it in the very
 next frames until they are evidence enough, it is **confirmed** and gets the next number of its tracker's counter;
-otherwise it is dropped, as most false alarms are. A confirmed track is **visible** in the frames in which a box
-continues it and **lost** in the others. While lost it glides on along its last velocity, and for `max_lost_s` a box
-that lies where it is expected makes it visible again under its old id. After that motion says nothing any more, and
+otherwise it is dropped, as most false alarms are. A box of less confidence (`walking_score`) starts a **doubtful**
+tentative track, which is confirmed once it has walked some way. A confirmed track is **visible** in the frames in which
+a box continues it and **lost** in the others. While lost it glides on along its last velocity, and for `max_lost_s` a
+box that lies where it is expected makes it visible again under its old id. After that motion says nothing any more, and
 until `max_recovery_s` only its appearance can bring it back: a box that nobody else claims, probably the same person,
 no further away than a person can have gone. Then the track **dies**; its id is never given to another.
 
@@ -15,7 +16,7 @@ Association goes from the safest evidence to the weakest, and what one step has 
 1. confirmed tracks with confident boxes, by overlap with the expected box and, where it is known, by appearance;
 2. confirmed tracks with weak boxes, by overlap alone, because a weak box is mostly a half hidden person whose looks
    would mislead (ByteTrack, Zhang et al. 2022); for lost tracks the bar is higher;
-3. tentative tracks with the confident boxes that are left, by overlap;
+3. tentative tracks with the confident boxes that are left, by overlap, and doubtful ones with weak boxes, too;
 4. lost tracks with the boxes that no confirmed track has, by appearance within reach.
 
 Appearance is computed for few boxes: `CameraTracker.wants` says for which.
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from app.boxes import iou
+from app.boxes import coverage, iou
 from app.config import TrackSettings
 from app.frames import NO_ID, Detections, Embeddings, TrackAppearances
 from app.reid.calibrate import Calibration
@@ -74,6 +75,12 @@ REACH_HEIGHTS = 0.5
 
 STILL = np.eye(2, 3)
 """Camera motion of a camera that did not move."""
+
+WALK_HEIGHTS, WALK_HITS = 0.35, 5
+"""Way, in own heights, and boxes that make doubtful boxes a person: posts and chairs stay where they are."""
+
+MOST_COVERED = 0.3
+"""A doubtful box of which others cover more is likely a part of somebody."""
 
 TOLERANCE_S = 1e-6
 """Times are sums of floating-point numbers; a lifetime that is over by less than this is not over."""
@@ -145,13 +152,16 @@ class CameraTracker:
 
         box_of = np.full(len(tracks), NO_ID, np.int64)  # (T,) row of the box that continues the track
         confident = _match(box_of, tracks.confirmed & expected, confident, costs, 1 - settings.min_similarity)
-        _match(box_of, tracks.confirmed & expected, weak, weak_costs, 1 - settings.min_weak_similarity)
+        weak = _match(box_of, tracks.confirmed & expected, weak, weak_costs, 1 - settings.min_weak_similarity)
         confident = _match(box_of, ~tracks.confirmed, confident, costs, 1 - settings.min_similarity)
+        weak = _match(box_of, ~tracks.confirmed & tracks.doubtful, weak, weak_costs, 1 - settings.min_weak_similarity)
         recovered, confident = self._recover(box_of, confident, detections.boxes, p_same, time)
 
         self._continue(box_of, recovered, detections.boxes)
         box_of = self._bury(box_of, time)
-        box_of = self._bear(box_of, confident, detections.boxes, time)
+        walkers = self._possible_walkers(weak, box_of, confident, detections)
+        box_of = self._bear(box_of, confident, detections.boxes, time, doubtful=False)
+        box_of = self._bear(box_of, walkers, detections.boxes, time, doubtful=True)
         self._count(box_of, scores, time)
         self._remember(box_of, detections, embeddings, time)
         self._compared = None
@@ -211,6 +221,8 @@ class CameraTracker:
             predicted = self._kalman.predict(self._tracks.motion, time - self._time)
             moved = not np.array_equal(motion, STILL)
             self._tracks.motion = move_with_camera(predicted, motion) if moved else predicted
+            if moved:
+                self._tracks.origins = self._tracks.origins @ motion[:, :2].T + motion[:, 2]
             self._compared = None
         self._time = time
 
@@ -300,27 +312,41 @@ class CameraTracker:
         tracks.keep(alive)
         return box_of[alive]
 
-    def _bear(self, box_of: Rows, born: Rows, boxes: NDArray[np.float32], time: float) -> Rows:
+    def _possible_walkers(self, weak: Rows, box_of: Rows, born: Rows, detections: Detections) -> Rows:
+        """Return those of the rows `weak` that may be a new person who walks: not the weakest, and not a part of
+        somebody who is seen anyway."""
+        likely = weak[detections.scores[weak] >= self._settings.walking_score]
+        if len(likely) == 0:
+            return likely
+        others = np.concatenate([box_of[box_of != NO_ID], born])
+        covered = coverage(detections.boxes[likely], detections.boxes[others]).max(axis=1, initial=0.0)
+        return likely[covered < MOST_COVERED]
+
+    def _bear(self, box_of: Rows, born: Rows, boxes: NDArray[np.float32], time: float, doubtful: bool) -> Rows:
         """Start a tentative track from each of the rows `born`. Return `box_of` with them."""
         if len(born):
-            self._tracks.append(self._kalman.start(boxes[born]), time)
+            self._tracks.append(self._kalman.start(boxes[born]), time, doubtful)
         return np.concatenate([box_of, born])
 
     def _count(self, box_of: Rows, scores: NDArray[np.float32], time: float) -> None:
         """Count the boxes of the matched tracks, and give the next ids to tentative tracks that have enough.
 
         A detector's confidence is read as the probability of a person and the boxes as independent. They are not quite,
-        but so two sure boxes or several doubtful ones make a person, for detectors of any temper.
+        but so two sure boxes or several doubtful ones make a person, for detectors of any temper. Boxes below
+        `confident_score` prove nobody by themselves, since a post is taken for a person again and again; what walks is
+        one.
         """
         tracks, settings = self._tracks, self._settings
         matched = (box_of != NO_ID).nonzero()[0]
         tracks.hits[matched] += 1
         tracks.seen_times[matched] = time
-        tracks.evidence[matched] += logit(
-            np.minimum(np.maximum(scores[box_of[matched]].astype(np.float64), SCORE_BOUNDS[0]), SCORE_BOUNDS[1])
-        )
-        proven = tracks.evidence >= logit(settings.confirm_probability)
-        due = (~tracks.confirmed & proven & (tracks.hits >= settings.confirm_hits)).nonzero()[0]
+        seen = scores[box_of[matched]].astype(np.float64)
+        told = logit(np.minimum(np.maximum(seen, SCORE_BOUNDS[0]), SCORE_BOUNDS[1]))
+        tracks.evidence[matched] += np.where(seen >= settings.confident_score, told, 0.0)
+        proven = (tracks.evidence >= logit(settings.confirm_probability)) & (tracks.hits >= settings.confirm_hits)
+        way = np.linalg.norm(tracks.motion.position[:, :2] - tracks.origins, axis=1)
+        walks = (way >= WALK_HEIGHTS * tracks.motion.position[:, 3]) & (tracks.hits >= WALK_HITS)
+        due = (~tracks.confirmed & (proven | walks)).nonzero()[0]
         tracks.ids[due] = np.arange(self._next_id, self._next_id + len(due))
         self._next_id += len(due)
 

@@ -11,7 +11,7 @@ from app.frames import NO_ID
 from app.track.appearance import AppearanceBank
 from app.track.kalman import BoxMotion, concatenate
 
-_COLUMNS = ("ids", "hits", "evidence", "start_times", "seen_times")
+_COLUMNS = ("ids", "hits", "evidence", "start_times", "seen_times", "origins", "doubtful")
 
 
 class Tracks:
@@ -21,6 +21,8 @@ class Tracks:
     hits: (T,) int64, boxes matched so far.
     evidence: (T,) float64, log-odds that this is a person at all, summed over the boxes.
     start_times, seen_times: (T,) float64, seconds, of the first and the last matched box.
+    origins: (T, 2) float64, where the middle of the first box would be in the present picture, pixels.
+    doubtful: (T,) bool, whether the first box was of little confidence.
     motion: their Kalman states, as of the last prediction or correction.
     looks: their appearance.
     """
@@ -32,6 +34,8 @@ class Tracks:
         self.evidence = np.zeros(0)
         self.start_times = np.zeros(0)
         self.seen_times = np.zeros(0)
+        self.origins = motion.position[:, :2].copy()
+        self.doubtful = np.zeros(0, np.bool_)
         self.motion = motion
         self.looks = AppearanceBank(dimension, bank_size)
 
@@ -49,7 +53,7 @@ class Tracks:
         self.motion = self.motion[rows]
         self.looks.keep(rows)
 
-    def append(self, motion: BoxMotion, time: float) -> None:
+    def append(self, motion: BoxMotion, time: float, doubtful: bool) -> None:
         """Add unconfirmed tracks first seen at `time`, without a hit yet."""
         count = len(motion)
         self.ids = np.concatenate([self.ids, np.full(count, NO_ID, np.int64)])
@@ -57,5 +61,7 @@ class Tracks:
         self.evidence = np.concatenate([self.evidence, np.zeros(count)])
         self.start_times = np.concatenate([self.start_times, np.full(count, time)])
         self.seen_times = np.concatenate([self.seen_times, np.full(count, time)])
+        self.origins = np.concatenate([self.origins, motion.position[:, :2]])
+        self.doubtful = np.concatenate([self.doubtful, np.full(count, doubtful)])
         self.motion = concatenate([self.motion, motion])
         self.looks.extend(count)

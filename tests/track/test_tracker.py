@@ -121,6 +121,53 @@ def test_weak_boxes_continue_tracks_but_start_none() -> None:
     assert step(tracker, 0.5, below) == [NO_ID]
 
 
+def doubtful(x: float) -> Detections:
+    return found(person(x), scores=[0.45])
+
+
+def test_a_doubtful_box_is_a_person_once_it_has_walked() -> None:
+    walks, stands = motion_tracker(), motion_tracker()
+    walked = [step(walks, frame / 10, doubtful(100 + 8 * frame)) for frame in range(20)]
+    assert [NO_ID] in walked[:5]
+    assert walked[-10:] == [[1]] * 10
+    jitter = np.random.default_rng(0).normal(0, 4, 200)
+    assert {tuple(step(stands, frame / 10, doubtful(100 + jitter[frame]))) for frame in range(200)} == {(NO_ID,)}
+
+
+def test_boxes_must_be_likely_enough_to_be_somebody_who_walks() -> None:
+    for score, threshold, expected in ((0.35, 0.4, NO_ID), (0.45, 0.4, 1), (0.45, 1.0, NO_ID)):
+        tracker = motion_tracker(walking_score=threshold)
+        for frame in range(20):
+            [last] = step(tracker, frame / 10, found(person(100 + 8 * frame), scores=[score]))
+        assert last == expected
+
+
+def test_a_doubtful_walker_may_be_seen_still_less_well_in_between() -> None:
+    tracker = motion_tracker()
+    for frame in range(20):
+        score = 0.2 if frame % 3 else 0.45
+        [last] = step(tracker, frame / 10, found(person(100 + 8 * frame), scores=[score]))
+    assert last == 1
+
+
+def test_a_part_of_somebody_is_nobody_new() -> None:
+    tracker = motion_tracker()
+    for frame in range(20):
+        x = 100 + 8 * frame
+        ids = step(tracker, frame / 10, found(person(x), person(x, 160, 60), scores=[0.9, 0.45]))
+    assert ids == [1, NO_ID]
+
+
+def test_what_stands_does_not_walk_because_the_camera_turns() -> None:
+    turns, stays = motion_tracker(), motion_tracker()
+    turn = np.array([[1.0, 0, 8], [0, 1, 0]])
+    for frame in range(20):
+        detections, none = doubtful(100 + 8 * frame), Embeddings.none(1)
+        assert turns.update(detections, none, frame / 10, turn if frame else STILL).tolist() == [NO_ID]
+        last = stays.update(detections, none, frame / 10, STILL).tolist()
+    assert last == [1]
+
+
 def test_ids_are_aligned_with_rows_in_any_order() -> None:
     rng = np.random.default_rng(0)
     tracker = motion_tracker()
