@@ -99,7 +99,8 @@ def route_table(report: dict[str, Any]) -> Any:
     route = Table("camera", "track", "from", "to", "out of sight before", "P(same)", "linked with", title=label)
     for visit in report["route"]:
         times = [format_time(visit[key]) for key in ("start_s", "end_s")]
-        away = "" if visit["away_s"] is None else f"{visit['away_s']:.1f} s"
+        away_s = visit["away_s"]
+        away = "" if away_s is None else f"{away_s:.1f} s" if away_s > 0 else "at the same time"
         why = visit["evidence"]
         p_same = f"{why['p_same']:.2f}" if why.get("p_same") is not None else ""
         linked = "{}, track {}".format(*why["with"]) if "with" in why else ""

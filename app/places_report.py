@@ -94,6 +94,8 @@ def places_table(values: dict[str, Any]) -> Any:
     from rich.table import Table
 
     ways = Table("from", "to", "times", "people", "median", "10 to 90 %", title="Ways between cameras")
+    if any(way["p10_s"] < 0 for way in values["ways"]):
+        ways.caption = "negative: seen by both at once for so long"
     for way in values["ways"]:
         spread = f"{way['p10_s']:.1f} to {way['p90_s']:.1f} s"
         ways.add_row(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
 from app.identities import Event
 from app.people import people_of
+from app.people_report import route_report, route_table
 from app.review import last_correction, links_in_force, open_questions, undo_last
 from app.runs import Run
 
@@ -46,3 +50,18 @@ def test_a_no_takes_the_visit_out_and_undo_brings_it_back(make_run: Callable[...
         assert ledger.replay().rejected == ()
         assert ledger.replay().people() == [1]
         assert last_correction(ledger) == []
+
+
+def test_a_route_says_where_two_cameras_saw_a_person_at_the_same_time(make_run: Callable[..., Path]) -> None:
+    run = Run.open(make_run())
+    with run.ledger() as ledger:
+        ledger.assign("left", 1, 1, "tester")
+        ledger.assign("right", 1, 1, "tester")
+    report = route_report(run.folder, 1)
+    overlap_s = report["route"][1]["away_s"]
+    assert overlap_s < 0
+    shown = Console(width=200, record=True, file=io.StringIO())
+    shown.print(route_table(report))
+    text = shown.export_text()
+    assert "at the same time" in text
+    assert f"{overlap_s:.1f} s" not in text
