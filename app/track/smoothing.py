@@ -1,4 +1,4 @@
-"""Better boxes for recorded footage: gaps filled, jitter smoothed, ghosts found. A step of `link`, never online.
+"""Better boxes for recorded footage: gaps filled and jitter smoothed. A step of `link`, never online.
 
 A detector misses people behind others and its boxes jitter. Afterwards both sides of a gap are known, and the most
 probable path through all boxes of a track can be computed at once. As prior serves the same motion as in the online
@@ -99,13 +99,3 @@ def _most_probable_path(times: Array, boxes: Array, observed: NDArray[np.bool_])
     above[2:] += stiffness * middle * last
     second[2:] += stiffness * first * last
     return np.asarray(solveh_banded(bands, boxes * observed[:, None]), np.float64)
-
-
-def is_ghost(
-    times: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], min_duration_s: float, min_score: float
-) -> bool:
-    """Return whether a track is too short and too doubtful to be a person: both below their bounds.
-
-    times: (T,) seconds, rising.  scores: (T,) confidence; the best one counts.
-    """
-    return float(times[-1] - times[0]) < min_duration_s and float(np.max(scores)) < min_score

@@ -31,13 +31,14 @@ from app.reid.embedder import build_embedder
 from app.sources import open_sources
 from app.track import tracker
 from app.track.kalman import MotionNoise
-from app.track.smoothing import fill_and_smooth, is_ghost
+from app.track.smoothing import fill_and_smooth
 from app.track.tracker import CameraTracker
 from app.trajectories import Trajectories, load_truth
 
 STILL = np.eye(2, 3)
 MAX_GAP_S = 1.5
 MIN_DURATION_S, MIN_SCORE = 0.5, 0.7
+"""A ghost is a track that is shorter and whose best box is less sure."""
 
 
 @dataclass
@@ -91,6 +92,7 @@ VARIANTS = {
     "no second stage (weak boxes)": Variant({"weak_score": 1.0}),
     "weak boxes never find the lost": Variant(constants={"RETURN_SCORE": 2.0}),
     "weak boxes find the lost freely": Variant(constants={"RETURN_SCORE": 0.0, "RETURN_SIMILARITY": 0.0}),
+    "walkers need a sure box": Variant({"walking_score": 1.0}),
     "confirmed by hits alone": Variant({"confirm_probability": 0.5}),
     "lost tracks end at once": Variant({"max_lost_s": 0.0}),
     "lost tracks kept 0.5 s": Variant({"max_lost_s": 0.5}),
@@ -172,7 +174,8 @@ def follow(footage: Footage, variant: Variant) -> tuple[Trajectories, int, int]:
     if variant.ghosts_removed:
         for track_id in np.unique(track_ids):
             own = track_ids == track_id
-            if is_ghost(frames[own] / footage.fps, all_scores[own], MIN_DURATION_S, MIN_SCORE):
+            duration_s = float(np.ptp(frames[own])) / footage.fps
+            if duration_s < MIN_DURATION_S and all_scores[own].max() < MIN_SCORE:
                 track_ids = np.where(own, NO_ID, track_ids)
         known = track_ids != NO_ID
         frames, track_ids, all_boxes = frames[known], track_ids[known], all_boxes[known]

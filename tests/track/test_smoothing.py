@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.track.smoothing import fill_and_smooth, is_ghost
+from app.track.smoothing import fill_and_smooth
 
 FPS = 10
 
@@ -67,13 +67,6 @@ def test_the_shortest_tracks_pass_through(count: int) -> None:
 def test_a_time_that_is_no_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="time of a frame"):
         fill_and_smooth(np.array([0.05]), walk(np.array([0])), np.arange(5) / FPS, max_gap_s=1.0)
-
-
-def test_ghosts_are_short_and_doubtful() -> None:
-    doubtful, sure = np.array([0.4, 0.5]), np.array([0.4, 0.9])
-    assert is_ghost(np.array([0.0, 0.1]), doubtful, min_duration_s=0.5, min_score=0.7)
-    assert not is_ghost(np.array([0.0, 0.6]), doubtful, min_duration_s=0.5, min_score=0.7)
-    assert not is_ghost(np.array([0.0, 0.1]), sure, min_duration_s=0.5, min_score=0.7)
 
 
 def test_a_gap_that_nobody_can_have_crossed_stays_open() -> None:
