@@ -92,7 +92,7 @@ class Jobs:
                 elif job.number == number and job.state in ALIVE and number in self._processes:
                     job.state = "stopping"
                     with suppress(psutil.NoSuchProcess):
-                        self._processes[number].send_signal(_stop_signal())
+                        self._processes[number].send_signal(_stop_signal(self._processes[number]))
             self._save()
 
     def go_on(self, number: int) -> None:
@@ -128,8 +128,9 @@ class Jobs:
 
     def _queue(self, kind: Kind, folder: Path, commands: list[list[str]], about: Path | None = None) -> JobRecord:
         log, answer = self._scratch(kind, folder, ".log"), self._scratch(kind, folder, ".json")
-        if not self._jobs:
+        if self._held is None and not self._jobs:
             self._hold()
+            self._take_over()
         number = max((job.number for job in self._jobs), default=0) + 1
         job = JobRecord(number, kind, folder, commands, log, answer, about)
         self._jobs.append(job)
@@ -215,10 +216,11 @@ def _process_of(job: JobRecord) -> psutil.Process | None:
     return None
 
 
-def _stop_signal() -> signal.Signals:
-    """Return what makes a command stop and keep what it has: Ctrl-C, unless commands that are started here ignore it,
-    as everything does that a shell script started in the background."""
-    return signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
+def _stop_signal(process: psutil.Process) -> signal.Signals:
+    """Return what makes a command stop and keep what it has: Ctrl-C, unless it may ignore that, as everything does that
+    a shell script started in the background, or a server that was started so."""
+    here = isinstance(process, psutil.Popen) and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+    return signal.SIGINT if here else signal.SIGTERM
 
 
 def adopted_weights(root: Path) -> dict[str, Path]:

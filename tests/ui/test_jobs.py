@@ -185,6 +185,10 @@ def test_two_servers_do_not_look_after_the_same_jobs(jobs: Jobs, caplog: pytest.
     assert "forgotten" in caplog.text
     jobs.cancel(2), jobs.cancel(1)
     wait(lambda: the(jobs, 1).is_over)
+    jobs.close()
+    assert start(other, "c.mp4").number == 3, "once the first is gone, the other takes over and counts on"
+    assert [job.number for job in other.all()] == [3, 2, 1]
+    wait(lambda: the(other, 3).is_over)
 
 
 def test_a_list_of_jobs_that_cannot_be_read_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
