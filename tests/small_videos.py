@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -44,6 +45,17 @@ def write(
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
+
+
+def cut(source: Path, target: Path, frames: int) -> Path:
+    """Copy the first pictures of a video without encoding them anew."""
+    with av.open(str(source)) as container, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(container.streams.video[0])
+        for packet in islice(container.demux(video=0), frames):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return target
 
 
 def numbered_picture(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:

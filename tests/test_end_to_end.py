@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import av
@@ -385,22 +385,14 @@ def _tracks_of_people(run: Run) -> dict[int, list[tuple[str, int]]]:
 # --- Real footage ----------------------------------------------------------------------------------------------------
 
 
-def cut(source: Path, target: Path, frames: int) -> None:
-    """Copy the first pictures of a video without encoding them anew."""
-    with av.open(str(source)) as container, av.open(str(target), "w") as out:
-        stream = out.add_stream_from_template(container.streams.video[0])
-        for packet in itertools.islice(container.demux(video=0), frames):
-            packet.stream = stream
-            out.mux(packet)
-
-
 def test_two_real_cameras_with_real_networks(
-    shared_data: Path, tmp_path: Path, ask: Callable[..., dict[str, Any]]
+    shared_data: Path, tmp_path: Path, small_videos: ModuleType, ask: Callable[..., dict[str, Any]]
 ) -> None:
     """`pets_virtual`, shortened: every part of the main job on pixels, with identities shared by the cameras."""
     frames = 120
     for camera in ("left", "right"):
-        cut(shared_data / "mcam" / "pets_virtual" / f"{camera}.mp4", tmp_path / f"{camera}.mp4", frames)
+        video = shared_data / "mcam" / "pets_virtual" / f"{camera}.mp4"
+        small_videos.cut(video, tmp_path / f"{camera}.mp4", frames)
         (tmp_path / "truth" / camera / "gt").mkdir(parents=True)
         lines = (shared_data / "mcam" / "pets_virtual" / camera / "gt" / "gt.txt").read_text().splitlines()
         kept = [line for line in lines if int(line.split(",")[0]) <= frames]
@@ -414,17 +406,6 @@ def test_two_real_cameras_with_real_networks(
     scores = ask("evaluate", tmp_path / "run", "--truth", tmp_path / "truth")
     assert scores["combined"]["MOTA"] > 75
     assert scores["across"]["IDF1"] > scores["no_linking"]["IDF1"] + 10
-
-
-def test_the_man_who_is_in_both_rooms_views_is_one_person(
-    shared_data: Path, tmp_path: Path, ask: Callable[..., Any]
-) -> None:
-    """With nothing but what is bundled. Nobody scores this footage; README of the data says who is in it."""
-    videos = [shared_data / "mcam" / "lab_4p" / f"cam_{camera}.mp4" for camera in "ab"]
-    ask("track", "--sources", *videos, "--output", tmp_path / "run")
-    identities = Run.open(tmp_path / "run").identities()
-    tracks = {person: [segment.key for segment in identities.tracklets_of(person)] for person in identities.people()}
-    assert sorted(sorted({camera for camera, _ in keys}) for keys in tracks.values()) == [["cam_a", "cam_b"], ["cam_b"]]
 
 
 def test_half_of_mot17_by_motion_only(shared_data: Path, tmp_path: Path, ask: Callable[..., dict[str, Any]]) -> None:
