@@ -162,7 +162,8 @@ def _train(
         students[-1].to(device).to(memory_format=torch.channels_last)
         if settings.start_from:
             _start_from(students[-1].network, settings)
-            if not (resume and state_file.exists()):
+            # Several students teach each other only what random classifiers make them see differently.
+            if settings.students == 1 and not (resume and state_file.exists()):
                 _classify_by_means(students[-1], people.train, preprocessing, device)
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None

@@ -148,6 +148,14 @@ def test_a_classifier_on_top_of_weights_knows_the_people_from_the_start(
     assert (chosen == people.train.person_ids).mean() > 0.9
 
 
+def test_students_on_top_of_the_same_weights_differ(small_market: Path, small_weights: Path, tmp_path: Path) -> None:
+    settings = SMALL.model_copy(update={"start_from": str(small_weights), "students": 2})
+    train(settings, [small_market], tmp_path, resume=False, stop_after_steps=1)
+    first, second = torch.load(tmp_path / "state.pt", weights_only=True)["students"]
+    assert not torch.equal(first["classifier.weight"], second["classifier.weight"])
+    assert not torch.equal(first["network.conv1.conv.weight"], second["network.conv1.conv.weight"])
+
+
 def test_the_file_that_is_shipped_holds_its_share_of_the_start(small_market: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
     network = OSNETS["osnet_x0_25"](neck="bnneck")
