@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +186,7 @@ class VideoReader:
 
     def _decode(self, container: Any, stream: Any, start: VideoStart | None) -> Iterator[Any]:
         """Yield the decoded pictures and count the damaged ones."""
-        packets = container.demux(stream)
-        skipped, to_skip = 0, start.packets if start is not None else 0
+        packets = islice(container.demux(stream), start.packets if start is not None else 0, None)
         while True:
             try:
                 packet = next(packets)
@@ -195,9 +195,6 @@ class VideoReader:
             except av.FFmpegError as error:
                 self.problem = f"{self.file.name}: breaks off at {self._clock.end_s:.2f} s ({_reason(error)})"
                 return
-            if skipped < to_skip:
-                skipped += 1
-                continue
             try:
                 decoded = packet.decode()
             except av.FFmpegError:

@@ -49,7 +49,6 @@ class Jobs:
         self._processes: dict[int, psutil.Process] = {}
         self._held: IO[bytes] | None = None
         if (root / _SCRATCH / _LIST).exists():
-            self._hold()
             self._take_over()
 
     def all(self) -> list[JobRecord]:
@@ -129,7 +128,6 @@ class Jobs:
     def _queue(self, kind: Kind, folder: Path, commands: list[list[str]], about: Path | None = None) -> JobRecord:
         log, answer = self._scratch(kind, folder, ".log"), self._scratch(kind, folder, ".json")
         if self._held is None and not self._jobs:
-            self._hold()
             self._take_over()
         number = max((job.number for job in self._jobs), default=0) + 1
         job = JobRecord(number, kind, folder, commands, log, answer, about)
@@ -175,16 +173,15 @@ class Jobs:
                 self._start_next()
             self._save()
 
-    def _hold(self) -> None:
-        """Keep other servers from looking after the same jobs; if one does, ours are not kept."""
+    def _take_over(self) -> None:
+        """Keep other servers from the list of jobs and go on with it: watch what runs, start what waits.
+
+        If another server looks after it, the jobs of this one are not kept.
+        """
         try:
             self._held = lock_run(self._root / _SCRATCH)
         except (RunError, OSError) as error:
             logger.warning("jobs that are started here are forgotten when this server stops: %s", error)
-
-    def _take_over(self) -> None:
-        """Go on with the jobs of an earlier server: watch what runs, start what waits."""
-        if self._held is None:
             return
         with self._lock:
             self._jobs = load_jobs(self._root / _SCRATCH / _LIST)

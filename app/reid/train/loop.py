@@ -141,6 +141,7 @@ def _train(
     state_file = output / "state.pt"
     if not resume and state_file.exists():
         raise InputError(f"{output}: holds a training already; use --resume to go on with it, or another --output")
+    resumed = state_file.exists()
 
     people = load_training_data(
         list_training_data(data),
@@ -163,7 +164,7 @@ def _train(
         if settings.start_from:
             _start_from(students[-1].network, settings)
             # Several students teach each other only what random classifiers make them see differently.
-            if settings.students == 1 and not (resume and state_file.exists()):
+            if settings.students == 1 and not resumed:
                 _classify_by_means(students[-1], people.train, preprocessing, device)
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
@@ -175,7 +176,7 @@ def _train(
 
     recipe = recipe_sha256(settings, people.name)
     state = State()
-    if resume and state_file.exists():
+    if resumed:
         state = _load_state(state_file, recipe, students, optimiser, average)
     kept_network = average or students[0].network
     if state.step == 0:  # before hours of training: does evaluation work?
