@@ -407,6 +407,27 @@ class LinkSettings(Section):
         description="Known ways between cameras, each with from_camera, to_camera, shortest_s, longest_s; faster links "
         "are impossible then.",
     )
+    every_s: float = Field(
+        60.0,
+        ge=0.0,
+        description="While live cameras run, everything so far is linked this often, seconds; 0 for only at the end.",
+    )
+
+    def refuse_unknown_cameras(self, cameras: Sequence[str]) -> None:
+        """Raise InputError when these settings speak of others than these cameras: most likely a slip of the pen."""
+        named = {name: f"link.cameras.{name}" for name in self.cameras}
+        for number, way in enumerate(self.ways):
+            named |= {
+                way.from_camera: f"link.ways.{number}.from_camera",
+                way.to_camera: f"link.ways.{number}.to_camera",
+            }
+        problems = [
+            f"{setting}: there is no camera {name!r}, but {', '.join(cameras)}"
+            for name, setting in sorted(named.items())
+            if name not in cameras
+        ]
+        if problems:
+            raise InputError("\n  ".join(problems))
 
 
 class RunSettings(Section):

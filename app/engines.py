@@ -99,8 +99,11 @@ class Engine(Protocol):
 
 
 def open_job(job: Job) -> list[Source]:
-    """Open the sources of a job. Raises InputError that lists every source that cannot be used."""
+    """Open the sources of a job. Raises InputError that lists every source that cannot be used, or every camera that
+    the settings speak of and that is not there."""
     sources = open_sources(job.sources, job.names, job.settings.sources)
+    if job.settings.link.enabled:  # said now, not after hours of following people
+        job.settings.link.refuse_unknown_cameras([source.info.camera for source in sources])
     if job.cameras:
         sources = [source for source in sources if source.info.camera in job.cameras]
     for source in sources:
@@ -121,6 +124,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.detect import build_detector
     from app.known_people import known_people
     from app.ledger import Ledger
+    from app.live_linking import LiveLinking
     from app.pipeline import Stopwatch, detect_ahead
     from app.preview import Preview
     from app.render import open_videos
@@ -159,6 +163,9 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         gallery = PersonGallery(job.settings.gallery, embedder.calibration if embedder else None)
         gallery.know({person: one.looks for person, one in known.people.items()}, known.next_person_id)
         pipeline = _build_pipeline(job.settings, infos, embedder, writer, gallery, sinks, stopwatch)
+        linking = None
+        if live and job.settings.link.enabled and job.settings.link.every_s:
+            linking = stack.enter_context(LiveLinking(folder, job.settings.link))
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         try:
@@ -166,8 +173,12 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                 for tick, detections in detected:
                     pipeline.step(tick, detections)
                     frames += len(tick)
-                    if writer.part_is_due:
+                    if writer.part_is_due or (linking is not None and linking.wants_commit):
                         _commit(writer, ledger, pipeline)
+                        if linking is not None:
+                            linking.after_commit(ledger)
+                        if live:
+                            pipeline.adopt(ledger.hand_to_gallery())
                     seconds = time.perf_counter() - start
                     progress = Progress(before + frames, total, seconds, pipeline.people, len(infos))
                     report(progress)

@@ -292,6 +292,11 @@ class Identities:
             return []
         return [(-math.inf, int(known.persons[row]))]
 
+    def latest_person(self, camera: str, track_id: int) -> int:
+        """Return who a tracklet shows at its end; `NO_ID` if nothing is known or the person was erased."""
+        segments = self.segments(camera, track_id)
+        return segments[-1][1] if segments else NO_ID
+
     def pinned(self) -> set[Key]:
         """Return the tracklets whose person a machine must not change any more.
 

@@ -264,12 +264,22 @@ class Ledger:
                 events.append(Event("assign", GALLERY, decision.camera, decision.track_id, person, evidence=evidence))
             return self._append(events)
 
+    def hand_to_gallery(self) -> Identities:
+        """Return who is who, for a gallery that goes on from there: the people it knows have these numbers now, and its
+        new ones are counted from `next_person_id`."""
+        with self._mutex:
+            identities = self.replay()
+            self._person_ids.clear()
+            self._first_new_person_id = identities.next_person_id
+            return identities
+
     def reassign(
         self,
         groups: Mapping[Key, int],
         actor: str = LINKER,
         evidence: Mapping[Key, Mapping[str, Any]] | None = None,
         cuts: Mapping[Key, tuple[Key, float]] | None = None,
+        keep_others: bool = False,
     ) -> range:
         """Replace what machines decided by the outcome of a link stage.
 
@@ -281,10 +291,11 @@ class Ledger:
         cuts: which keys of `groups` and `evidence` are later parts of tracklets: (key of the tracklet, first second).
             Where both parts belong to different people the tracklet is split. No tracklet may be pinned
             (`Identities.pinned`) that is cut.
+        keep_others: leave tracklets that are in no group to the person they have.
         """
         with self._writing():
             identities = self.replay()
-            plan = plan_reassignment(identities, groups, cuts)
+            plan = plan_reassignment(identities, groups, cuts, keep_others)
             reasons = evidence or {}
             told = "SELECT DISTINCT camera, track_id FROM events WHERE kind = 'assign' AND actor = ?"
             settled = {*plan, *self._connection.execute(told, (actor,)), *identities.pinned()}

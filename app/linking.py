@@ -2,12 +2,14 @@
 
 The linker (`app.track.linker`) is a pure function; this page feeds it the tracklets and the corrections of humans,
 and turns its answer into events. What a human decided stays decided. Last it has gaps filled (`app.refining`).
+`app.live_linking` does the same without the last step, again and again, while live cameras run.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,44 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.frames import Tracklet
 from app.identities import Identities
-from app.ledger import LINKER
+from app.ledger import LINKER, Ledger
 from app.places import TOPOLOGY_FILE, clocks_to_json, write_topology
 from app.refining import refine_run
 from app.reid.calibrate import Calibration
 from app.runs import Run, crop_frame
 from app.track.linker import Key, LinkResult, link_tracklets
 from app.track.splitting import Cut, cut_mixed
+
+FIRST_PART_ID = 2**40
+"""Later parts of cut tracklets are numbered from here: no track has such a number, or gets it while the run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """Who is who in the tracklets of a run.
+
+    result: of the linker, aligned with `keys`.  keys: of tracklets and parts of tracklets.
+    cuts: which keys are later parts of tracklets.
+    """
+
+    result: LinkResult
+    keys: Sequence[Key]
+    cuts: Mapping[Key, Cut]
+
+    def write(self, ledger: Ledger, keep_others: bool = False) -> None:
+        """Make it the machines' word in the ledger. keep_others: say nothing of tracklets that are not among these."""
+        groups = dict(zip(self.keys, self.result.person_ids.tolist(), strict=True))
+        places = {part: (cut.key, cut.at_s) for part, cut in self.cuts.items()}
+        ledger.reassign(groups, LINKER, _evidence(self.result, self.cuts), places, keep_others)
+
+
+def decide(run: Run, tracklets: Sequence[Tracklet], settings: LinkSettings) -> Linking:
+    """Link the tracklets of a run under what humans have said so far. Changes nothing."""
+    identities = run.identities()
+    confirmed, rejected = identities.constraints()
+    parts, cuts = _cut_mixed(run, tracklets, identities)
+    result = link_tracklets(parts, run_calibration(run), settings, confirmed, rejected)
+    return Linking(result, [part.key for part in parts], cuts)
 
 
 def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
@@ -35,17 +68,12 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
     run = Run.open(folder)
     if run.state == "running":
         raise InputError(f"{folder}: this run is still being written; link it when it is finished")
-    identities = run.identities()
+    settings.refuse_unknown_cameras([camera.name for camera in run.cameras])
     tracklets = run.tracklets()
-    _refuse_unknown_cameras(run, settings)
-    confirmed, rejected = identities.constraints()
-    parts, cuts = _cut_mixed(run, tracklets, identities)
-    result = link_tracklets(parts, run_calibration(run), settings, confirmed, rejected)
-    keys = [part.key for part in parts]
+    linking = decide(run, tracklets, settings)
+    result = linking.result
     with run.ledger() as ledger:
-        groups = dict(zip(keys, result.person_ids.tolist(), strict=True))
-        places = {part: (cut.key, cut.at_s) for part, cut in cuts.items()}
-        ledger.reassign(groups, LINKER, _evidence(result, cuts), places)
+        linking.write(ledger)
         identities = ledger.replay()
     if result.topology is None:
         (folder / TOPOLOGY_FILE).unlink(missing_ok=True)  # what an earlier linking learned is no part of this answer
@@ -61,21 +89,6 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
         "filled_boxes": filled,
         "clocks": None if result.topology is None else clocks_to_json(result.topology),
     }
-
-
-def _refuse_unknown_cameras(run: Run, settings: LinkSettings) -> None:
-    """Raise InputError when the settings speak of cameras that the run does not have: most likely a slip of the pen."""
-    known = [camera.name for camera in run.cameras]
-    named = {name: f"link.cameras.{name}" for name in settings.cameras}
-    for number, way in enumerate(settings.ways):
-        named |= {way.from_camera: f"link.ways.{number}.from_camera", way.to_camera: f"link.ways.{number}.to_camera"}
-    problems = [
-        f"{setting}: the run has no camera {name!r}; it has {', '.join(known)}"
-        for name, setting in sorted(named.items())
-        if name not in known
-    ]
-    if problems:
-        raise InputError("\n  ".join(problems))
 
 
 def cameras_of_people(identities: Identities) -> dict[int, set[str]]:
@@ -113,8 +126,7 @@ def _cut_mixed(
         indices, times = frames[tracklet.camera]
         shown = np.array([crop_frame(crop) for crop in tracklet.crops], np.int64)
         taken.append(times[np.searchsorted(indices, shown)])
-    first_free = {camera: 1 + int(run.manifest.next_track_id[camera]) for camera in frames}
-    parts, cuts = cut_mixed(loose, taken, calibration, first_free)
+    parts, cuts = cut_mixed(loose, taken, calibration, dict.fromkeys(frames, FIRST_PART_ID))
     return [*parts, *(tracklet for tracklet in tracklets if tracklet.key in settled)], cuts
 
 

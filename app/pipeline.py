@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from app.camera_motion import CameraMotionEstimator
 from app.detect import Detector
 from app.frames import NO_ID, Detections, Embeddings, Frame, FrameResult, TrackAppearances
+from app.identities import Identities
 from app.reid import Embedder
 from app.track import Tracker
 from app.track.gallery import LinkDecision, PersonGallery
@@ -75,8 +76,12 @@ class Pipeline:
         self.gallery = gallery
         self.sinks = sinks
         self.stopwatch = stopwatch or Stopwatch()
-        self.people = 0
-        """How many people were seen so far: the gallery numbers them from 1."""
+        self._seen: set[int] = set()
+
+    @property
+    def people(self) -> int:
+        """How many people were seen so far."""
+        return len(self._seen)
 
     def step(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> list[FrameResult]:
         """Process one tick: at most one frame of each camera, with the people found in it."""
@@ -121,6 +126,14 @@ class Pipeline:
         """Return the identity decisions made since the last call."""
         return self.gallery.decisions()
 
+    def adopt(self, identities: Identities) -> None:
+        """Go on with who is who by the ledger, where linking or a human decided otherwise than the gallery did.
+
+        All decisions of the gallery must be in the ledger.
+        """
+        self.gallery.adopt(identities.latest_person, identities.resolve, identities.next_person_id)
+        self._seen = set(identities.people())
+
     def _embed(
         self, frames: Sequence[Frame], detections: Sequence[Detections], wanted: Sequence[NDArray[np.bool_]]
     ) -> list[Embeddings]:
@@ -142,7 +155,8 @@ class Pipeline:
         """Ask the gallery who the visible tracks are, and return the answer for each row of each camera."""
         appearances = [lane.tracker.appearances() for lane in lanes]
         persons = self.gallery.identify(appearances, max(frame.time for frame in frames))
-        self.people = max([self.people, *(int(ids.max(initial=0)) for ids in persons)])
+        for ids in persons:
+            self._seen.update(ids[ids != NO_ID].tolist())
         return [_align(ids, known, of) for ids, known, of in zip(track_ids, appearances, persons, strict=True)]
 
 

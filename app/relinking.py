@@ -7,7 +7,8 @@ name, and merges) from one link stage to the next, each group takes over the id 
 * Pairs of person and group are matched greedily, first by the pinned tracklets they share, then by all; a person goes
   to one group at most, a group gets one person at most. A group that finds none gets a new id.
 * A tracklet that a human holds to be somebody else than a member of its group leaves the group for a new person.
-* A tracklet that is in no group loses the person that a machine gave it.
+* A tracklet that is in no group loses the person that a machine gave it, unless the run goes on: then it may be newer
+  than the link stage.
 * Parts of a tracklet that the linker cut are grouped under keys of their own, and become segments of that tracklet.
 """
 
@@ -24,12 +25,16 @@ Segments = list[tuple[float, int]]
 
 
 def plan_reassignment(
-    identities: Identities, groups: Mapping[Key, int], cuts: Mapping[Key, tuple[Key, float]] | None = None
+    identities: Identities,
+    groups: Mapping[Key, int],
+    cuts: Mapping[Key, tuple[Key, float]] | None = None,
+    keep_others: bool = False,
 ) -> dict[Key, Segments]:
     """Return the segments of every tracklet whose people change (`NO_ID`: nobody), in the order of the keys.
 
     groups: for each tracklet the number of its group; `NO_ID` for a tracklet that could not be placed.
     cuts: for each key of `groups` that is the later part of a tracklet, that tracklet's key and when the part begins.
+    keep_others: leave tracklets that are in no group to the person they have.
     """
     cuts = cuts or {}
     before = {key: identities.segments(*key) for key in {*groups, *identities.known_tracklets()} - cuts.keys()}
@@ -38,7 +43,7 @@ def plan_reassignment(
         # Where this cut was made before, each part is whose it was.
         now[part] = [person for start, person in before[key] if start == at_s]
         now[key] = [person for start, person in before[key] if start != at_s]
-    wanted = _people_of_keys(identities, groups, now)
+    wanted = _people_of_keys(identities, groups, now, keep_others)
     after = {key: [(WHOLE, person)] for key, person in wanted.items() if key not in cuts}
     for part, (key, at_s) in cuts.items():
         if after[key][-1][1] != wanted[part]:
@@ -50,8 +55,10 @@ def plan_reassignment(
     }
 
 
-def _people_of_keys(identities: Identities, groups: Mapping[Key, int], now: Mapping[Key, list[int]]) -> dict[Key, int]:
-    """Return the person of every tracklet and part of one, except of those that machines must not change."""
+def _people_of_keys(
+    identities: Identities, groups: Mapping[Key, int], now: Mapping[Key, list[int]], keep_others: bool
+) -> dict[Key, int]:
+    """Return the person of every tracklet and part of one, except of those that must not change."""
     pinned = identities.pinned()
     members: dict[int, list[Key]] = {}
     for key in sorted(groups):
@@ -86,7 +93,7 @@ def _people_of_keys(identities: Identities, groups: Mapping[Key, int], now: Mapp
             loose, own = apart, set()
             if loose:
                 person, fresh = fresh, fresh + 1
-    for key in now:
+    for key in groups if keep_others else now:
         if key not in wanted and key not in pinned:
             wanted[key] = NO_ID
     return wanted

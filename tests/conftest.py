@@ -52,6 +52,12 @@ def small_videos() -> ModuleType:
     return _load("small_videos")
 
 
+@pytest.fixture(scope="session")
+def camera_server() -> ModuleType:
+    """The module `tests/camera_server.py`, with a network camera."""
+    return _load("camera_server")
+
+
 def _load(name: str) -> ModuleType:
     """Import `tests/name.py`: a helper of tests is no module of the program."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")

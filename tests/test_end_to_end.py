@@ -276,6 +276,22 @@ def test_a_folder_with_a_run_is_not_overwritten(
     assert (finished / "run.json").read_bytes() == before
 
 
+def test_a_camera_that_settings_name_wrongly_is_refused_before_anything_is_done(
+    arguments: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "link.yaml"
+    config.write_text(
+        "link:\n  cameras: {hall: {clock_offset_s: 2.0}}\n  ways: [{from_camera: cam1, to_camera: yard}]\n"
+    )
+    run = tmp_path / "run"
+    for command in ([*arguments, "--output", str(run)], ["link", str(finished)]):
+        assert main([*command, "--config", str(config)]) == 2
+        said = capsys.readouterr().err
+        assert "link.cameras.hall: there is no camera 'hall', but cam1, cam2" in said
+        assert "link.ways.0.to_camera: there is no camera 'yard'" in said
+    assert not run.exists()
+
+
 def test_a_video_that_breaks_in_the_middle_does_not_stop_the_other(
     scene: Path, tmp_path: Path, ask: Callable[..., dict[str, Any]]
 ) -> None:

@@ -342,6 +342,18 @@ def test_decisions_of_the_gallery(ledger: Ledger) -> None:
     assert persons["a", 6] == 1
 
 
+def test_a_gallery_that_took_over_the_ledger_has_its_numbers(ledger: Ledger) -> None:
+    ledger.append_decisions([decision(1, 1)])
+    with Ledger(ledger.path) as ui:
+        ui.split("a", 1, 1.0, HUMAN)  # person 2
+    ledger.append_decisions([decision(2, 2)])  # another one, stored as 3
+    identities = ledger.hand_to_gallery()
+    assert [identities.latest_person("a", track) for track in (1, 2, 9)] == [2, 3, NO_ID]
+    assert identities.next_person_id == 4
+    ledger.append_decisions([decision(3, 2), decision(4, 3), decision(5, 4)])
+    assert [ledger.replay().latest_person("a", track) for track in (3, 4, 5)] == [2, 3, 4]
+
+
 def test_decisions_after_a_resume_go_on_with_known_people(ledger: Ledger) -> None:
     ledger.append_decisions([decision(1, 1)])
     with Ledger(ledger.path) as later:
@@ -368,6 +380,15 @@ def test_people_keep_their_ids_over_link_stages(ledger: Ledger) -> None:
     assert written[0].evidence == {"p": 1}
     ledger.reassign({("a", 1): 1, ("a", 2): 1, ("a", 4): NO_ID})
     assert persons(ledger.replay()) == {("a", 1): 1, ("a", 2): 1, ("a", 3): NO_ID, ("a", 4): NO_ID, ("a", 5): NO_ID}
+
+
+def test_a_link_stage_of_a_run_that_goes_on_leaves_newer_tracklets_alone(ledger: Ledger) -> None:
+    for track, person in enumerate([1, 2, 3], 1):
+        ledger.assign("a", track, person, GALLERY)
+    ledger.reassign({("a", 1): 1, ("a", 2): 1}, keep_others=True)
+    assert persons(ledger.replay()) == {("a", 1): 1, ("a", 2): 1, ("a", 3): 3}
+    ledger.reassign({("a", 1): NO_ID}, keep_others=True)
+    assert persons(ledger.replay()) == {("a", 1): NO_ID, ("a", 2): 1, ("a", 3): 3}
 
 
 def test_a_link_stage_respects_humans(ledger: Ledger) -> None:

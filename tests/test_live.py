@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from types import ModuleType
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -23,57 +23,14 @@ from app.sources import open_sources, ticks
 SETTINGS = SourceSettings(stream_timeout_s=2.0, reconnect_s=1.0)
 
 
-class CameraServer:
-    """A network camera that sends MJPEG over HTTP and closes each connection after `pictures` pictures."""
-
-    def __init__(self, videos: ModuleType, pictures: int) -> None:
-        self.connections = 0
-        self.paths: list[str] = []
-        self.refuses_after: int | None = None
-        camera = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                camera.connections += 1
-                camera.paths.append(self.path)
-                if camera.refuses_after is not None and camera.connections > camera.refuses_after:
-                    self.send_error(503)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-                self.end_headers()
-                for number in range(pictures):
-                    encoded = cv2.imencode(".jpg", videos.numbered_picture(number))[1].tobytes()
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
-                    try:
-                        self.wfile.write(head.encode() + encoded + b"\r\n")
-                    except OSError:
-                        return
-                    time.sleep(0.01)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
-def camera(small_videos: ModuleType) -> Iterator[CameraServer]:
-    server = CameraServer(small_videos, pictures=20)
+def camera(camera_server: ModuleType, small_videos: ModuleType) -> Iterator[Any]:
+    server = camera_server.CameraServer(lambda _, number: small_videos.numbered_picture(number), pictures=20)
     yield server
     server.close()
 
 
-def test_stream_is_read_reconnected_and_numbered(camera: CameraServer, small_videos: ModuleType) -> None:
+def test_stream_is_read_reconnected_and_numbered(camera: Any, small_videos: ModuleType) -> None:
     before = arrival_time()
     [source] = open_sources([f"http://{camera.address}/live/main"], [], SETTINGS)
     assert source.info.live
@@ -93,7 +50,7 @@ def test_stream_is_read_reconnected_and_numbered(camera: CameraServer, small_vid
     assert frames[-1].time <= arrival_time()
 
 
-def test_a_stream_that_stays_away_is_given_up(camera: CameraServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_that_stays_away_is_given_up(camera: Any, caplog: pytest.LogCaptureFixture) -> None:
     secret = "hunter2"
     url = f"http://admin:{secret}@{camera.address}/live?token={secret}"
     camera.refuses_after = 2
@@ -108,7 +65,7 @@ def test_a_stream_that_stays_away_is_given_up(camera: CameraServer, caplog: pyte
     assert secret not in caplog.text + source.problem + repr(source.info)
 
 
-def test_closing_ticks_ends_a_stream_that_is_lost(camera: CameraServer) -> None:
+def test_closing_ticks_ends_a_stream_that_is_lost(camera: Any) -> None:
     camera.refuses_after = 2
     [source] = open_sources([f"http://{camera.address}/live"], [], SourceSettings(reconnect_s=1000.0))
     running = ticks([source])
@@ -128,7 +85,7 @@ def test_a_stream_that_cannot_be_opened_is_an_error_without_the_password() -> No
     assert "rtsp://***@127.0.0.1:9/stream1" in str(error.value)
 
 
-def test_recordings_and_live_cameras_do_not_mix(camera: CameraServer, small_videos: ModuleType, tmp_path) -> None:
+def test_recordings_and_live_cameras_do_not_mix(camera: Any, small_videos: ModuleType, tmp_path) -> None:
     video = small_videos.write(tmp_path / "a.mp4", 2)
     with pytest.raises(InputError, match="cannot run together"):
         open_sources([str(video), f"http://{camera.address}/live"], [], SETTINGS)

@@ -9,7 +9,7 @@ becomes a person of its own, because nobody is twice in one camera at one instan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -163,6 +163,38 @@ class PersonGallery:
             person = self._people.setdefault(person_id, _Person(kept=True))
             for number, (camera, vector) in enumerate(own):
                 self._learn(person, (camera, EARLIER_RUNS - number), vector, first=True)
+
+    def adopt(self, person_of: Callable[[str, int], int], resolve: Callable[[int], int], next_person_id: int) -> None:
+        """Go on with who is who by somebody who knows better: linking, or a human.
+
+        person_of: the person of a track by (camera, track id), or `NO_ID`: such a track is undecided again.
+        resolve: who a person of an earlier run is now; `NO_ID` to forget that person.
+        next_person_id: the first number that no person ever had.
+        """
+        self._next_person = max(self._next_person, next_person_id)
+        before, self._people = self._people, {}
+        for number, person in before.items():
+            if person.kept and resolve(number) != NO_ID:
+                self._people.setdefault(resolve(number), _Person(kept=True)).last_time = person.last_time
+        looks = [(key, vector, number) for number, person in before.items() for key, vector in person.bank.items()]
+        for key, vector, number in sorted(looks, key=lambda look: self._last_time(look[0])):
+            owner = resolve(number) if key[1] <= EARLIER_RUNS else person_of(*key)
+            if owner != NO_ID:
+                person = self._people.setdefault(owner, _Person())
+                person.learn(key, vector, self._settings.vectors_per_camera)
+                person.last_time = max(person.last_time, before[number].last_time)
+        for key, track in self._tracks.items():
+            track.person_id = person_of(*key)
+            if track.person_id == NO_ID:
+                track.learned = False
+                continue
+            person = self._people.setdefault(track.person_id, _Person())
+            person.last_time = max(person.last_time, track.last_time)
+            track.learned = track.learned and key in person.bank
+
+    def _last_time(self, key: Key) -> float:
+        """Return when a track was last seen, long ago if it is forgotten or of an earlier run."""
+        return self._tracks[key].last_time if key in self._tracks else -np.inf
 
     def decisions(self) -> list[LinkDecision]:
         """Return the decisions made since the last call."""

@@ -212,3 +212,56 @@ def test_people_of_earlier_runs_are_recognised_and_never_forgotten_within_a_run(
     assert people.decisions()[-1].person_id == 9
     later = watch(people, "c", 200, 206, {1: LOOKS[0], 2: LOOKS[2]})
     assert [history[-1] for history in later.values()] == [3, 10]
+
+
+def everybody(person: int) -> int:
+    """Whoever is known from earlier runs stays who it is."""
+    return person
+
+
+def test_what_linking_decided_is_taken_over() -> None:
+    people = gallery()
+    watch(people, "a", 0, 10, {1: LOOKS[0], 2: LOOKS[1], 3: LOOKS[2]})
+    linked = {("a", 1): 1, ("a", 2): 9, ("a", 3): NO_ID}
+    people.decisions()
+    people.adopt(lambda camera, track: linked[camera, track], everybody, 12)
+    now = watch(people, "a", 10, 14, {1: LOOKS[0], 2: LOOKS[1], 3: LOOKS[2]})
+    assert (set(now[1]), set(now[2])) == ({1}, {9})
+    assert now[3][-1] == 12, "undecided again, and not somebody who was there before"
+    again = watch(people, "b", 60, 70, {1: LOOKS[1], 2: LOOKS[2]})
+    assert (again[1][-1], again[2][-1]) == (9, 12)
+
+
+def test_people_that_were_merged_know_the_looks_of_both() -> None:
+    people = gallery()
+    watch(people, "a", 0, 10, {1: LOOKS[0], 2: LOOKS[3]})
+    watch(people, "a", 20, 30, {3: LOOKS[1]})
+    people.adopt(lambda camera, track: {1: 1, 2: 2, 3: 1}[track], everybody, 4)
+    blended = (LOOKS[0] + LOOKS[1]) / np.sqrt(2)
+    (history,) = watch(people, "b", 60, 70, {1: blended}).values()
+    assert history[-1] == 1
+    assert people.decisions()[-1].runner_up < 0.2, "nobody else has those looks any more"
+
+
+def test_two_tracks_in_view_that_became_one_person_part_again() -> None:
+    people = gallery()
+    watch(people, "a", 0, 10, {1: LOOKS[0], 2: LOOKS[1]})
+    people.adopt(lambda camera, track: 1, everybody, 3)
+    now = watch(people, "a", 10, 12, {1: LOOKS[0], 2: LOOKS[1]})
+    assert {now[1][-1], now[2][-1]} == {1, 3}
+
+
+def test_only_as_many_looks_are_kept_after_taking_over_and_the_latest() -> None:
+    people = gallery(vectors_per_camera=1)
+    watch(people, "a", 0, 10, {1: LOOKS[0]})
+    watch(people, "a", 20, 30, {2: LOOKS[1]})
+    people.adopt(lambda camera, track: 1, everybody, 3)
+    assert [list(person.bank) for person in people._people.values()] == [[("a", 2)]]
+
+
+def test_people_of_earlier_runs_are_merged_and_forgotten_as_the_ledger_says() -> None:
+    people = gallery()
+    people.know({1: [("a", LOOKS[0])], 2: [("a", LOOKS[1])], 3: [("a", LOOKS[2])]}, 4)
+    people.adopt(lambda camera, track: NO_ID, {1: 1, 2: 1, 3: NO_ID}.__getitem__, 4)
+    now = watch(people, "b", 10_000, 10_010, {1: LOOKS[1], 2: LOOKS[2]})
+    assert (now[1][-1], now[2][-1]) == (1, 4)

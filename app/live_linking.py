@@ -1,0 +1,80 @@
+"""Linking while live cameras run: who is who is decided again every `link.every_s`, over everything so far.
+
+The gallery decides at once and never again; linking has seen more, and is better. It works in a thread of its own on
+what the run folder holds, while people are followed; then its answer goes into the ledger, and the gallery goes on
+from there (`PersonGallery.adopt`), together with what humans corrected meanwhile.
+
+Recordings are linked once, at their end: their results must not depend on how fast a thread was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from app.config import LinkSettings
+from app.errors import OmniTrackError
+from app.ledger import Ledger
+from app.linking import Linking, decide
+from app.runs import Run
+
+logger = logging.getLogger(__name__)
+
+LEAST_PAUSE = 20.0
+"""The next linking begins no sooner than after so many times what the last one took: a long run isn't slowed down."""
+
+
+class LiveLinking:
+    """Links a run that is being written. Use it as a context manager."""
+
+    def __init__(self, folder: Path, settings: LinkSettings) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="link")
+        self._work: Future[Linking] | None = None
+        self._next = time.monotonic() + settings.every_s
+
+    def __enter__(self) -> LiveLinking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop what is not finished: the end of the run links everything anyway."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def wants_commit(self) -> bool:
+        """Whether it is time to begin, or an answer waits to be written: both need everything so far in the run."""
+        return time.monotonic() >= self._next if self._work is None else self._work.done()
+
+    def after_commit(self, ledger: Ledger) -> None:
+        """Write an answer that has come into the ledger, or begin when it is time.
+
+        What can't be linked is logged and tried again later: following people goes on.
+        """
+        if self._work is None:
+            if time.monotonic() >= self._next:
+                self._work = self._pool.submit(self._decide)
+            return
+        if not self._work.done():
+            return
+        work, self._work = self._work, None
+        try:
+            work.result().write(ledger, keep_others=True)
+        except OmniTrackError as error:
+            logger.warning("linking while cameras run: %s", error)
+        except Exception:
+            logger.exception("linking while cameras run failed; it is tried again")
+
+    def _decide(self) -> Linking:
+        began = time.monotonic()
+        try:
+            run = Run.open(self._folder)
+            return decide(run, run.tracklets(), self._settings)
+        finally:
+            ended = time.monotonic()
+            self._next = began + max(self._settings.every_s, LEAST_PAUSE * (ended - began))
