@@ -20,9 +20,8 @@ from app.frames import NO_ID, TrackAppearances, Tracklet
 from app.reid.calibrate import Calibration
 from app.track.appearance import Strangers
 from app.track.assignment import assign
-from app.track.evidence import CENTER_SHRINKAGE, log_odds, typical_vector, unit_rows
-
-Key = tuple[str, int]
+from app.track.evidence import log_odds, typical_vector
+from app.track.known_looks import Key, KnownLooks
 
 MIDDLE = 0.35
 STEEPNESS = 9.0
@@ -76,47 +75,10 @@ class _Track:
 
 @dataclass(slots=True)
 class _Person:
-    """Typical vectors of the person's tracks, the latest last, and when the person was last seen.
+    """When a person was last seen. kept: known from an earlier run, and not forgotten within this one."""
 
-    kept: known from an earlier run, and not forgotten within this one.
-    """
-
-    bank: dict[Key, NDArray[np.float32]] = field(default_factory=dict)
     last_time: float = 0.0
     kept: bool = False
-
-    def learn(self, key: Key, vector: NDArray[np.float32], max_vectors: int) -> None:
-        """Remember what this track looks like; of each camera only the latest `max_vectors` tracks are kept."""
-        self.bank.pop(key, None)
-        self.bank[key] = vector
-        same_camera = [other for other in self.bank if other[0] == key[0]]
-        for other in same_camera[: len(same_camera) - max_vectors]:
-            del self.bank[other]
-
-
-class _Centers:
-    """The mean looks of each camera's tracks so far: light and viewpoint, which all its vectors share."""
-
-    def __init__(self, dimension: int) -> None:
-        self._sums: dict[str, NDArray[np.float64]] = {}
-        self._counts: dict[str, int] = {}
-        self._total = np.zeros(dimension)
-
-    def add(self, camera: str, vector: NDArray[np.float32]) -> None:
-        """Count the typical vector of one more track."""
-        self._sums[camera] = self._sums.get(camera, np.zeros(len(vector))) + vector
-        self._counts[camera] = self._counts.get(camera, 0) + 1
-        self._total += vector
-
-    def of(self, cameras: Sequence[str]) -> NDArray[np.float32]:
-        """Return the (n, D) centres of the cameras, drawn towards the mean of all while a camera has shown little."""
-        overall = self._total / max(1, sum(self._counts.values()))
-        table = {
-            camera: (self._sums.get(camera, 0.0) + CENTER_SHRINKAGE * overall)
-            / (self._counts.get(camera, 0) + CENTER_SHRINKAGE)
-            for camera in set(cameras)
-        }
-        return np.array([table[camera] for camera in cameras], np.float32).reshape(len(cameras), len(overall))
 
 
 class PersonGallery:
@@ -132,7 +94,7 @@ class PersonGallery:
         self._strangers = Strangers(calibration) if calibration is not None else None
         self._tracks: dict[Key, _Track] = {}
         self._people: dict[int, _Person] = {}
-        self._centers: _Centers | None = None
+        self._looks: KnownLooks | None = None
         self._next_person = 1
         self._next_forgetting = -np.inf
         self._decisions: list[LinkDecision] = []
@@ -149,7 +111,7 @@ class PersonGallery:
             person = self._people.setdefault(int(person_id), _Person())
             person.last_time = max(person.last_time, tracklet.end_time)
             if tracklet.vectors.size:
-                self._learn(person, tracklet.key, typical_vector(tracklet), first=True)
+                self._learn(int(person_id), tracklet.key, typical_vector(tracklet), first=True)
             self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time, learned=tracklet.vectors.size > 0)
 
     def know(self, looks: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
@@ -160,9 +122,9 @@ class PersonGallery:
         """
         self._next_person = max(self._next_person, next_person_id)
         for person_id, own in sorted(looks.items()):
-            person = self._people.setdefault(person_id, _Person(kept=True))
+            self._people.setdefault(person_id, _Person(kept=True))
             for number, (camera, vector) in enumerate(own):
-                self._learn(person, (camera, EARLIER_RUNS - number), vector, first=True)
+                self._learn(person_id, (camera, EARLIER_RUNS - number), vector, first=True)
 
     def adopt(self, person_of: Callable[[str, int], int], resolve: Callable[[int], int], next_person_id: int) -> None:
         """Go on with who is who by somebody who knows better: linking, or a human.
@@ -176,13 +138,16 @@ class PersonGallery:
         for number, person in before.items():
             if person.kept and resolve(number) != NO_ID:
                 self._people.setdefault(resolve(number), _Person(kept=True)).last_time = person.last_time
-        looks = [(key, vector, number) for number, person in before.items() for key, vector in person.bank.items()]
-        for key, vector, number in sorted(looks, key=lambda look: self._last_time(look[0])):
-            owner = resolve(number) if key[1] <= EARLIER_RUNS else person_of(*key)
-            if owner != NO_ID:
-                person = self._people.setdefault(owner, _Person())
-                person.learn(key, vector, self._settings.vectors_per_camera)
+
+        def owner(number: int, key: Key) -> int:
+            now = resolve(number) if key[1] <= EARLIER_RUNS else person_of(*key)
+            if now != NO_ID:
+                person = self._people.setdefault(now, _Person())
                 person.last_time = max(person.last_time, before[number].last_time)
+            return now
+
+        if self._looks is not None:
+            self._looks.regroup(owner, self._last_time)
         for key, track in self._tracks.items():
             track.person_id = person_of(*key)
             if track.person_id == NO_ID:
@@ -190,7 +155,7 @@ class PersonGallery:
                 continue
             person = self._people.setdefault(track.person_id, _Person())
             person.last_time = max(person.last_time, track.last_time)
-            track.learned = track.learned and key in person.bank
+            track.learned = track.learned and self._looks is not None and key in self._looks.of(track.person_id)
 
     def _last_time(self, key: Key) -> float:
         """Return when a track was last seen, long ago if it is forgotten or of an earlier run."""
@@ -240,14 +205,12 @@ class PersonGallery:
         person = self._people[track.person_id]
         person.last_time = time
         if track.count > 0 and (news or not track.learned):
-            self._learn(person, key, vector, first=not track.learned)
+            self._learn(track.person_id, key, vector, first=not track.learned)
             track.learned = True
 
-    def _learn(self, person: _Person, key: Key, vector: NDArray[np.float32], first: bool) -> None:
-        if first:
-            self._centers = self._centers or _Centers(len(vector))
-            self._centers.add(key[0], vector)
-        person.learn(key, vector, self._settings.vectors_per_camera)
+    def _learn(self, person_id: int, key: Key, vector: NDArray[np.float32], first: bool) -> None:
+        self._looks = self._looks or KnownLooks(len(vector), self._settings.vectors_per_camera)
+        self._looks.learn(person_id, key, vector, first)
 
     def _note_presence(self, keys: Sequence[Key], time: float) -> None:
         """Record who is in view together, and part two tracks that turn out to hold one person."""
@@ -260,7 +223,8 @@ class PersonGallery:
                 track.companions |= track_ids - {key[1]}
             else:
                 if track.person_id in holders:
-                    self._people[track.person_id].bank.pop(key, None)
+                    if self._looks is not None:
+                        self._looks.forget(track.person_id, key)
                     self._give(key, self._new_person(), time, 1.0, 0.0, ("came back while its person was in view",))
                 self._people.setdefault(track.person_id, _Person())  # a track outlives a person forgotten meanwhile
                 holders.add(track.person_id)
@@ -312,28 +276,19 @@ class PersonGallery:
         return person_id
 
     def _probabilities(self, camera: str, vectors: NDArray[np.float32], people: Sequence[int]) -> NDArray[np.float32]:
-        """Return (R, P) P(same) between tracks of a camera, (R, D) vectors, and people: the mean log-odds over each
-        person's bank. Rows without a vector and people without a bank get 0."""
-        result = np.zeros((len(vectors), len(people)), np.float32)
-        banks = [self._people[person].bank for person in people]
-        if self._centers is None or not any(banks):
-            return result
+        """Return (R, P) P(same) between tracks of a camera, (R, D) vectors, and sorted people: the mean log-odds over
+        each person's looks. Rows without a vector and people without looks get 0."""
+        likeness = self._looks.likeness(camera, vectors) if self._looks is not None else None
+        if likeness is None:
+            return np.zeros((len(vectors), len(people)), np.float32)
         assert self._calibration is not None
         assert self._strangers is not None
-        known = np.stack([vector for bank in banks for vector in bank.values()])
-        raw = log_odds(self._calibration.probability(1 - vectors @ known.T))
-        here = unit_rows(vectors - self._centers.of([camera]))
-        there = unit_rows(known - self._centers.of([key[0] for bank in banks for key in bank]))
-        own = STEEPNESS * (here @ there.T - MIDDLE)
+        raw = log_odds(self._calibration.probability(1 - likeness.plain))
+        own = STEEPNESS * (likeness.centred - MIDDLE)
         share = self._strangers.footage_share(len(people))
-        evidence = np.clip(share * own + (1 - share) * raw, -6, 6)
-        start = 0
-        for column, bank in enumerate(banks):
-            if bank:
-                mean = evidence[:, start : start + len(bank)].mean(axis=1)
-                result[:, column] = 1 / (1 + np.exp(-mean))
-                start += len(bank)
-        return np.where(np.any(vectors, axis=1)[:, None], result, np.float32(0))
+        means, known = likeness.means(np.clip(share * own + (1 - share) * raw, -6, 6), people)
+        there = known & np.any(vectors, axis=1)[:, None]
+        return np.where(there, 1 / (1 + np.exp(-means)), 0).astype(np.float32)
 
     def _give(
         self, key: Key, person_id: int, time: float, p_same: float, runner_up: float, gates: tuple[str, ...]
@@ -351,9 +306,15 @@ class PersonGallery:
             return
         self._next_forgetting = time + FORGET_EVERY_S
         oldest = time - self._settings.memory_s
-        self._people = {p: known for p, known in self._people.items() if known.kept or known.last_time >= oldest}
+        for person in [p for p, known in self._people.items() if not known.kept and known.last_time < oldest]:
+            self._forget_person(person)
         unseen = sorted((known.last_time, person) for person, known in self._people.items() if not known.kept)
         for last_time, person in unseen[: max(0, len(self._people) - self._settings.max_people)]:
             if last_time < time - FORGET_EVERY_S:
-                del self._people[person]
+                self._forget_person(person)
         self._tracks = {key: track for key, track in self._tracks.items() if track.last_time >= oldest}
+
+    def _forget_person(self, person_id: int) -> None:
+        del self._people[person_id]
+        if self._looks is not None:
+            self._looks.forget(person_id)

@@ -186,7 +186,8 @@ def test_memory_is_bounded() -> None:
         watch(people, "a", 5.0 * track, 5.0 * track + 5, {track: LOOKS[0]})
     assert len(people._people) <= 11
     assert len(people._tracks) <= 62
-    assert max(len(person.bank) for person in people._people.values()) <= 2
+    assert people._looks is not None
+    assert max(len(people._looks.of(person)) for person in people._people) <= 2
 
 
 def test_people_of_an_earlier_part_are_recognised() -> None:
@@ -256,7 +257,8 @@ def test_only_as_many_looks_are_kept_after_taking_over_and_the_latest() -> None:
     watch(people, "a", 0, 10, {1: LOOKS[0]})
     watch(people, "a", 20, 30, {2: LOOKS[1]})
     people.adopt(lambda camera, track: 1, everybody, 3)
-    assert [list(person.bank) for person in people._people.values()] == [[("a", 2)]]
+    assert people._looks is not None
+    assert people._looks.of(1) == (("a", 2),)
 
 
 def test_people_of_earlier_runs_are_merged_and_forgotten_as_the_ledger_says() -> None:
