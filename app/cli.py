@@ -307,10 +307,7 @@ def _ui(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options, {"ui.host": ("--host", options.host), "ui.port": ("--port", options.port)})
     from app.ui.server import run_ui
 
-    if not options.json:
-        _say(f"open http://{settings.ui.host}:{settings.ui.port} in a browser; Ctrl-C ends")
-        sys.stdout.flush()
-    run_ui(options.folders, settings, options.auth)
+    run_ui(options.folders, settings, options.auth, (lambda text: None) if options.json else _say)
     return {}
 
 
@@ -419,6 +416,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()  # what is said of a server is wanted while it runs
 
 
 def _show(table: Any) -> None:

@@ -21,6 +21,7 @@ from app.config import RenderSettings
 from app.covered import read_covered
 from app.draw import annotate, blur_people, resize
 from app.engines import Job, Progress, Report, open_job
+from app.errors import InputError
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
 from app.runs import FILLED_SCORE, Observations, Run
@@ -41,11 +42,16 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
 
     job: names the recordings that the run was made from.  report: called after each tick with the frames so far.
     folder: where `video` is made, instead of in the run's own folder.
-    Returns the files. Live cameras cannot be read again: they are drawn during the run (`open_videos`). Raises
-    InputError if a source cannot be opened any more, RunError if a file cannot be written; unfinished files are
-    removed.
+    Returns the files. Raises InputError if a source cannot be opened any more or is live: a stream can't be read again,
+    and is drawn during the run (`open_videos`). RunError if a file cannot be written; unfinished files are removed.
     """
-    sources = open_job(job)
+    was_live = bool(run.summary.get("live"))
+    sources = [] if was_live else open_job(job)
+    if was_live or any(source.info.live for source in sources):
+        raise InputError(
+            f"{run.folder}: its pictures came from live cameras and cannot be read again; --save-video, with --blur or "
+            "without, draws them while they come"
+        )
     identities = run.identities()
     settings = job.settings.render
     if settings.blur_except_person != NO_ID:

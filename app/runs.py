@@ -112,6 +112,11 @@ class CameraRecord:
     inputs: tuple[InputRecord, ...]
     has_pixels: bool
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether there is a recording to read frames from again; those of a stream are gone."""
+        return self.has_pixels and bool(self.inputs)
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraRecord:
         return cls(**{**values, "inputs": tuple(InputRecord(**record) for record in values["inputs"])})

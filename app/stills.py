@@ -57,6 +57,8 @@ def _read_original(camera: CameraRecord, index: int, time_s: float) -> NDArray[n
             {int(file.stem) - 1: file for file in images} if len(images) < len(files) else dict(enumerate(images))
         )
         return _read_image(camera, numbered.get(index))
+    if not files:
+        raise InputError(f"pictures of {camera.name} came from a stream and were not kept; only its videos show them")
     if len(files) != 1:
         raise InputError(f"single frames of {camera.name} cannot be shown: it is not one recording")
     return _read_video(camera, files[0], time_s - camera.start_time)

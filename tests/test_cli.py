@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -126,3 +127,13 @@ def test_check_says_what_does_not_open(tmp_path: Path, capsys: pytest.CaptureFix
     assert report["sources"][absent].startswith("no: ")
     assert report["detector"] == "file:det.txt"
     assert report["packages"]["numpy"][0].isdigit()
+
+
+def test_a_port_that_is_taken_is_an_error_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("ui", "--port", port)
+    assert done.returncode == 2
+    assert f"--port {port}: cannot listen there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

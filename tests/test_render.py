@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from app.config import RenderSettings, load_settings
 from app.draw import GREY, person_color
 from app.engines import Job, open_job
-from app.errors import RunError
+from app.errors import InputError, RunError
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.ledger import Ledger
 from app.render import AnnotatedVideos, Trails, render_run
@@ -171,3 +172,18 @@ def test_trails_are_as_long_as_asked() -> None:
     assert trails.follow(boxes[:0], ids[:0], 1.7) == {}
     assert trails.follow(boxes, ids, 9.0)[4].shape == (1, 2)
     assert Trails(0.0).follow(boxes, ids, 0.0) == {}
+
+
+def test_streams_are_not_opened_to_be_drawn_again(run: Run, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.folder / "video").mkdir(exist_ok=True)
+    before = sorted((run.folder / "video").iterdir())
+    sources = open_job(job)
+    for source in sources:
+        source.info = replace(source.info, live=True)
+    monkeypatch.setattr("app.render.open_job", lambda _: sources)
+    with pytest.raises(InputError, match="live cameras and cannot be read again"):
+        render_run(run, job)
+    monkeypatch.setattr("app.render.open_job", lambda _: pytest.fail("connected to a camera"))
+    with pytest.raises(InputError, match="live cameras"):
+        render_run(Run(run.folder, {**run.header, "summary": {"live": True}}, run.manifest), job)
+    assert sorted((run.folder / "video").iterdir()) == before

@@ -23,6 +23,7 @@ from app.frames import NO_ID
 from app.heat import heat_picture, plain_still
 from app.preview import PICTURE_FILE
 from app.render import VIDEO_FOLDER
+from app.runs import CameraRecord
 from app.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 
@@ -145,6 +146,15 @@ def crop_url(found: OpenRun, reference: str) -> str:
     return f"{PREFIX}/{found.id}/crop/{found.camera_number(camera)}/{track_id}/{frame}"
 
 
+def why_no_frames(camera: CameraRecord) -> str:
+    """Say what stands where a frame of a camera can't be shown."""
+    if not camera.has_pixels:
+        return "this run has no pictures"
+    if not camera.has_frames:
+        return "pictures of a stream are not kept; --save-video keeps them"
+    return "the recording cannot be read any more"
+
+
 @lru_cache(maxsize=4096)
 def person_hex(person: int) -> str:
     """Return the colour of a person for CSS: the same as in videos."""
@@ -204,7 +214,8 @@ def _timeline(found: OpenRun) -> dict[str, Any]:
                 "start": min((first for first, _ in bounds[camera.name]), default=start),
                 "end": max((last for _, last in bounds[camera.name]), default=start),
                 "video": found.video(camera.name) is not None,
-                "pixels": camera.has_pixels,
+                "frames": camera.has_frames,
+                "absent": why_no_frames(camera),
             }
             for camera in run.cameras
         ],

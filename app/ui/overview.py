@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gradio as gr
 
+from app.preview import PICTURE_FILE
 from app.runs import LEDGER_FILE
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
-from app.ui.media import RECORDINGS
+from app.ui.media import PREFIX, RECORDINGS
 
 
 def build(page: gr.Blocks, library: RunLibrary) -> None:
@@ -38,9 +39,18 @@ def _view(found: OpenRun) -> str:
     cameras = layout.count(len(found.run.cameras), "camera")
     facts = f"{layout.count(len(people), 'person', 'people')}, {cameras}, {layout.duration(end - start)}"
     title = layout.heading(found.name, facts)
+    title += _live_wall(found)
     if end <= start:
         return title + layout.empty("This run has no frames yet", "Its first part is written after half a minute.")
     return f'{title}{_note(found)}<ot-overview data-run="{found.id}"></ot-overview>' + ("" if people else layout.NOBODY)
+
+
+def _live_wall(found: OpenRun) -> str:
+    """Return the element with the pictures of live cameras that run now, empty where nobody keeps them
+    (`track --preview`)."""
+    if any(camera.has_frames for camera in found.run.cameras) or not (found.folder / PICTURE_FILE).is_file():
+        return ""
+    return f'<ot-live data-src="{PREFIX}/{found.id}/live"></ot-live>'
 
 
 def _note(found: OpenRun) -> str:

@@ -20,7 +20,7 @@ from app.ui import layout
 from app.ui.diagrams import occupancy_chart, short, ways_graph
 from app.ui.layout import button, duration
 from app.ui.library import OpenRun, RunLibrary
-from app.ui.media import PREFIX
+from app.ui.media import PREFIX, why_no_frames
 
 _STRETCHES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _STRETCHES_SHOWN = 120
@@ -126,6 +126,7 @@ def _pictures(found: OpenRun, camera: int) -> str:
         "cameras": [
             {
                 "name": record.name,
+                "absent": why_no_frames(record),
                 "width": record.width,
                 "height": record.height,
                 "zones": [{"name": zone.name, "points": zone.points} for zone in counters.of(record.name).zones],

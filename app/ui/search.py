@@ -148,7 +148,7 @@ def _picker(found: OpenRun, wanted: Any) -> str:
             "end": max(file.end_s for file in files if file.camera == camera.name),
         }
         for number, camera in enumerate(found.run.cameras)
-        if camera.has_pixels and any(file.camera == camera.name for file in files)
+        if camera.has_frames and any(file.camera == camera.name for file in files)
     ]
     if not cameras:
         return ""

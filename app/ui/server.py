@@ -6,9 +6,11 @@ import base64
 import binascii
 import os
 import secrets
+import socket
 import tempfile
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +25,7 @@ from fastapi import FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
-from app.config import Settings
+from app.config import Settings, UiSettings
 from app.errors import InputError
 from app.identities import MACHINE
 from app.ui import evaluate, layout, overview, people, person, places, privacy, review, runs, search
@@ -55,23 +57,37 @@ class Login:
     password: str
 
 
-def run_ui(folders: Sequence[Path], settings: Settings, auth: str = "") -> None:
+def run_ui(folders: Sequence[Path], settings: Settings, auth: str = "", say: Callable[[str], None] = print) -> None:
     """Serve the interface until Ctrl-C.
 
     folders: the runs to show; empty for all runs under `runs/`, also those made later.
     auth: `user:file`, the file holding the password; empty lets everybody on this machine in.
-    Raises InputError for a folder without a run, a password that cannot be read, or an address that others can reach
-    without a password.
+    say: is told where the interface is.
+    Raises InputError for a folder without a run, a password that cannot be read, an address that others can reach
+    without a password, or one that is in use.
     """
     login = read_login(auth) if auth else None
     if login is None and not _is_loopback(settings.ui.host):
         raise InputError(f"--host {settings.ui.host} lets other machines in: give --auth USER:PASSWORD-FILE as well")
     library = RunLibrary(folders, RUNS_FOLDER)
-    with tempfile.TemporaryDirectory(prefix="omnitrack_ui_") as scratch:
+    with _listening(settings.ui) as port, tempfile.TemporaryDirectory(prefix="omnitrack_ui_") as scratch:
         os.environ["GRADIO_TEMP_DIR"] = scratch  # uploads lie here, and are gone when the interface is
         app = build_app(library, settings, login)
         threading.Thread(target=warm_up, args=(library,), daemon=True).start()
-        uvicorn.run(app, host=settings.ui.host, port=settings.ui.port, log_level="warning", timeout_graceful_shutdown=2)
+        say(f"open http://{settings.ui.host}:{settings.ui.port} in a browser; Ctrl-C ends")
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run(sockets=[port])
+
+
+def _listening(settings: UiSettings) -> socket.socket:
+    """Return a socket that listens where the settings say. Raises InputError if that cannot be."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"--host {settings.host} --port {settings.port}: cannot listen there ({error.strerror}); give another "
+            "--port, or end the program that uses this one"
+        ) from error
 
 
 def warm_up(library: RunLibrary) -> None:
@@ -91,23 +107,25 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
     for job in jobs.all():
         if job.kind == "run":
             library.add(job.folder)
-    gr.mount_gradio_app(
-        app,
-        build_pages(library, settings, jobs),
-        path="/",
-        theme=layout.theme(),
-        head=layout.styles(),
-        footer_links=[],
-        favicon_path=str(layout.ICON),
-        auth_dependency=_user_of,
-        allowed_paths=[],
-        max_file_size=max(settings.ui.max_picture_mb, settings.ui.max_video_mb) * 1_000_000,
-        show_error=True,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        enable_monitoring=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode", UserWarning)  # it warns of what was never asked for
+        gr.mount_gradio_app(
+            app,
+            build_pages(library, settings, jobs),
+            path="/",
+            theme=layout.theme(),
+            head=layout.styles(),
+            footer_links=[],
+            favicon_path=str(layout.ICON),
+            auth_dependency=_user_of,
+            allowed_paths=[],
+            max_file_size=max(settings.ui.max_picture_mb, settings.ui.max_video_mb) * 1_000_000,
+            show_error=True,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+        )
     return Guard(Boot(app, partial(first_view, library, settings)), login, loopback_only=_is_loopback(settings.ui.host))
 
 

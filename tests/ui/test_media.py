@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from starlette.testclient import TestClient
 
 from app.config import UiSettings
 from app.errors import InputError
-from app.runs import Run
+from app.runs import InputRecord, Run
+from app.ui import overview
 from app.ui.boot import Boot, FirstView, PageVisitor
 from app.ui.layout import duration, parse_clock
 from app.ui.library import OpenRun, RunLibrary, run_id
-from app.ui.media import PREFIX, media_routes
+from app.ui.media import PREFIX, media_routes, why_no_frames
 from app.ui.people import cards_view
 from app.ui.picture_reader import read_upload
 from app.ui.server import Guard, Login, read_login
@@ -123,6 +125,30 @@ def test_the_timeline_has_a_bar_for_each_visit(client: TestClient, folder: Path)
     assert [camera["name"] for camera in data["cameras"]] == ["left", "right"]
     (person,) = data["people"]
     assert [visit[:2] for visit in person["visits"]] == [[0, 1], [1, 2]]
+
+
+def test_a_camera_without_frames_says_why(client: TestClient, folder: Path) -> None:
+    """The cameras of the small run have no recordings: as if they had been live."""
+    for camera in client.get(f"{PREFIX}/{run_id(folder)}/timeline").json()["cameras"]:
+        assert not camera["frames"]
+        assert "pictures of a stream are not kept" in camera["absent"]
+    record = replace(Run.open(folder).cameras[0], has_pixels=False)
+    assert why_no_frames(record) == "this run has no pictures"
+    recorded = replace(record, has_pixels=True, inputs=(InputRecord("gone.mp4", 1, "00"),))
+    assert why_no_frames(recorded) == "the recording cannot be read any more"
+
+
+def test_the_overview_shows_live_cameras_while_they_run(folder: Path) -> None:
+    def page() -> str:
+        return overview.view(RunLibrary([folder], folder.parent), PageVisitor({}, "anna"))
+
+    assert "<ot-live" not in page()
+    (folder / "video" / "live.jpg").write_bytes(b"picture")
+    assert f'<ot-live data-src="{PREFIX}/{run_id(folder)}/live">' in page()
+    header = json.loads((folder / "run.json").read_text())
+    header["cameras"][0]["inputs"] = [{"path": "gone.mp4", "size_bytes": 1, "sha256": "00"}]
+    (folder / "run.json").write_text(json.dumps(header))
+    assert "<ot-live" not in page(), "recordings are shown by themselves"
 
 
 def test_other_sites_and_names_are_refused(client: TestClient) -> None:

@@ -100,7 +100,7 @@ class Overview extends HTMLElement {
       ...[0.25, 0.5, 1, 2, 4, 8].map((rate) => element('option', { value: rate, textContent: `${rate}×`, selected: rate === 1 })));
     this.speed.setAttribute('aria-label', 'Speed');
     this.speed.addEventListener('change', () => { this.rate = Number(this.speed.value); this.place(true); });
-    const find = element('a', { className: 'ot-button', textContent: 'Search in this frame', href: `/search?run=${this.run}` });
+    const find = element('a', { className: 'ot-button', textContent: 'Search in this frame', href: `/search?run=${this.run}`, hidden: !cameras.some((camera) => camera.frames) });
     find.addEventListener('click', () => { find.href = `/search?run=${this.run}&t=${this.time.toFixed(3)}`; });
     const transport = element('div', { className: 'ot-transport' },
       this.play, step('−5 s', 'Five seconds back', () => this.seek(this.time - 5)), step('+5 s', 'Five seconds on', () => this.seek(this.time + 5)),
@@ -126,9 +126,9 @@ class Overview extends HTMLElement {
     if (camera.video) {
       view = element('video', { src: `${url}/video/${number}`, muted: true, preload: 'auto', playsInline: true });
     } else {
-      view = element('img', { alt: `Camera ${camera.name}`, hidden: !camera.pixels });
+      view = element('img', { alt: `Camera ${camera.name}`, hidden: !camera.frames });
     }
-    tile.append(view, element('div', { className: 'ot-off', textContent: camera.pixels || camera.video ? 'not recording at this time' : 'this run has no pictures' }),
+    tile.append(view, element('div', { className: 'ot-off', textContent: camera.frames || camera.video ? 'not recording at this time' : camera.absent }),
       element('figcaption', { textContent: camera.name }));
     return { camera, number, tile, view, url: `${url}/frame/${number}`, loading: false, shown: null };
   }
@@ -214,7 +214,7 @@ class Overview extends HTMLElement {
     for (const player of this.players) {
       const { camera, view, tile } = player;
       const inside = this.time >= camera.start - 0.02 && this.time <= camera.end + 1.5 / (camera.fps || 10);
-      tile.classList.toggle('off', !inside || !(camera.video || camera.pixels));
+      tile.classList.toggle('off', !inside || !(camera.video || camera.frames));
       tile.dataset.time = this.time.toFixed(3);
       const wanted = Math.min(Math.max(this.time, camera.start), camera.end) - camera.start;
       if (camera.video) {
@@ -223,7 +223,7 @@ class Overview extends HTMLElement {
         view.playbackRate = this.rate;
         if (this.playing && inside && view.paused) view.play().catch(() => {});
         if ((!this.playing || !inside) && !view.paused) view.pause();
-      } else if (camera.pixels) {
+      } else if (camera.frames) {
         player.wanted = wanted + camera.start;
         this.load(player);
       }
@@ -237,7 +237,7 @@ class Overview extends HTMLElement {
     const asked = player.wanted;
     const done = () => { player.loading = false; player.shown = asked; this.load(player); };
     player.view.onload = done;
-    player.view.onerror = () => { player.tile.classList.add('off'); player.tile.querySelector('.ot-off').textContent = 'the recording cannot be read any more'; player.shown = asked; };
+    player.view.onerror = () => { player.tile.classList.add('off'); player.tile.querySelector('.ot-off').textContent = player.camera.absent; player.shown = asked; };
     player.view.src = `${player.url}?t=${asked.toFixed(3)}`;
   }
 

@@ -65,7 +65,7 @@ class Places extends HTMLElement {
     this.still = make('img', { alt: '' });
     this.warmth = make('img', { alt: '', className: 'ot-heat' });
     this.overlay = shape('svg', { preserveAspectRatio: 'none' });
-    this.absent = make('div', { className: 'ot-off', textContent: 'the recording cannot be read any more' });
+    this.absent = make('div', { className: 'ot-off', });
     this.figure = make('figure', { className: 'ot-canvas' }, this.still, this.warmth, this.absent, this.overlay);
     this.still.addEventListener('load', () => { this.absent.style.display = 'none'; });
     this.still.addEventListener('error', () => { this.absent.style.display = 'grid'; });
@@ -99,6 +99,7 @@ class Places extends HTMLElement {
     this.figure.style.aspectRatio = `${this.camera.width}/${this.camera.height}`;
     this.figure.style.maxWidth = `calc(66vh * ${this.camera.width / this.camera.height})`;
     this.overlay.setAttribute('viewBox', `0 0 ${this.camera.width} ${this.camera.height}`);
+    this.absent.textContent = this.camera.absent;
     this.still.alt = `A picture of ${this.camera.name}`;
     this.still.src = `${this.values.base}/still/${number}`;
     this.warmth.src = `${this.values.base}/heat/${number}`;
