@@ -103,6 +103,12 @@ def test_nothing_is_left_and_nothing_else_is_lost(folder: Path) -> None:
     assert tombstone.evidence.keys() == {"people", "segments"}
 
 
+def test_a_stream_is_not_called_a_recording(folder: Path) -> None:
+    header = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**header, "summary": {"live": True}}))
+    assert erase_person(folder, 1)["left"] == []
+
+
 def test_a_split_tracklet_keeps_the_part_of_the_other(folder: Path) -> None:
     erase_person(folder, 1)
     run = Run.open(folder)
