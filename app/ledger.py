@@ -289,8 +289,7 @@ class Ledger:
         theirs, and that nothing changes for tracklets that a human assigned, split, confirmed, named or merged.
         evidence: JSON values for each tracklet, as far as there are any.
         cuts: which keys of `groups` and `evidence` are later parts of tracklets: (key of the tracklet, first second).
-            Where both parts belong to different people the tracklet is split. No tracklet may be pinned
-            (`Identities.pinned`) that is cut.
+            Where both parts belong to different people the tracklet is split.
         keep_others: leave tracklets that are in no group to the person they have.
         """
         with self._writing():

@@ -46,7 +46,7 @@ def plan_reassignment(
     wanted = _people_of_keys(identities, groups, now, keep_others)
     after = {key: [(WHOLE, person)] for key, person in wanted.items() if key not in cuts}
     for part, (key, at_s) in cuts.items():
-        if after[key][-1][1] != wanted[part]:
+        if key in after and after[key][-1][1] != wanted[part]:  # a human may have decided about it since it was cut
             after[key].append((at_s, wanted[part]))
     return {
         key: after[key]

@@ -84,6 +84,15 @@ def test_a_split_by_the_linker_is_in_the_ledger_once(tmp_path: Path) -> None:
         assert ledger.replay().segments("door", 7) == [(WHOLE, 2)]
 
 
+def test_what_a_human_said_of_a_tracklet_since_it_was_cut_stays(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.assign("door", 7, 5, "anna")
+        ledger.reassign({("door", 7): 1, ("door", 30): 2, ("door", 2): 2}, cuts={("door", 30): (("door", 7), 2.0)})
+        identities = ledger.replay()
+        assert identities.segments("door", 7) == [(WHOLE, 5)]
+        assert identities.segments("door", 2) != []
+
+
 def test_linking_splits_a_mixed_tracklet_unless_a_human_spoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = small_run.write(tmp_path / "run")
     # The crops of the small run tell nothing, so what is seen in them and who is linked is given.
