@@ -124,7 +124,6 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.detect import build_detector
     from app.known_people import known_people
     from app.ledger import Ledger
-    from app.live_linking import LiveLinking
     from app.pipeline import Stopwatch, detect_ahead
     from app.preview import Preview
     from app.render import open_videos
@@ -165,6 +164,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         pipeline = _build_pipeline(job.settings, infos, embedder, writer, gallery, sinks, stopwatch)
         linking = None
         if live and job.settings.link.enabled and job.settings.link.every_s:
+            from app.live_linking import LiveLinking
+
             linking = stack.enter_context(LiveLinking(folder, job.settings.link))
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()

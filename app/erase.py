@@ -155,7 +155,7 @@ def _rows_of(rows: Observations, identities: Identities, camera: str, person: in
 def _left(run: Run, person: int, cameras: set[str], missed: Path | None, others: Sequence[str]) -> list[str]:
     """Return sentences about what shows the person still. missed: a gallery that is not where it was."""
     shown = [camera.origin for camera in run.cameras if camera.name in cameras and camera.has_pixels]
-    recordings = [] if run.summary.get("live") else shown  # a stream is no recording
+    recordings = [] if run.was_live else shown  # a stream is no recording
     left = []
     if recordings:
         left.append(

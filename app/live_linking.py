@@ -56,11 +56,10 @@ class LiveLinking:
 
         What can't be linked is logged and tried again later: following people goes on.
         """
-        if self._work is None:
-            if time.monotonic() >= self._next:
-                self._work = self._pool.submit(self._decide)
+        if not self.wants_commit:
             return
-        if not self._work.done():
+        if self._work is None:
+            self._work = self._pool.submit(self._decide)
             return
         work, self._work = self._work, None
         try:

@@ -45,9 +45,8 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
     Returns the files. Raises InputError if a source cannot be opened any more or is live: a stream can't be read again,
     and is drawn during the run (`open_videos`). RunError if a file cannot be written; unfinished files are removed.
     """
-    was_live = bool(run.summary.get("live"))
-    sources = [] if was_live else open_job(job)
-    if was_live or any(source.info.live for source in sources):
+    sources = [] if run.was_live else open_job(job)
+    if run.was_live or any(source.info.live for source in sources):
         raise InputError(
             f"{run.folder}: its pictures came from live cameras and cannot be read again; --save-video, with --blur or "
             "without, draws them while they come"

@@ -223,6 +223,11 @@ class Run:
         return "interrupted" if state == "running" and not is_locked(self.folder) else state
 
     @property
+    def was_live(self) -> bool:
+        """Whether live cameras were followed; known once the run has ended."""
+        return bool(self.summary.get("live"))
+
+    @property
     def purged(self) -> dict[str, str]:
         """When (ISO 8601, UTC) which kind of data was deleted because its time was over: see `app.retention`."""
         return dict(self.header.get("purged", {}))

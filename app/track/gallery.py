@@ -94,7 +94,7 @@ class PersonGallery:
         self._strangers = Strangers(calibration) if calibration is not None else None
         self._tracks: dict[Key, _Track] = {}
         self._people: dict[int, _Person] = {}
-        self._looks: KnownLooks | None = None
+        self._looks = KnownLooks(settings.vectors_per_camera)
         self._next_person = 1
         self._next_forgetting = -np.inf
         self._decisions: list[LinkDecision] = []
@@ -111,7 +111,7 @@ class PersonGallery:
             person = self._people.setdefault(int(person_id), _Person())
             person.last_time = max(person.last_time, tracklet.end_time)
             if tracklet.vectors.size:
-                self._learn(int(person_id), tracklet.key, typical_vector(tracklet), first=True)
+                self._looks.learn(int(person_id), tracklet.key, typical_vector(tracklet), first=True)
             self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time, learned=tracklet.vectors.size > 0)
 
     def know(self, looks: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
@@ -124,7 +124,7 @@ class PersonGallery:
         for person_id, own in sorted(looks.items()):
             self._people.setdefault(person_id, _Person(kept=True))
             for number, (camera, vector) in enumerate(own):
-                self._learn(person_id, (camera, EARLIER_RUNS - number), vector, first=True)
+                self._looks.learn(person_id, (camera, EARLIER_RUNS - number), vector, first=True)
 
     def adopt(self, person_of: Callable[[str, int], int], resolve: Callable[[int], int], next_person_id: int) -> None:
         """Go on with who is who by somebody who knows better: linking, or a human.
@@ -146,8 +146,7 @@ class PersonGallery:
                 person.last_time = max(person.last_time, before[number].last_time)
             return now
 
-        if self._looks is not None:
-            self._looks.regroup(owner, self._last_time)
+        self._looks.regroup(owner, self._last_time)
         for key, track in self._tracks.items():
             track.person_id = person_of(*key)
             if track.person_id == NO_ID:
@@ -155,7 +154,7 @@ class PersonGallery:
                 continue
             person = self._people.setdefault(track.person_id, _Person())
             person.last_time = max(person.last_time, track.last_time)
-            track.learned = track.learned and self._looks is not None and key in self._looks.of(track.person_id)
+            track.learned = track.learned and key in self._looks.of(track.person_id)
 
     def _last_time(self, key: Key) -> float:
         """Return when a track was last seen, long ago if it is forgotten or of an earlier run."""
@@ -205,12 +204,8 @@ class PersonGallery:
         person = self._people[track.person_id]
         person.last_time = time
         if track.count > 0 and (news or not track.learned):
-            self._learn(track.person_id, key, vector, first=not track.learned)
+            self._looks.learn(track.person_id, key, vector, first=not track.learned)
             track.learned = True
-
-    def _learn(self, person_id: int, key: Key, vector: NDArray[np.float32], first: bool) -> None:
-        self._looks = self._looks or KnownLooks(len(vector), self._settings.vectors_per_camera)
-        self._looks.learn(person_id, key, vector, first)
 
     def _note_presence(self, keys: Sequence[Key], time: float) -> None:
         """Record who is in view together, and part two tracks that turn out to hold one person."""
@@ -223,8 +218,7 @@ class PersonGallery:
                 track.companions |= track_ids - {key[1]}
             else:
                 if track.person_id in holders:
-                    if self._looks is not None:
-                        self._looks.forget(track.person_id, key)
+                    self._looks.forget(track.person_id, key)
                     self._give(key, self._new_person(), time, 1.0, 0.0, ("came back while its person was in view",))
                 self._people.setdefault(track.person_id, _Person())  # a track outlives a person forgotten meanwhile
                 holders.add(track.person_id)
@@ -278,7 +272,7 @@ class PersonGallery:
     def _probabilities(self, camera: str, vectors: NDArray[np.float32], people: Sequence[int]) -> NDArray[np.float32]:
         """Return (R, P) P(same) between tracks of a camera, (R, D) vectors, and sorted people: the mean log-odds over
         each person's looks. Rows without a vector and people without looks get 0."""
-        likeness = self._looks.likeness(camera, vectors) if self._looks is not None else None
+        likeness = self._looks.likeness(camera, vectors)
         if likeness is None:
             return np.zeros((len(vectors), len(people)), np.float32)
         assert self._calibration is not None
@@ -316,5 +310,4 @@ class PersonGallery:
 
     def _forget_person(self, person_id: int) -> None:
         del self._people[person_id]
-        if self._looks is not None:
-            self._looks.forget(person_id)
+        self._looks.forget(person_id)

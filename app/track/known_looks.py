@@ -82,10 +82,9 @@ class _View:
 class KnownLooks:
     """The looks of people: for each of them in each camera those of the latest tracks.
 
-    dimension: D of the vectors.  limit: tracks that are kept of a person in a camera.
+    limit: tracks that are kept of a person in a camera.
     """
 
-    dimension: int
     limit: int
     _views: dict[str, _View] = field(default_factory=dict)
     _rows: dict[int, dict[Key, int]] = field(default_factory=dict)
@@ -100,7 +99,9 @@ class KnownLooks:
 
         vector: (D,), unit length.  first: this track was not learned before, and counts for the camera's centre.
         """
-        view = self._views.setdefault(key[0], _View.empty(self.dimension))
+        view = self._views.get(key[0])
+        if view is None:
+            view = self._views[key[0]] = _View.empty(len(vector))
         if first:
             view.total += vector
             view.count += 1
@@ -141,11 +142,12 @@ class KnownLooks:
         """Compare the (R, D) unit vectors of tracks of a camera with everybody; None while nobody is known."""
         if not self._rows:
             return None
-        here = unit_rows(vectors - self._center(camera))
+        centers = self._centers()
+        here = unit_rows(vectors - (centers[camera] if camera in centers else self._overall()))
         people, plain, centred = [], [], []
         for name, view in self._views.items():
             used = np.flatnonzero(view.people != NO_ID)
-            center = self._center(name)
+            center = centers[name]
             cosines = vectors @ view.vectors.T
             # |v - c|² and h · (v - c), for known v, centre c and given h
             lengths = view.lengths - 2 * (view.vectors @ center) + center @ center
@@ -156,14 +158,19 @@ class KnownLooks:
             centred.append(own[:, used])
         return Likeness(np.concatenate(people), np.concatenate(plain, axis=1), np.concatenate(centred, axis=1))
 
-    def _center(self, camera: str) -> NDArray[np.float32]:
-        """Return the (D,) mean looks of a camera's tracks: light and viewpoint, which all its vectors share; drawn
+    def _centers(self) -> dict[str, NDArray[np.float32]]:
+        """Return the (D,) mean looks of each camera's tracks: light and viewpoint, which all its vectors share; drawn
         towards the mean of all cameras while it has shown little."""
-        count = sum(view.count for view in self._views.values())
-        overall = sum((view.total for view in self._views.values()), np.zeros(self.dimension)) / max(1, count)
-        view = self._views.get(camera, _View.empty(self.dimension))
-        center = (view.total + CENTER_SHRINKAGE * overall) / (view.count + CENTER_SHRINKAGE)
-        return np.asarray(center, np.float32)
+        overall = self._overall()
+        return {
+            name: ((view.total + CENTER_SHRINKAGE * overall) / (view.count + CENTER_SHRINKAGE)).astype(np.float32)
+            for name, view in self._views.items()
+        }
+
+    def _overall(self) -> NDArray[np.float32]:
+        """Return the (D,) mean looks of all tracks."""
+        total = np.sum([view.total for view in self._views.values()], axis=0)
+        return np.asarray(total / max(1, sum(view.count for view in self._views.values())), np.float32)
 
     def _limit(self, own: dict[Key, int], camera: str) -> None:
         same = [key for key in own if key[0] == camera]

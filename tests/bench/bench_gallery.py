@@ -31,7 +31,7 @@ ROUNDS = 15
 
 def compare(people: int) -> dict[str, float]:
     random = np.random.default_rng(0)
-    looks = KnownLooks(DIMENSION, TRACKS)
+    looks = KnownLooks(TRACKS)
     vectors: dict[tuple[int, str], list[np.ndarray]] = {}
     for person in range(1, people + 1):
         for number, camera in enumerate(CAMERAS * TRACKS):
@@ -39,7 +39,7 @@ def compare(people: int) -> dict[str, float]:
             vector /= np.linalg.norm(vector)
             looks.learn(person, (camera, person * TRACKS * len(CAMERAS) + number), vector, first=True)
             vectors.setdefault((person, camera), []).append(vector)
-    centers = {camera: looks._center(camera) for camera in CAMERAS}
+    centers = looks._centers()
     seen = unit_rows(np.abs(random.normal(size=(3, DIMENSION))).astype(np.float32))
 
     def plainly() -> np.ndarray:

@@ -3,9 +3,9 @@
     python tests/bench/bench_live.py --data campus_people/*.mp4 --truth campus_people --work /tmp/live [--every-s 0 10]
 
 Pictures come when a camera would send them; everything else is the program: detections from `det/det.txt` beside each
-recording, the bundled ReID network, `link.every_s` as given (0: the gallery alone). Nothing is linked
-at the end. Printed is IDF1 over all cameras of what was on the screen at each moment (people are known after some
-seconds at the earliest), and of what the ledger says of the whole recording when it ends.
+recording, the bundled ReID network, `link.every_s` as given (0: the gallery alone). Nothing is linked at the end.
+Printed is IDF1 over all cameras of what was on the screen at each moment (people are known after some seconds at the
+earliest), and of what the ledger says of the whole recording when it ends.
 """
 
 from __future__ import annotations

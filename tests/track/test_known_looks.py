@@ -77,7 +77,7 @@ class Plain:
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_matrices_say_what_a_dictionary_says(steps: list[tuple[Any, ...]]) -> None:
-    fast, plain = KnownLooks(DIMENSION, LIMIT), Plain()
+    fast, plain = KnownLooks(LIMIT), Plain()
     held: set[Key] = set()  # a track shows one person only
     for kind, *rest in steps:
         if kind == "learn":
