@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.run_parts import write_atomically
+from app.files import write_atomically
 from app.runs import Run
 
 COUNTERS_FILE = "counters.json"

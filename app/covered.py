@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.run_parts import write_atomically
+from app.files import write_atomically
 from app.runs import Observations, Run
 
 COVERED_FILE = "covered.parquet"

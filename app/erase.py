@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ from app.frames import NO_ID
 from app.identities import Identities, Segment
 from app.known_people import PEOPLE_FILE, forget_people, gallery_of_run
 from app.ledger import Ledger
-from app.run_parts import Part, lock_run, write_atomically, write_parts
+from app.manifest import PartFile
+from app.run_parts import Part, lock_run, write_parts
 from app.run_writer import delete_unlisted
-from app.runs import MANIFEST_FILE, TRACKLET_SCHEMA, Observations, PartFile, Run, concatenate, crop_frame
+from app.runs import TRACKLET_SCHEMA, Observations, Run, concatenate, crop_frame
 from app.tracklet_parts import INDEX_FILE, TrackletSummary
 
 RENDERED = ("video", "export")
@@ -74,8 +74,7 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
                 rewritten |= _CameraErasure(run, camera, tracks, identities, root).rewrite_parts()
             files = [rewritten.get(file, file) for file in run.manifest.files]
             (folder / INDEX_FILE).unlink(missing_ok=True)
-            manifest = replace(run.manifest, files=tuple(file for file in files if file is not None))
-            write_atomically(folder / MANIFEST_FILE, manifest.to_json().encode())
+            run.manifest.replace_files(folder, (file for file in files if file is not None))
             after = Run.open(folder)
             delete_unlisted(after)
             removed_files = _delete_rendered(folder)

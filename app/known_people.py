@@ -25,8 +25,9 @@ from safetensors.numpy import save
 
 from app.config import GallerySettings
 from app.errors import InputError, RunError
+from app.files import write_atomically
 from app.ledger import GALLERY
-from app.run_parts import lock_run, write_atomically
+from app.run_parts import lock_run
 from app.runs import Run
 from app.track.evidence import weighted_direction
 

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InputError
-from app.run_parts import write_atomically
+from app.files import write_atomically
 from app.track.topology import Clock, SharedFloor, Topology, Transit, Zone
 
 TOPOLOGY_FILE = "topology.json"

@@ -8,15 +8,14 @@ without a change. A row that fills a gap has the score `FILLED_SCORE`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from app.frames import Tracklet
-from app.run_parts import Part, lock_run, write_atomically, write_parts
-from app.runs import FILLED_SCORE, MANIFEST_FILE, OBSERVATION_SCHEMA, Observations, Run
+from app.run_parts import Part, lock_run, write_parts
+from app.runs import FILLED_SCORE, OBSERVATION_SCHEMA, Observations, Run
 from app.track.smoothing import fill_and_smooth
 
 ROWS_PER_FILE = 200_000
@@ -41,12 +40,7 @@ def refine_run(folder: Path, tracklets: Sequence[Tracklet], max_gap_s: float | N
                 parts.append(Part("refined", camera.name, stem, _table(camera.name, piece)))
         files = [file for file in run.manifest.files if file.kind != "refined"]
         files += write_parts(folder, parts)
-        manifest = replace(run.manifest, next_part=run.manifest.next_part + 1, files=tuple(files))
-        write_atomically(folder / MANIFEST_FILE, manifest.to_json().encode())
-        listed = {folder / file.path for file in files}
-        for path in (folder / "refined").rglob("*.parquet"):
-            if path not in listed:
-                path.unlink()
+        run.manifest.replace_files(folder, files, run.manifest.next_part + 1)
     return filled
 
 

@@ -18,7 +18,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,10 +30,11 @@ from app.audit import COMMAND_LINE, record
 from app.config import RetentionSettings
 from app.erase import RENDERED
 from app.errors import InputError
+from app.files import write_atomically
 from app.known_people import PEOPLE_FILE, gallery_of_run, purge_people
-from app.run_parts import Part, lock_run, write_atomically, write_parts
+from app.run_parts import Part, lock_run, write_parts
 from app.run_writer import delete_unlisted
-from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, TRACKLET_SCHEMA, Run
+from app.runs import LEDGER_FILE, RUN_FILE, TRACKLET_SCHEMA, Run
 from app.tracklet_parts import INDEX_FILE
 
 Kind = Literal["video", "crops", "vectors", "observations"]
@@ -167,13 +168,11 @@ def _purge(folder: Path, kind: Kind, now_s: float) -> None:
         shutil.rmtree(folder / "crops", ignore_errors=True)
     elif kind == "vectors":
         new = dict(zip(*_without_vectors(run), strict=True))
-        files = tuple(new.get(file, file) for file in run.manifest.files)
-        write_atomically(folder / MANIFEST_FILE, replace(run.manifest, files=files).to_json().encode())
+        run.manifest.replace_files(folder, (new.get(file, file) for file in run.manifest.files))
         delete_unlisted(Run.open(folder))
         Run.open(folder).index_tracklets()
     else:
-        frames = tuple(file for file in run.manifest.files if file.kind == "frames")
-        write_atomically(folder / MANIFEST_FILE, replace(run.manifest, files=frames).to_json().encode())
+        run.manifest.replace_files(folder, (file for file in run.manifest.files if file.kind == "frames"))
         (folder / INDEX_FILE).unlink(missing_ok=True)
         for path in folder.glob(f"{LEDGER_FILE}*"):
             path.unlink()

@@ -1,4 +1,4 @@
-"""Writing the files of a run durably: Parquet parts, the small JSON files, and the lock that keeps writers apart.
+"""Writing the Parquet parts of a run durably, and the lock that keeps writers apart.
 
 A file gets its final name only after its content is on the disk, and the names are synced as well. So whatever the
 manifest lists is whole, even after a loss of power.
@@ -6,12 +6,12 @@ manifest lists is whole, even after a loss of power.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.errors import RunError
-from app.runs import FRAME_SCHEMA, LOCK_FILE, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, Kind, PartFile
+from app.files import sync
+from app.manifest import Kind, PartFile
+from app.runs import FRAME_SCHEMA, LOCK_FILE, OBSERVATION_SCHEMA, TRACKLET_SCHEMA
 
 if sys.platform != "win32":
     import fcntl
@@ -98,33 +100,27 @@ def write_parts(folder: Path, parts: Sequence[Part], others: Iterable[Path] = ()
     time than one after the other.
     """
     paths = [folder / part.kind / part.camera / f"{part.stem}.parquet" for part in parts]
+    checksums = []
     for part, path in zip(parts, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(part.table, path.with_suffix(".tmp"), compression="zstd")
+        data = pa.BufferOutputStream()
+        pq.write_table(part.table, data, compression="zstd", write_page_checksum=True)
+        checksums.append(sha256(data.getvalue()).hexdigest())
+        path.with_suffix(".tmp").write_bytes(data.getvalue())
     written = [*others, *(path.with_suffix(".tmp") for path in paths)]
     with ThreadPoolExecutor(max_workers=16) as pool:
         list(pool.map(sync, written))
         for path in paths:
             path.with_suffix(".tmp").replace(path)
         list(pool.map(sync, sorted({path.parent for path in written})))
-    return [_part_file(folder, part, path) for part, path in zip(parts, paths, strict=True)]
+    return [_part_file(folder, *written) for written in zip(parts, paths, checksums, strict=True)]
 
 
-def _part_file(folder: Path, part: Part, path: Path) -> PartFile:
+def _part_file(folder: Path, part: Part, path: Path, checksum: str) -> PartFile:
     starts, ends = ("start_s", "end_s") if part.kind == "tracklets" else ("time_s", "time_s")
     start_s, end_s = float(part.table[starts].to_numpy().min()), float(part.table[ends].to_numpy().max())
-    return PartFile(part.kind, part.camera, path.relative_to(folder).as_posix(), part.table.num_rows, start_s, end_s)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step that survives a loss of power: readers see the old content or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)
+    name = path.relative_to(folder).as_posix()
+    return PartFile(part.kind, part.camera, name, part.table.num_rows, start_s, end_s, checksum)
 
 
 def lock_run(folder: Path) -> IO[bytes]:
@@ -147,14 +143,3 @@ def lock_run(folder: Path) -> IO[bytes]:
 
 def _constant(text: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [text])
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the list of names of a folder, is on the disk. Windows cannot do it for folders."""
-    if sys.platform == "win32" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

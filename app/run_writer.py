@@ -1,8 +1,8 @@
 """Writing a run folder, so that a kill at any instant leaves a run that can be read and resumed.
 
 Rows are collected in memory and committed in parts. A commit writes the new Parquet files under temporary names, syncs
-and renames them, and then replaces the manifest in one step: before that step the files do not count, after it they all
-do, for all cameras together. What the manifest does not list is deleted when the run is resumed.
+and renames them, and then adds a line to the manifest: before that step the files do not count, after it they all do,
+for all cameras together. What the manifest does not list is deleted when the run is resumed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ import numpy as np
 from app.checksum import file_sha256
 from app.config import Settings
 from app.errors import InputError, RunError
+from app.files import sync, write_atomically
 from app.frames import NO_ID, FrameResult
+from app.manifest import KINDS, Manifest, PartFile
 from app.privacy import redact
 from app.run_parts import (
     FrameRows,
@@ -34,19 +36,14 @@ from app.run_parts import (
     frame_table,
     lock_run,
     observation_table,
-    sync,
     tracklet_table,
-    write_atomically,
     write_parts,
 )
 from app.runs import (
     FORMAT_VERSION,
-    MANIFEST_FILE,
     RUN_FILE,
     CameraRecord,
     InputRecord,
-    Kind,
-    Manifest,
     Run,
 )
 
@@ -58,8 +55,6 @@ State = Literal["finished", "failed", "cancelled"]
 TRACKS_PER_CHUNK = 1_000_000
 PARTS_PER_CHUNK = 10_000
 """So many numbers are free for each chunk of a recording that is followed in several."""
-
-KINDS: tuple[Kind, ...] = ("observations", "refined", "frames", "tracklets")
 
 
 class RunWriter:
@@ -74,7 +69,7 @@ class RunWriter:
         self.folder = folder
         self._settings = settings.run
         self._header = header
-        self._manifest = manifest
+        self._next_part = manifest.next_part  # the files are not kept: they become many
         self._lock = lock
         self.next_frame_index = dict(manifest.next_frame_index)
         self.next_track_id = dict(manifest.next_track_id)
@@ -127,7 +122,7 @@ class RunWriter:
             dict.fromkeys(names, first_track_id),
             (),
         )
-        write_atomically(folder / MANIFEST_FILE, manifest.to_json().encode())
+        manifest.write(folder)
         writer = cls(folder, settings, header, manifest, lock)
         writer._write_header()
         return writer
@@ -159,8 +154,7 @@ class RunWriter:
                 raise InputError(f"{folder}: cannot resume, because these differ from the recorded ones:\n  {listed}")
             # Linking refined the rows that there were; what comes now would be missing there.
             recorded = tuple(file for file in run.manifest.files if file.kind != "refined")
-            run = Run(folder, run.header, replace(run.manifest, files=recorded))
-            write_atomically(folder / MANIFEST_FILE, run.manifest.to_json().encode())
+            run = Run(folder, run.header, run.manifest.replace_files(folder, recorded))
             delete_unlisted(run)
             with run.ledger() as ledger:
                 used = ledger.last_track_ids()
@@ -221,13 +215,7 @@ class RunWriter:
         if not files:
             return
         self._unsynced.clear()
-        self._manifest = Manifest(
-            self._manifest.next_part + 1,
-            dict(self.next_frame_index),
-            dict(self.next_track_id),
-            (*self._manifest.files, *files),
-        )
-        write_atomically(self.folder / MANIFEST_FILE, self._manifest.to_json().encode())
+        self._list(files, self._next_part + 1)
         self._drop_replaced_crops()
         for rows in self._results.values():
             rows.clear()
@@ -240,7 +228,7 @@ class RunWriter:
         Files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already part
         of this one is passed over. Its identities are not taken: they count people on their own.
         """
-        if {file.path for file in run.manifest.files} <= {file.path for file in self._manifest.files}:
+        if {file.path for file in run.manifest.files} <= {file.path for file in Manifest.read(self.folder).files}:
             return
         for folder in (*KINDS, "crops"):
             for source in sorted((run.folder / folder).glob("*")):
@@ -251,13 +239,7 @@ class RunWriter:
         cameras = {camera.name for camera in run.cameras}
         self.next_frame_index.update({c: n for c, n in run.manifest.next_frame_index.items() if c in cameras})
         self.next_track_id.update({c: n for c, n in run.manifest.next_track_id.items() if c in cameras})
-        self._manifest = Manifest(
-            max(self._manifest.next_part, run.manifest.next_part),
-            dict(self.next_frame_index),
-            dict(self.next_track_id),
-            (*self._manifest.files, *run.manifest.files),
-        )
-        write_atomically(self.folder / MANIFEST_FILE, self._manifest.to_json().encode())
+        self._list(run.manifest.files, max(self._next_part, run.manifest.next_part))
 
     def finish(self, state: State, summary: Mapping[str, Any]) -> None:
         """Commit what is left, record how the run ended and its JSON `summary`, and release the folder."""
@@ -274,6 +256,12 @@ class RunWriter:
     def close(self) -> None:
         """Release the folder. Rows that were not committed are lost, as in a crash."""
         self._lock.close()
+
+    def _list(self, files: Iterable[PartFile], next_part: int) -> None:
+        """Let these part files count from now on."""
+        added = Manifest(next_part, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
+        added.add_to(self.folder)
+        self._next_part = next_part
 
     def _write_header(self) -> None:
         write_atomically(self.folder / RUN_FILE, (json.dumps(self._header, indent=1) + "\n").encode())
@@ -305,7 +293,7 @@ class RunWriter:
                 self._open_crops[key] = crops
 
     def _tables(self) -> list[Part]:
-        stem = f"{self._manifest.next_part:06d}"
+        stem = f"{self._next_part:06d}"
         parts = []
         for camera, rows in self._results.items():
             if rows:

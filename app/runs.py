@@ -1,7 +1,7 @@
 """Reading a run folder: who was where, frame by frame, tracklet by tracklet. `app.run_writer` makes such a folder.
 
     run.json                             settings, versions, sha256 of weights and inputs, state, times, summary
-    manifest.json                        the finished part files; a file that is not listed here does not count
+    manifest.jsonl                       the finished part files; a file that is not listed here does not count
     observations/<camera>/*.parquet      one row for each tracked box
     refined/<camera>/*.parquet           the same with short gaps filled and boxes smoothed, made by linking
     frames/<camera>/*.parquet            one row for each processed frame, also when nobody was in it
@@ -22,10 +22,9 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +34,7 @@ from app.errors import InputError
 from app.frames import Tracklet
 from app.identities import Identities
 from app.ledger import Ledger
+from app.manifest import Kind, Manifest, PartFile
 from app.tracklet_parts import TrackletSummary, read_columns, read_index, read_summaries, stretches, write_index
 
 if sys.platform != "win32":
@@ -42,11 +42,8 @@ if sys.platform != "win32":
 
 FORMAT_VERSION = 1
 RUN_FILE = "run.json"
-MANIFEST_FILE = "manifest.json"
 LEDGER_FILE = "identities.sqlite"
 LOCK_FILE = ".lock"
-
-Kind = Literal["observations", "refined", "frames", "tracklets"]
 
 FILLED_SCORE = 0.0
 """Score of a refined row where nobody was detected; detected rows are above it."""
@@ -120,43 +117,6 @@ class CameraRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraRecord:
         return cls(**{**values, "inputs": tuple(InputRecord(**record) for record in values["inputs"])})
-
-
-@dataclass(frozen=True, slots=True)
-class PartFile:
-    """One finished Parquet file; its rows lie between `start_s` and `end_s`, both included."""
-
-    kind: Kind
-    camera: str
-    path: str
-    rows: int
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The finished part files in the order of their making, and the first numbers that are still free."""
-
-    next_part: int
-    next_frame_index: dict[str, int]
-    next_track_id: dict[str, int]
-    files: tuple[PartFile, ...]
-
-    @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        values = _read_json(folder / MANIFEST_FILE)
-        return cls(**{**values, "files": tuple(PartFile(**file) for file in values["files"])})
-
-    def to_json(self) -> str:
-        values = asdict(self)
-        lines = ",\n".join(f"  {json.dumps(file)}" for file in values.pop("files"))
-        return f'{json.dumps(values)[:-1]}, "files": [\n{lines}\n]}}\n'
-
-    def checksum(self) -> str:
-        """Return what is different for every state of the finished part files that stage 1 wrote."""
-        named = ((file.path, file.rows, file.start_s, file.end_s) for file in self.files if file.kind != "refined")
-        return sha256(repr(sorted(named)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

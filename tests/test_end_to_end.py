@@ -21,6 +21,7 @@ import torch
 from app import cluster
 from app.cli import main
 from app.engines import Job, Outcome
+from app.manifest import MANIFEST_FILE, Manifest
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
 from app.runs import Run
@@ -214,9 +215,8 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    manifest = folder / "manifest.json"
     while time.monotonic() < deadline and process.poll() is None:
-        if manifest.exists() and json.loads(manifest.read_text())["next_part"] > 0:
+        if (folder / MANIFEST_FILE).exists() and Manifest.read(folder).next_part > 0:
             break
         time.sleep(0.002)
     if process.poll():

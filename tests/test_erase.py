@@ -18,6 +18,7 @@ from app.erase import erase_person
 from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.known_people import PEOPLE_FILE, KnownPeople, KnownPerson, read_people, write_people
+from app.manifest import Manifest
 from app.run_parts import lock_run
 from app.run_writer import RunWriter
 from app.runs import Run
@@ -125,13 +126,14 @@ def test_a_split_tracklet_keeps_the_part_of_the_other(folder: Path) -> None:
 
 
 def test_a_kill_in_between_is_completed_by_erasing_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("write_atomically", "delete_unlisted", "_delete_rendered"):
+    for owner, name in ((Manifest, "write"), (Manifest, "delete_removed"), (erase_module, "delete_unlisted"),
+                        (erase_module, "_delete_rendered")):  # fmt: skip
 
         def die(*arguments: Any) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(erase_module, name, die)
+            patch.setattr(owner, name, die)
             with pytest.raises(KeyboardInterrupt):
                 erase_person(folder, 1)
         assert Run.open(folder).tracklets()  # readable

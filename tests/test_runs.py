@@ -25,7 +25,8 @@ from app.checksum import file_sha256
 from app.config import load_settings
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.run_writer import KINDS, RunWriter
+from app.manifest import KINDS, MANIFEST_FILE
+from app.run_writer import RunWriter
 from app.runs import Run
 
 SETTINGS = load_settings()
@@ -247,8 +248,8 @@ def test_crop_references_stay_inside(make_run: Callable[..., Path]) -> None:
 
 def test_a_damaged_run_says_which_file(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    (folder / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match=r"manifest\.json"):
+    (folder / MANIFEST_FILE).write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.jsonl"):
         Run.open(folder)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from app.erase import erase_person
-from app.runs import MANIFEST_FILE, Run
+from app.runs import Run
 from app.tracklet_parts import INDEX_FILE, TrackletSummary
 
 MakeRun = Callable[..., Path]
@@ -39,10 +39,10 @@ def test_an_index_of_other_parts_is_not_read(make_run: MakeRun) -> None:
     folder = make_run(part_frames=5)
     manifest = Run.open(folder).manifest
     fewer = tuple(file for file in manifest.files if not (file.kind == "tracklets" and file.camera == "left"))
-    (folder / MANIFEST_FILE).write_text(replace(manifest, files=fewer).to_json())
+    replace(manifest, files=fewer).write(folder)
     assert {summary.camera for summary in Run.open(folder).tracklet_summaries(vectors=False)} == {"right"}
     (folder / INDEX_FILE).write_bytes(b"no Parquet")
-    (folder / MANIFEST_FILE).write_text(manifest.to_json())
+    manifest.write(folder)
     assert len(Run.open(folder).tracklet_summaries(vectors=False)) == 6
 
 

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.engines import Progress
 from app.errors import InputError
+from app.files import write_atomically
 from app.preview import read_progress
-from app.run_parts import write_atomically
 from app.runs import Run
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ from app.errors import InputError
 from app.frames import NO_ID
 from app.identities import Event, Identities, Key
 from app.ledger import Ledger
+from app.manifest import MANIFEST_FILE
 from app.people import Person, people_of
 from app.review import Link, links_in_force
-from app.runs import LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Run
+from app.runs import LEDGER_FILE, RUN_FILE, Run
 from app.ui.views import Views
 
 

@@ -1,0 +1,58 @@
+"""Files that survive a kill and a loss of power: replaced in one step, or lengthened and then waited for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one step that survives a loss of power: readers see the old content or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file and wait until it is on the disk. What an earlier call left unfinished is cut off first.
+
+    A reader takes no line that lacks its end, so it sees the whole line or none of it. One process at a time.
+    """
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        whole = _end_of_last_line(file, end)
+        if whole != end:
+            file.truncate(whole)
+        file.seek(whole)
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _end_of_last_line(file: IO[bytes], end: int) -> int:
+    """Return where the last line that has an end ends: usually at the end of the file."""
+    while end > 0:
+        start = max(end - 65_536, 0)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of names of a folder, is on the disk. Windows cannot do it for folders."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
