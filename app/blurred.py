@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.config import Settings, SourceSettings
-from app.engines import Job, Report
+from app.config import Settings
+from app.engines import Report
 from app.errors import InputError
 from app.frames import NO_ID
 from app.render import render_run
@@ -30,17 +30,4 @@ def render_blurred(run: Run, settings: Settings, person: int = NO_ID, report: Re
             raise InputError(f"{run.folder}: there is no person {person}")
         person = number
     drawn = settings.render.model_copy(update={"blur": True, "blur_except_person": person})
-    return render_run(
-        run, job_of(run, settings.model_copy(update={"render": drawn})), report, blurred_folder(run, person)
-    )
-
-
-def job_of(run: Run, settings: Settings) -> Job:
-    """Return the job that reads the recordings of a run again, with the clocks that it had."""
-    sources = SourceSettings.model_validate(run.settings_dict["sources"])
-    cameras = run.cameras
-    return Job(
-        tuple(camera.origin for camera in cameras),
-        tuple(camera.name for camera in cameras),
-        settings.model_copy(update={"sources": sources}),
-    )
+    return render_run(run, drawn, settings.run.video_height_px, report, blurred_folder(run, person))

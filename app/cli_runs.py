@@ -126,7 +126,7 @@ def _places(options: argparse.Namespace) -> dict[str, Any]:
 def _render(options: argparse.Namespace) -> dict[str, Any]:
     settings = options.load_settings(options)
     from app.audit import COMMAND_LINE, record
-    from app.blurred import job_of, render_blurred
+    from app.blurred import render_blurred
     from app.frames import NO_ID
     from app.job import progress_bar
     from app.render import render_run
@@ -139,7 +139,7 @@ def _render(options: argparse.Namespace) -> dict[str, Any]:
         elif options.blur_others is not None:
             files = render_blurred(run, settings, options.blur_others, report)
         else:
-            files = render_run(run, job_of(run, settings), report)
+            files = render_run(run, settings.render, settings.run.video_height_px, report)
     what = "everybody blurred" if options.blur_everybody else "the videos of the run"
     record(
         options.folder,

@@ -51,7 +51,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     if job.settings.run.save_video and not outcome.stopped and not outcome.live:
         start = time.perf_counter()
         with progress_bar(quiet, "drawing") as report:
-            render_run(Run.open(folder), job, report)
+            render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
         if not job.settings.render.blur:
             sheet = write_contact_sheet(Run.open(folder))
         seconds["video"] = time.perf_counter() - start

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.camera_list import CameraEntry, StartTime
+from app.camera_list import CameraEntry, StartTime, place_segments
 from app.config import SourceSettings
 from app.errors import InputError
 from app.privacy import redact
@@ -68,7 +68,7 @@ def open_url(url: str, entry: CameraEntry, settings: SourceSettings) -> Footage:
     stream = connect()
     stream.close()
     if stream.is_recording and not url.lower().startswith(_LIVE_SCHEMES):
-        return VideoFootage([probe_video(url)], entry, order_is_given=True, name=name, folder=None)
+        return VideoFootage(*place_segments([probe_video(url)], entry, order_is_given=True), name=name, folder=None)
     return LiveFootage(connect, stream, name, redact(url), settings.reconnect_s)
 
 
@@ -110,6 +110,7 @@ class LiveFootage:
             origin=origin,
             folder=None,
             inputs=(),
+            kind="live",
         )
 
     def stop(self) -> None:

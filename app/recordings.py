@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.camera_list import CameraEntry, StartTime, place_segments, start_from_name
+from app.camera_list import CameraEntry, Segment, StartTime, place_segments, start_from_name
 from app.errors import InputError
 from app.frames import blank_image
 from app.motchallenge import read_sequence_info
@@ -29,6 +29,8 @@ from app.video import VIDEO_SUFFIXES, Picture, VideoFile, VideoReader, probe_vid
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
+FootageKind = Literal["video", "images", "sequence", "live"]
+
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -39,6 +41,7 @@ class FootageInfo:
 
     name: what a camera would be called after it.  duration_s: expected length, None if unknown.
     start: wall-clock time of its first picture and where that is known from, None if unknown.
+    kind: how its inputs make up a camera; "live" for none.
     """
 
     name: str
@@ -53,6 +56,9 @@ class FootageInfo:
     origin: str
     folder: Path | None
     inputs: tuple[Path, ...]
+    kind: FootageKind
+    offsets_s: tuple[float, ...] = ()
+    address: str = ""
 
 
 class Footage(Protocol):
@@ -120,19 +126,19 @@ def _open_videos(
         problems.append(f"the files of one camera must have one picture size: {seen}; make them separate cameras")
     if problems:
         raise InputError("\n  ".join(problems))
+    segments, start = place_segments(files, entry, order_is_given)
     if folder is not None:
-        return VideoFootage(files, entry, order_is_given, folder.resolve().name, folder)
-    return VideoFootage(files, entry, order_is_given, paths[0].stem, paths[0].with_suffix(""))
+        return VideoFootage(segments, start, folder.resolve().name, folder)
+    return VideoFootage(segments, start, paths[0].stem, paths[0].with_suffix(""))
 
 
 class VideoFootage:
     """One video file, or several that are one continuous camera; picture numbers go on over the files."""
 
-    def __init__(
-        self, files: Sequence[VideoFile], entry: CameraEntry, order_is_given: bool, name: str, folder: Path | None
-    ) -> None:
+    def __init__(self, segments: Sequence[Segment], start: StartTime | None, name: str, folder: Path | None) -> None:
+        """segments: in order of time.  name, start: what the camera would be called, and when it began, if known."""
         self.problem = ""
-        self._segments, start = place_segments(files, entry, order_is_given)
+        self._segments = tuple(segments)
         first = self._segments[0].file
         last = self._segments[-1]
         counts = [segment.file.expected_frames for segment in self._segments]
@@ -150,6 +156,9 @@ class VideoFootage:
             origin=", ".join(segment.file.name for segment in self._segments),
             folder=folder,
             inputs=tuple(s.file.location for s in self._segments if isinstance(s.file.location, Path)),
+            kind="video",
+            offsets_s=tuple(segment.offset_s for segment in self._segments),
+            address=first.name if isinstance(first.location, str) else "",
         )
 
     def pictures(self, first_index: int) -> Iterator[Picture]:
@@ -192,6 +201,7 @@ class ImageFootage:
             origin=str(folder),
             folder=folder,
             inputs=self._images,
+            kind="images",
         )
 
     def pictures(self, first_index: int) -> Iterator[Picture]:
@@ -210,7 +220,7 @@ class SequenceFootage:
             images = [file for file in sequence.image_folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
             images.sort(key=natural_order)
         self._images = tuple(images)
-        self._indices = _frame_numbers(images)
+        self._indices = frame_numbers(images)
         width, height = common_size(images) if images else (sequence.width, sequence.height)
         if (width, height) != (sequence.width, sequence.height):
             logger.warning(
@@ -231,6 +241,7 @@ class SequenceFootage:
             origin=str(folder),
             folder=folder,
             inputs=(folder / "seqinfo.ini", *images),
+            kind="sequence",
         )
         self._announced = sequence.frame_count
 
@@ -254,7 +265,7 @@ def read_images(
     for index, path in zip(indices, images, strict=True):
         if index < first_index:
             continue
-        image = _read_image(path)
+        image = read_image(path)
         if image is None or image.shape != (info.height, info.width, 3):
             logger.warning("%s: damaged picture skipped", path)
             continue
@@ -288,7 +299,7 @@ def common_size(images: Sequence[Path]) -> tuple[int, int]:
     return first
 
 
-def _read_image(path: Path) -> NDArray[np.uint8] | None:
+def read_image(path: Path) -> NDArray[np.uint8] | None:
     try:
         encoded = np.fromfile(path, np.uint8)  # cv2.imread cannot open every name on every system
     except OSError:
@@ -296,7 +307,7 @@ def _read_image(path: Path) -> NDArray[np.uint8] | None:
     return cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
 
 
-def _frame_numbers(images: Sequence[Path]) -> list[int]:
+def frame_numbers(images: Sequence[Path]) -> list[int]:
     """Return the number from 0 of each picture: its name where all names are numbers from 1, else its position."""
     stems = [path.stem for path in images]
     if not all(stem.isdecimal() for stem in stems):

@@ -17,10 +17,11 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from app.again import reopen
 from app.config import RenderSettings
 from app.covered import read_covered
 from app.draw import annotate, blur_people, resize
-from app.engines import Job, Progress, Report, open_job
+from app.engines import Progress, Report
 from app.errors import InputError
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
@@ -37,22 +38,21 @@ _BLUR_BEFORE_AND_AFTER_S = 0.5
 _SAME_INSTANT = 0.75  # of the shortest frame period: two cameras out of step by half of it still share a wall picture
 
 
-def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | None = None) -> list[Path]:
+def render_run(
+    run: Run, settings: RenderSettings, wall_height_px: int, report: Report | None = None, folder: Path | None = None
+) -> list[Path]:
     """Write `video/<camera>.mp4` for every camera of a run, and `video/wall.mp4` if there are several.
 
-    job: names the recordings that the run was made from.  report: called after each tick with the frames so far.
+    report: called after each tick with the frames so far.
     folder: where `video` is made, instead of in the run's own folder.
-    Returns the files. Raises InputError if a source cannot be opened any more or is live: a stream can't be read again,
-    and is drawn during the run (`open_videos`). RunError if a file cannot be written; unfinished files are removed.
+    Returns the files. Raises InputError if a recording cannot be read again (`app.again.reopen`), or if the rows that
+    tell whom to blur were deleted; RunError if a frame is not the recorded one or a file cannot be written. There are
+    no files then.
     """
-    sources = [] if run.was_live else open_job(job)
-    if run.was_live or any(source.info.live for source in sources):
-        raise InputError(
-            f"{run.folder}: its pictures came from live cameras and cannot be read again; --save-video, with --blur or "
-            "without, draws them while they come"
-        )
+    sources = reopen(run)
+    if settings.blur and "observations" in run.purged:
+        raise InputError(f"{run.folder}: who was where was deleted (`purge`), so nobody can be blurred any more")
     identities = run.identities()
-    settings = job.settings.render
     if settings.blur_except_person != NO_ID:
         settings = settings.model_copy(update={"blur_except_person": identities.resolve(settings.blur_except_person)})
     infos = [source.info for source in sources]
@@ -64,16 +64,15 @@ def render_run(run: Run, job: Job, report: Report | None = None, folder: Path | 
     drawn = 0
     target = folder or run.folder
     with (
-        open_videos(infos, target, settings, job.settings.run.video_height_px, identities.names) as videos,
+        open_videos(infos, target, settings, wall_height_px, identities.names) as videos,
         closing(ticks(sources)) as all_ticks,
     ):
         for tick in all_ticks:
             for frame in tick:
-                if rows[frame.camera].holds(frame.index):
-                    image = covered[frame.camera].hide(frame.image, frame.time)
-                    result = rows[frame.camera].at(replace(frame, image=image))
-                    videos.write(result, rows[frame.camera].near(frame) if settings.blur else None)
-                    drawn += 1
+                image = covered[frame.camera].hide(frame.image, frame.time)
+                result = rows[frame.camera].at(replace(frame, image=image))
+                videos.write(result, rows[frame.camera].near(frame) if settings.blur else None)
+                drawn += 1
             if report is not None:
                 report(Progress(drawn, total, time.perf_counter() - start, people, len(infos)))
     return videos.files
@@ -253,11 +252,6 @@ class _CameraRows:
     @property
     def frame_count(self) -> int:
         return len(self._indices)
-
-    def holds(self, index: int) -> bool:
-        """Whether the run processed this frame."""
-        place = int(np.searchsorted(self._indices, index))
-        return place < len(self._indices) and int(self._indices[place]) == index
 
     def at(self, frame: Frame) -> FrameResult:
         """Return the rows of a frame with the people they belong to now. Frames come in the order of time."""

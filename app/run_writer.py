@@ -142,12 +142,13 @@ class RunWriter:
         try:
             if run.header["state"] == "finished":
                 raise InputError(f"{folder}: this run is finished; give another --output")
+            records = camera_records(cameras)
             differences = [
                 *_differences("setting ", run.header["settings"], _redacted(settings.model_dump(mode="json"))),
                 *_differences(
                     "weights ", run.header["provenance"].get("weights"), _redacted(provenance.get("weights"))
                 ),
-                *_camera_differences(run.cameras, camera_records(cameras)),
+                *_camera_differences(run.cameras, records),
             ]
             if differences:
                 listed = "\n  ".join(differences)
@@ -162,7 +163,7 @@ class RunWriter:
             lock.close()
             raise
         free = {camera: max(first, used.get(camera, 0) + 1) for camera, first in run.manifest.next_track_id.items()}
-        header = {**run.header, "state": "running"}
+        header = {**run.header, "state": "running", "cameras": _found_again(run.cameras, records)}
         header["sessions"] = [*header["sessions"], {"started": _now(), "versions": versions()}]
         writer = cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
         writer._write_header()
@@ -319,6 +320,10 @@ def camera_records(cameras: Sequence[SourceInfo]) -> tuple[CameraRecord, ...]:
                 redact(camera.origin),
                 tuple(pool.map(_input_record, camera.inputs)),
                 camera.has_pixels,
+                camera.live,
+                camera.kind,
+                camera.offsets_s,
+                camera.address,
             )
             for camera in cameras
         )
@@ -358,7 +363,8 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def _input_record(path: Path) -> InputRecord:
     size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    return InputRecord(redact(str(path)), size, file_sha256(path))
+    # The whole path, whatever it looks like: the file is to be found again, from wherever the run is opened.
+    return InputRecord(str(path.absolute()), size, file_sha256(path))
 
 
 def _check_name(name: str) -> None:
@@ -387,13 +393,22 @@ def _camera_differences(recorded: Sequence[CameraRecord], given: Sequence[Camera
         if [record.sha256 for record in old[name].inputs] != [record.sha256 for record in new[name].inputs]:
             files = ", ".join(record.path for record in new[name].inputs) or "none"
             lines.append(f"input of camera {name}: the content of its files is not the recorded one ({files})")
-        elif (old[name].width, old[name].height, old[name].start_time) != (
-            new[name].width,
-            new[name].height,
-            new[name].start_time,
-        ):
+        elif _place(old[name]) != _place(new[name]) or (old[name].kind and old[name].offsets_s != new[name].offsets_s):
             lines.append(f"camera {name}: picture size or start time is not the recorded one")
     return sorted(lines)
+
+
+def _place(camera: CameraRecord) -> tuple[int, int, float]:
+    return camera.width, camera.height, camera.start_time
+
+
+def _found_again(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[dict[str, Any]]:
+    """Return the records of cameras as JSON values, with the places where the same files lie now."""
+    now = {camera.name: camera for camera in given}
+    return [
+        asdict(old if old.live else replace(now[old.name], origin=old.origin, start_time=old.start_time))
+        for old in recorded
+    ]
 
 
 def _redacted(value: Any) -> Any:

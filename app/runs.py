@@ -98,7 +98,14 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True)
 class CameraRecord:
-    """What a run remembers of a camera. `start_time` is in seconds; `origin` and `inputs` carry no passwords."""
+    """What a run remembers of a camera: enough to read its recording again (`app.again`).
+
+    start_time: seconds on the shared clock.  origin: for people to read, no path and without passwords.
+    inputs: the files in order, with their whole paths.  live: pictures came as they were taken and are gone.
+    kind: "video" for files one after the other, "images", "sequence" (of a benchmark: `seqinfo.ini`, then the images)
+    or "live"; "" in runs of earlier versions.  offsets_s: for videos, when each begins, seconds after the first one.
+    address: where a recording is that is no file of this machine, without passwords.
+    """
 
     name: str
     width: int
@@ -108,6 +115,10 @@ class CameraRecord:
     origin: str
     inputs: tuple[InputRecord, ...]
     has_pixels: bool
+    live: bool = False
+    kind: str = ""
+    offsets_s: tuple[float, ...] = ()
+    address: str = ""
 
     @property
     def has_frames(self) -> bool:
@@ -116,7 +127,8 @@ class CameraRecord:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraRecord:
-        return cls(**{**values, "inputs": tuple(InputRecord(**record) for record in values["inputs"])})
+        inputs = tuple(InputRecord(**record) for record in values["inputs"])
+        return cls(**{**values, "inputs": inputs, "offsets_s": tuple(values.get("offsets_s", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +196,8 @@ class Run:
 
     @property
     def was_live(self) -> bool:
-        """Whether live cameras were followed; known once the run has ended."""
-        return bool(self.summary.get("live"))
+        """Whether live cameras were followed; of runs of earlier versions it is known once they have ended."""
+        return any(camera.live for camera in self.cameras) or bool(self.summary.get("live"))
 
     @property
     def purged(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ from app.errors import InputError
 from app.frames import Frame
 from app.live import LiveFootage, is_stream_url, open_camera_number, open_url
 from app.privacy import redact
-from app.recordings import Footage, FootageInfo, open_recording
+from app.recordings import Footage, FootageInfo, FootageKind, open_recording
 from app.ticks import ticks
 
 __all__ = ["Source", "SourceInfo", "open_sources", "ticks"]
@@ -40,7 +40,9 @@ class SourceInfo:
     live: pictures arrive now and are dropped when nobody takes them.  has_pixels: False means motion only.
     origin: what the user named, without passwords.
     folder: where files that belong to it are looked up: the sequence folder, for a video `x.mp4` the folder `x`.
-    inputs: the files it consists of.
+    inputs: the files it consists of, in order.  kind: how they make it up.
+    offsets_s: for videos, when each begins, seconds after the first one.
+    address: of a recording that is read from another machine, without passwords.
     """
 
     camera: str
@@ -54,6 +56,9 @@ class SourceInfo:
     origin: str
     folder: Path | None
     inputs: tuple[Path, ...]
+    kind: FootageKind = "video"
+    offsets_s: tuple[float, ...] = ()
+    address: str = ""
 
 
 class Source(Protocol):
@@ -185,6 +190,9 @@ def _source_info(camera: str, start_time: float, info: FootageInfo) -> SourceInf
         origin=info.origin,
         folder=info.folder,
         inputs=info.inputs,
+        kind=info.kind,
+        offsets_s=info.offsets_s,
+        address=info.address,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from app.config import RenderSettings, load_settings
 from app.draw import GREY, person_color
 from app.engines import Job, open_job
-from app.errors import InputError, RunError
+from app.errors import RunError
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.ledger import Ledger
 from app.render import AnnotatedVideos, Trails, render_run
@@ -50,6 +49,10 @@ def close_to(image: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[n
     return np.abs(image.astype(int) - color).max(axis=2) < 40
 
 
+def draw(run: Run, settings: RenderSettings | None = None) -> list[Path]:
+    return render_run(run, settings or RenderSettings(), 240)
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     """Two recordings of different and varying frame rates."""
@@ -80,8 +83,8 @@ def run(tmp_path: Path, job: Job) -> Run:
     return Run.open(folder)
 
 
-def test_videos_have_the_frames_times_and_people_of_the_run(run: Run, job: Job) -> None:
-    files = render_run(run, job)
+def test_videos_have_the_frames_times_and_people_of_the_run(run: Run) -> None:
+    files = draw(run)
     assert [file.relative_to(run.folder).as_posix() for file in files] == [
         "video/left.mp4", "video/right.mp4", "video/wall.mp4"
     ]  # fmt: skip
@@ -94,21 +97,19 @@ def test_videos_have_the_frames_times_and_people_of_the_run(run: Run, job: Job) 
     np.testing.assert_allclose(wall_times, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6], atol=0.051)
 
 
-def test_progress_is_reported(run: Run, job: Job) -> None:
+def test_progress_is_reported(run: Run) -> None:
     seen = []
-    render_run(run, job, seen.append)
+    render_run(run, load_settings().render, 240, seen.append)
     assert (seen[-1].frames, seen[-1].frames_total) == (10, 10)
 
 
-def test_blurring_covers_frames_where_the_person_was_missed(run: Run, job: Job) -> None:
-    settings = job.settings.model_copy(update={"render": RenderSettings(blur=True, trail_s=0.0, video_crf=5)})
-    render_run(run, Job(job.sources, (), settings))
+def test_blurring_covers_frames_where_the_person_was_missed(run: Run) -> None:
+    draw(run, RenderSettings(blur=True, trail_s=0.0, video_crf=5))
     _, images = read_video(run.folder / "video" / "left.mp4")
     for image in images:
         inside, outside = image[60:100, 70:90].astype(float), image[60:100, 120:150].astype(float)
         assert inside.std() < 0.45 * outside.std()
-    kept = settings.model_copy(update={"render": RenderSettings(blur=True, blur_except_person=3, trail_s=0.0)})
-    render_run(run, Job(job.sources, (), kept))
+    draw(run, RenderSettings(blur=True, blur_except_person=3, trail_s=0.0))
     _, images = read_video(run.folder / "video" / "left.mp4")
     assert images[0][60:100, 70:90].std() > 40
 
@@ -123,7 +124,7 @@ def test_frames_that_were_not_processed_are_left_out(tmp_path: Path, job: Job) -
                 writer.write(FrameResult(frame, Detections.empty(), none, none))
         writer.commit()
         writer.finish("cancelled", {})
-    render_run(Run.open(folder), job)
+    draw(Run.open(folder))
     assert len(read_video(folder / "video" / "left.mp4")[0]) == 2
 
 
@@ -172,18 +173,3 @@ def test_trails_are_as_long_as_asked() -> None:
     assert trails.follow(boxes[:0], ids[:0], 1.7) == {}
     assert trails.follow(boxes, ids, 9.0)[4].shape == (1, 2)
     assert Trails(0.0).follow(boxes, ids, 0.0) == {}
-
-
-def test_streams_are_not_opened_to_be_drawn_again(run: Run, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    (run.folder / "video").mkdir(exist_ok=True)
-    before = sorted((run.folder / "video").iterdir())
-    sources = open_job(job)
-    for source in sources:
-        source.info = replace(source.info, live=True)
-    monkeypatch.setattr("app.render.open_job", lambda _: sources)
-    with pytest.raises(InputError, match="live cameras and cannot be read again"):
-        render_run(run, job)
-    monkeypatch.setattr("app.render.open_job", lambda _: pytest.fail("connected to a camera"))
-    with pytest.raises(InputError, match="live cameras"):
-        render_run(Run(run.folder, {**run.header, "summary": {"live": True}}, run.manifest), job)
-    assert sorted((run.folder / "video").iterdir()) == before

@@ -24,7 +24,7 @@ from app.tracklet_parts import TrackletSummary
 def run(make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run whose recordings show the column in red, the row in green and the index of the frame in blue."""
 
-    def original(camera: object, index: int, time_s: float) -> np.ndarray:
+    def original(run: object, camera: object, index: int, time_s: float) -> np.ndarray:
         rows, columns = np.mgrid[:240, :255]
         return np.stack([np.full_like(rows, index), rows, columns], axis=2).astype(np.uint8)
 

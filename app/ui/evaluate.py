@@ -68,7 +68,6 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
 def truth_folders(run: Run, source_folders: Sequence[str]) -> dict[str, Path]:
     """Return the folders near the recordings that hold truth for every camera, by the name that the page shows."""
     near = [Path(record.path).parent for camera in run.cameras for record in camera.inputs[:1]]
-    near += [Path(camera.origin).parent for camera in run.cameras]
     near += [folder.parent for folder in near]
     near += [folder for root in map(Path, source_folders) for folder in (root, *root.glob("*"))]
     found = {}

@@ -127,7 +127,7 @@ def test_an_erased_person_is_in_no_picture_that_is_sent(own_run: MakeRun) -> Non
             time_s = float(times[np.searchsorted(indices, index)])
             sent = client.get(f"{base}/frame/{row}?t={time_s + 0.001:.3f}").content
             check("/frame/{camera}", decoded(sent), name, index)
-            original = stills._read_original(camera, index, time_s)
+            original = stills._read_original(run, camera, index, time_s)
             assert np.std(original) > 20  # the recording itself is as it was
         for path in ("/video/{camera}", "/person/{person}/{camera}"):
             file = folder / "copy.mp4"
