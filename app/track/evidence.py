@@ -59,6 +59,10 @@ FEW_PEOPLE = 5.0
 ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
 """What a pair counts that is not among the most similar ones: typical strangers, P(same) = 0.08."""
 
+UNKNOWN_WEIGHT = 9.0
+"""How much likelier it is beforehand that somebody is none of the people compared with than any one of them. Where each
+new track was equally likely to be known or new, a tenth of all strangers who look a little alike would be linked."""
+
 MAX_SAMPLED_PAIRS = 4000
 
 COMPARED_DIMENSION = 128
@@ -266,6 +270,17 @@ def distinct_looks(typical: Vectors, calibration: Calibration, most: int = 64) -
         if len(found) == most:
             break
     return len(found)
+
+
+def open_set_probabilities(log_odds: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return (..., K) P of being each of K people; what is missing to 1 is P of being none of them.
+
+    log_odds: (..., K) prior-balanced log-odds of being each of them, -inf for whom it cannot be. Of those who look
+    equally like it each gets a share; a stranger, whose likelihood ratio is 1 on average, gets less the more are asked.
+    """
+    highest = np.maximum(log_odds.max(axis=-1, keepdims=True, initial=0.0), 0.0)
+    ratios = np.exp(np.asarray(log_odds, np.float64) - highest)
+    return np.asarray(ratios / (UNKNOWN_WEIGHT * np.exp(-highest) + ratios.sum(axis=-1, keepdims=True)))
 
 
 def typical_vector(tracklet: Tracklet) -> Vectors:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.track import neighbours
 from app.track.evidence import (
+    UNKNOWN_WEIGHT,
     Scale,
     Sets,
     calibration_trust,
     camera_centers,
     distinct_looks,
+    open_set_probabilities,
     pair_evidence,
     typical_vector,
     unit_rows,
@@ -137,3 +140,31 @@ def test_cells_find_neighbours_where_looks_differ_in_very_many_directions(monkey
     vectors = unit_rows(np.tile(people, (5, 1)) + 0.05 * rng.normal(size=(3000, 256)).astype(np.float32))
     rows, columns = nearest_pairs(vectors, 8)
     assert np.count_nonzero(rows % 600 == columns % 600) > 0.95 * 600 * 10
+
+
+log_odds_of_people = st.lists(st.floats(-50, 50) | st.just(-np.inf), min_size=1, max_size=12)
+
+
+@effort(deadline=None)  # a busy machine takes its time
+@given(log_odds_of_people, st.data())
+def test_nobody_is_an_answer_to_who_it_is(values: list[float], data: st.DataObject) -> None:
+    found = open_set_probabilities(np.array(values))
+    assert np.all((found >= 0) & (found <= 1))
+    assert found.sum() < 1 + 1e-9
+    np.testing.assert_array_equal(found[np.isneginf(values)], 0)
+    alone = open_set_probabilities(np.array(values[:1]))[0]
+    assert found[0] <= alone + 1e-12, "more people to be mistaken for make nobody surer"
+    row = data.draw(st.integers(0, len(values) - 1))
+    more_alike = np.array(values)
+    more_alike[row] = max(values[row], -30.0) + 1.0
+    after = open_set_probabilities(more_alike)
+    assert after[row] >= found[row]
+    assert np.all(np.delete(after, row) <= np.delete(found, row) + 1e-12)
+
+
+def test_without_evidence_nobody_is_more_likely_than_beforehand() -> None:
+    for people in (1, 4, 100):
+        found = open_set_probabilities(np.zeros((3, people)))
+        np.testing.assert_allclose(found, 1 / (UNKNOWN_WEIGHT + people))
+    assert open_set_probabilities(np.full((2, 5), -20.0)).max() < 1e-8
+    assert open_set_probabilities(np.zeros((2, 0))).shape == (2, 0)
