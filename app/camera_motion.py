@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from app.config import SourceSettings
 from app.errors import InputError
 from app.frames import Frame
+from app.motchallenge import LAST_FRAME, check_frame_numbers
 
 if TYPE_CHECKING:
     from app.sources import SourceInfo
@@ -41,6 +42,7 @@ _LOOK_WHEN_UNSURE_S = 10.0
 _REFERENCE_S = 60.0
 _LONGEST_STEP_S = 2.0
 _BOX_MARGIN = 0.1
+_LARGEST_PX = 1e6
 
 
 class CameraMotionEstimator(Protocol):
@@ -60,7 +62,7 @@ def build_camera_motion(info: SourceInfo, settings: SourceSettings) -> CameraMot
     if settings.camera_motion == "none":
         return NoCameraMotion()
     if info.folder is not None and (info.folder / "gmc.txt").is_file():
-        return FileCameraMotion(info.folder / "gmc.txt")
+        return FileCameraMotion(info.folder / "gmc.txt", info.frame_count)
     if not info.has_pixels:
         return NoCameraMotion()
     return FlowCameraMotion(switches_off=settings.camera_motion == "auto")
@@ -74,10 +76,14 @@ class NoCameraMotion:
 
 
 class FileCameraMotion:
-    """Camera motion from a file of lines `frame a b tx c d ty`; line n is the motion from frame n - 1 to n, from 1."""
+    """Camera motion from a file of lines `frame a b tx c d ty`; line n is the motion from frame n - 1 to n, from 1.
 
-    def __init__(self, path: Path) -> None:
+    frame_count: of the recording, None if unknown.  Raises InputError with file and line for anything else.
+    """
+
+    def __init__(self, path: Path, frame_count: int | None = None) -> None:
         self._motions = _read_motions(path)
+        check_frame_numbers(np.array(list(self._motions), np.int64), frame_count, str(path))
         self._previous_index: int | None = None
 
     def step(self, frame: Frame, people: NDArray[np.floating[Any]]) -> Affine:
@@ -105,6 +111,12 @@ def _read_motions(path: Path) -> dict[int, NDArray[np.float64]]:
             raise InputError(f"{path}:{number}: not a number ({error})") from error
         if len(values) != 7 or not np.isfinite(values).all():
             raise InputError(f"{path}:{number}: a line has 7 finite numbers: frame a b tx c d ty")
+        if not 1 <= values[0] <= LAST_FRAME or values[0] % 1 or np.abs(values[1:]).max() > _LARGEST_PX:
+            raise InputError(
+                f"{path}:{number}: frames are whole numbers from 1, motions less than {_LARGEST_PX:g} pixels"
+            )
+        if int(values[0]) in motions:
+            raise InputError(f"{path}:{number}: frame {values[0]:g} is there twice")
         motions[int(values[0])] = np.array([values[1:4], values[4:7], [0.0, 0.0, 1.0]])
     return motions
 

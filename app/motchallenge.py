@@ -8,6 +8,7 @@ the 1-based pixel origin), as every evaluation code of the benchmark does.
 from __future__ import annotations
 
 import configparser
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+LAST_FRAME = 100_000_000
+"""More than a month at 30 frames/s; a higher number is a mistake, and memory grows with it."""
+
+LARGEST_SIDE_PX = 32_768
+"""No picture of a camera is wider or higher."""
+
+_LARGEST_ID = 2**53  # up to here every whole number can be told from its neighbours as it is read
+_LARGEST_PX = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,9 @@ def read_rows(path: Path) -> MotRows:
             raise InputError(f"{path}:{number}: not a number ({error})") from error
         if not np.isfinite(values).all() or values[0] < 1 or values[4] < 0 or values[5] < 0:
             raise InputError(f"{path}:{number}: frames count from 1, sizes are not negative, all values are finite")
+        problem = _problem(values)
+        if problem:
+            raise InputError(f"{path}:{number}: {problem}")
         table[row, : len(values)] = values
     corners = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1)
     classes = table[:, 7]
@@ -98,6 +113,41 @@ def read_rows(path: Path) -> MotRows:
         classes=np.where(np.isnan(classes) | (classes < 0), 1, classes).astype(np.int64),
         visibility=np.where(np.isnan(visibility) | (visibility < 0), 1.0, visibility).astype(np.float32),
     )
+
+
+def _problem(values: list[float]) -> str:
+    """Return what no frame, id or box can be in a line of finite numbers, "" if there is nothing."""
+    frame, identity, *box = values[:6]
+    if frame > LAST_FRAME or frame % 1:
+        return f"frame {frame:g}: frames are whole numbers from 1 to {LAST_FRAME:,}"
+    if abs(identity) > _LARGEST_ID or identity % 1:
+        return f"id {identity:g}: ids are whole numbers up to {_LARGEST_ID:,}"
+    if max(map(abs, box)) > _LARGEST_PX:
+        return f"box {' '.join(f'{value:g}' for value in box)}: no picture has {max(map(abs, box)):g} pixels in a row"
+    if max(map(abs, values[6:]), default=0) > _LARGEST_ID:
+        return "columns 7 to 9 are a score, a class and a visibility, none of which is that large"
+    return ""
+
+
+def check_frame_numbers(numbers: NDArray[np.int64], frame_count: int | None, where: str) -> None:
+    """Say in the log how many rows are for frames that a recording does not have, and which is the first.
+
+    numbers: (R,) frame of each row, from 1.  frame_count: of the recording, None if unknown.  where: names the file.
+    Raises InputError if the recording has the frames of no row: the file is another recording's.
+    """
+    if frame_count is None or len(numbers) == 0:
+        return
+    beyond = numbers[numbers > frame_count]
+    if len(beyond) == len(numbers):
+        raise InputError(
+            f"{where}: no row fits the recording: it has {frame_count} frames, counted from 1, and the rows begin with "
+            f"frame {numbers.min()}; is this the file of another recording?"
+        )
+    if len(beyond):
+        _log.warning(
+            "%s: %d of %d rows are for frames after the last of the recording (%d), the first for frame %d; left out",
+            where, len(beyond), len(numbers), frame_count, beyond.min(),
+        )  # fmt: skip
 
 
 def write_rows(
@@ -116,7 +166,7 @@ def write_rows(
 def read_sequence_info(folder: Path) -> SequenceInfo:
     """Read `folder/seqinfo.ini`. Raises InputError that names the file and the key which is missing or wrong."""
     path = folder / "seqinfo.ini"
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)  # a % in a name is a %
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,23 +177,23 @@ def read_sequence_info(folder: Path) -> SequenceInfo:
         raise InputError(f"{path}: the section [Sequence] is missing")
     section = parser["Sequence"]
 
-    def number(key: str) -> float:
+    def number(key: str, highest: float) -> float:
         try:
             value = float(section[key])
         except KeyError as error:
             raise InputError(f"{path}: the key {key} is missing") from error
         except ValueError as error:
             raise InputError(f"{path}: {key} = {section[key]!r} is not a number") from error
-        if value <= 0:
-            raise InputError(f"{path}: {key} = {value:g} must be positive")
+        if not 0 < value <= highest:
+            raise InputError(f"{path}: {key} = {value:g} must be positive and at most {highest:g}")
         return value
 
     return SequenceInfo(
         name=section.get("name", folder.name),
-        fps=number("frameRate"),
-        frame_count=int(number("seqLength")),
-        width=int(number("imWidth")),
-        height=int(number("imHeight")),
+        fps=number("frameRate", 10_000),
+        frame_count=int(number("seqLength", LAST_FRAME)),
+        width=int(number("imWidth", LARGEST_SIDE_PX)),
+        height=int(number("imHeight", LARGEST_SIDE_PX)),
         image_folder=folder / section.get("imDir", "img1"),
         image_suffix=section.get("imExt", ".jpg"),
     )

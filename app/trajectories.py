@@ -29,6 +29,9 @@ PEDESTRIAN = 1
 NEUTRAL_CLASSES = (2, 7, 8, 12)
 """Classes of MOT17 that a tracker may find or not: person on a vehicle, static person, distractor, reflection."""
 
+_TRUTH_MAY_BE_LONGER, _TRUTH_MAY_GO_ON = 100, 10_000
+"""A run of the beginning of a recording is compared with the whole truth; many times more is a mistake."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -190,6 +193,8 @@ def run_times(run: Run, truth: Mapping[str, Trajectories]) -> dict[str, NDArray[
     for camera in run.cameras:
         indices, known = run.frames(camera.name)
         last = int(truth[camera.name].frames.max(initial=1))
+        if len(indices):
+            _check_length(truth[camera.name], int(indices[-1]) + 1, camera.name)
         if len(indices) and last > indices[-1] + 1:
             logger.warning(
                 "camera %s: the truth has %d frames, the run %d; the rest counts as missed",
@@ -197,6 +202,18 @@ def run_times(run: Run, truth: Mapping[str, Trajectories]) -> dict[str, NDArray[
             )  # fmt: skip
         times[camera.name] = frame_times(indices, known, last, camera.fps)
     return times
+
+
+def _check_length(truth: Trajectories, frame_count: int, camera: str) -> None:
+    """Raise InputError for truth that is not of this recording, judging by its frame numbers from 1."""
+    if len(truth) == 0:
+        return
+    first, last = int(truth.frames.min()), int(truth.frames.max())
+    if first > frame_count or last > _TRUTH_MAY_BE_LONGER * frame_count + _TRUTH_MAY_GO_ON:
+        raise InputError(
+            f"camera {camera}: the truth goes from frame {first} to {last}, but the run has {frame_count} frames, "
+            "counted from 1; is this the truth of another recording?"
+        )
 
 
 def check_unique(frames: NDArray[np.int64], ids: NDArray[np.int64], where: str) -> None:

@@ -154,12 +154,30 @@ def test_line_n_of_a_file_is_the_motion_from_frame_n_minus_1(tmp_path: Path) -> 
     assert skipping.step(blank_frame(2), NOBODY).tolist() == [[2, 0, 10], [0, 2, -4]]
 
 
-@pytest.mark.parametrize("line", ["1 1 0 0 0 1", "1 1 0 0 0 1 x", "1 1 0 nan 0 1 0"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("1 1 0 0 0 1", "1 1 0 0 0 1 x", "1 1 0 nan 0 1 0"),
+        *("0 1 0 0 0 1 0", "2.5 1 0 0 0 1 0", "2 1 0 1e9 0 1 0"),
+        "1 1 0 5 0 1 0",  # the first line's frame again
+    ],
+)
 def test_a_bad_motion_file_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "gmc.txt"
     path.write_text(f"1 1 0 0 0 1 0\n{line}\n")
     with pytest.raises(InputError, match=r"gmc\.txt:2: "):
         FileCameraMotion(path)
+
+
+def test_motion_of_frames_that_are_not_there_is_mentioned_and_that_of_another_recording_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "gmc.txt"
+    path.write_text("2 1 0 0 0 1 0\n7 1 0 0 0 1 0\n")
+    FileCameraMotion(path, 6)
+    assert "1 of 2 rows are for frames after the last of the recording (6), the first for frame 7" in caplog.text
+    with pytest.raises(InputError, match="no row fits the recording"):
+        FileCameraMotion(path, 1)
 
 
 def test_the_estimator_fits_the_source(tmp_path: Path) -> None:

@@ -322,6 +322,14 @@ def test_a_run_that_ended_early_misses_the_rest(
     assert "truth has 60 frames, the run 20" in caplog.text
 
 
+@pytest.mark.parametrize("frames", ["21 22", "1 9999999"])
+def test_truth_of_another_recording_is_refused(make_run: Callable[..., Path], tmp_path: Path, frames: str) -> None:
+    run = make_run(cameras=("left",))
+    (tmp_path / "left.txt").write_text("".join(f"{frame},7,0,0,30,80,1,1,1\n" for frame in frames.split()))
+    with pytest.raises(InputError, match=r"camera left: the truth goes from frame .* truth of another recording"):
+        evaluate_run(run, tmp_path)
+
+
 SEQUENCES = {"MOT17-02": 120, "MOT17-05": 200}
 """How many frames of each sequence are scored; the first of the two has many boxes of neutral classes."""
 

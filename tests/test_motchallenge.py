@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InputError
-from app.motchallenge import read_rows, read_sequence_info, write_rows
+from app.motchallenge import check_frame_numbers, read_rows, read_sequence_info, write_rows
 
 
 def test_short_and_long_lines(tmp_path: Path) -> None:
@@ -34,6 +34,12 @@ def test_short_and_long_lines(tmp_path: Path) -> None:
         ("0,2,3,4,5,6", "frames count from 1"),
         ("1,2,3,4,-5,6", "sizes are not negative"),
         ("1,2,3,4,nan,6", "all values are finite"),
+        ("1e300,2,3,4,5,6", "frames are whole numbers"),
+        ("1.5,2,3,4,5,6", "frames are whole numbers"),
+        ("1,2.5,3,4,5,6", "ids are whole numbers"),
+        ("1,-1e30,3,4,5,6", "ids are whole numbers"),
+        ("1,2,3,4,1e39,6", "no picture has"),
+        ("1,2,3,4,5,6,1e300", "none of which is that large"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
@@ -50,6 +56,20 @@ def test_a_missing_file_and_a_binary_file_are_named(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(InputError, match=r"video\.txt: not a text file"):
         read_rows(binary)
+
+
+def test_rows_for_frames_that_are_not_there_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    numbers = np.array([9, 1, 5, 7], np.int64)
+    for count in (9, None):
+        check_frame_numbers(numbers, count, "det.txt")
+    check_frame_numbers(numbers[:0], 0, "det.txt")
+    assert not caplog.records
+    check_frame_numbers(numbers, 6, "det.txt")
+    assert (
+        "det.txt: 2 of 4 rows are for frames after the last of the recording (6), the first for frame 7" in caplog.text
+    )
+    with pytest.raises(InputError, match=r"det\.txt: no row fits the recording: it has 4 frames.* begin with frame 5"):
+        check_frame_numbers(numbers[[0, 2, 3]], 4, "det.txt")
 
 
 rows_of_a_file = st.lists(
@@ -93,6 +113,9 @@ def test_sequence_description(tmp_path: Path) -> None:
         (SEQINFO.replace("frameRate=25\n", ""), "frameRate is missing"),
         (SEQINFO.replace("=25", "=fast"), "frameRate = 'fast' is not a number"),
         (SEQINFO.replace("=640", "=0"), "imWidth = 0 must be positive"),
+        (SEQINFO.replace("=640", "=40000"), "imWidth = 40000 must be positive and at most 32768"),
+        (SEQINFO.replace("=25", "=nan"), "frameRate = nan must be positive"),
+        (SEQINFO.replace("=10", "=inf"), "seqLength = inf must be positive"),
         ("name=X", "not a MOTChallenge sequence description"),
     ],
 )

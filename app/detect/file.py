@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Detections, Frame
-from app.motchallenge import read_rows
+from app.motchallenge import check_frame_numbers, read_rows
 
 if TYPE_CHECKING:
     from app.sources import SourceInfo
@@ -37,8 +37,8 @@ class FileDetector:
     sources: the cameras that frames will come from.
     min_score: rows with a score (seventh column) below it are dropped.
 
-    The file's frame N is the frame with index N - 1. Raises InputError that lists every file which is missing or
-    cannot be read.
+    The file's frame N is the frame with index N - 1; rows for frames after the last are left out, and the log says so.
+    Raises InputError that lists every file which is missing, cannot be read or has no row for any frame.
     """
 
     def __init__(self, path: str, sources: Sequence[SourceInfo], min_score: float) -> None:
@@ -49,7 +49,7 @@ class FileDetector:
         for source in sources:
             try:
                 file = _find(path, source, len(sources))
-                self._cameras[source.camera] = _read(file, min_score)
+                self._cameras[source.camera] = _read(file, min_score, source.frame_count)
                 checksums.append(file_sha256(file))
             except InputError as error:
                 problems.append(f"{source.camera}: {error}")
@@ -87,8 +87,9 @@ def _find(path: str, source: SourceInfo, source_count: int) -> Path:
     return file
 
 
-def _read(file: Path, min_score: float) -> _CameraRows:
+def _read(file: Path, min_score: float, frame_count: int | None) -> _CameraRows:
     rows = read_rows(file)
+    check_frame_numbers(rows.frames, frame_count, str(file))
     if len(rows) and (rows.scores.min() < 0 or rows.scores.max() > 1):
         _log.warning("%s: scores go beyond 0 to 1 and are cut off there; people may be missed", file)
     scores = np.clip(rows.scores, 0, 1)

@@ -99,3 +99,14 @@ def test_real_detections(shared_data: Path) -> None:
     detector = FileDetector("det_yolox_x/det.txt", [info("a", folder)], 0.0)
     found = detector.detect([frame("a", index) for index in range(299)])
     assert sum(len(f) for f in found) == sum(1 for _ in (folder / "det_yolox_x" / "det.txt").open())
+
+
+def test_rows_for_frames_that_the_recording_does_not_have_are_not_dropped_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "det.txt").write_text(LINES + "6,-1,1,2,3,4,0.9\n8,-1,1,2,3,4,0.9\n")
+    assert len(FileDetector("det.txt", [info("a", tmp_path)], 0.1).detect([frame("a", 2)])[0]) == 2
+    assert "2 of 6 rows are for frames after the last of the recording (5), the first for frame 6" in caplog.text
+    (tmp_path / "det.txt").write_text("6,-1,1,2,3,4,0.9\n")
+    with pytest.raises(InputError, match="no row fits the recording: it has 5 frames"):
+        FileDetector("det.txt", [info("a", tmp_path)], 0.1)
