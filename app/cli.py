@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if options.json:
         sys.stdout.write(json.dumps(answer) + "\n")
-    return 0
+    return int(answer.get("exit_status", 0))
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

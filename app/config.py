@@ -47,11 +47,24 @@ class SourceSettings(Section):
     stream_timeout_s: float = Field(
         10.0, ge=1.0, le=120.0, description="Longest wait for a picture of a stream before connecting again, seconds."
     )
-    reconnect_s: float = Field(
-        300.0,
+    reconnect_s: float | None = Field(
+        None,
         ge=0.0,
         le=1e9,
-        description="How long a lost stream or camera is tried again before it is given up, seconds.",
+        description="How long a lost stream or camera is tried again before it is given up, seconds; default: never.",
+    )
+    frozen_after_s: float = Field(
+        30.0,
+        ge=0.0,
+        le=3600.0,
+        description="A live camera that sends one and the same picture for so long is frozen, which is as good as "
+        "lost, seconds. Longer than encoders go without a key picture, which renews all; 0: never.",
+    )
+    frozen_changed_percent: float = Field(
+        3.0,
+        ge=0.0,
+        le=25.0,
+        description="What may change of a frozen picture: a clock written into its top or bottom sixth, percent.",
     )
     camera_motion: Literal["auto", "always", "none"] = Field(
         "auto",
@@ -439,6 +452,19 @@ class RunSettings(Section):
         ge=0.0,
         le=1e6,
         description="With --engine ray: follow recordings in chunks of so many seconds side by side; 0: whole.",
+    )
+    flush_s: float = Field(
+        5.0,
+        ge=0.5,
+        le=60.0,
+        description="While live cameras run, what was seen is on disk after so many seconds: a crash loses no more.",
+    )
+    keep_free_gb: float = Field(
+        1.0,
+        ge=0.0,
+        le=1e6,
+        description="Room left on the disk, 10⁹ bytes: below it no pictures of people are written, below half of it no "
+        "video of live cameras either, so that rows find room; 0: write everything.",
     )
     crops_per_tracklet: int = Field(8, ge=0, le=64, description="Pictures kept of each tracklet, the best ones.")
     crop_jpeg_quality: int = Field(92, ge=50, le=100, description="JPEG quality of the kept pictures.")

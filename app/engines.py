@@ -19,7 +19,7 @@ import numpy as np
 from app.config import Settings
 from app.errors import InputError
 from app.interrupt import interruptions
-from app.sources import Source, SourceInfo, open_sources, ticks
+from app.sources import LiveSource, Source, SourceInfo, open_sources, ticks
 
 if TYPE_CHECKING:
     from app.detect import Detector
@@ -66,7 +66,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How stage 1 went. `seconds` is time by stage, `problems` what went wrong with a camera's pictures, by camera,
-    `stopped` that Ctrl-C ended it before the footage did, `live` that the cameras were."""
+    `stopped` that Ctrl-C ended it before the footage did, `live` that the cameras were, `states` what each of them was
+    doing at the end (`app.camera_states`)."""
 
     detector: str
     reid: str
@@ -76,17 +77,21 @@ class Outcome:
     problems: Mapping[str, str] = field(default_factory=dict)
     stopped: bool = False
     live: bool = False
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far stage 1 is: what a progress bar shows."""
+    """How far stage 1 is: what a progress bar shows. `states`: what each live camera is doing; `note`: what is left out
+    for want of room on the disk."""
 
     frames: int
     frames_total: int | None
     seconds: float
     people: int
     cameras: int
+    states: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 Report = Callable[[Progress], None]
@@ -101,7 +106,7 @@ class Engine(Protocol):
 def open_job(job: Job) -> list[Source]:
     """Open the sources of a job. Raises InputError that lists every source that cannot be used, or every camera that
     the settings speak of and that is not there."""
-    sources = open_sources(job.sources, job.names, job.settings.sources)
+    sources = open_sources(job.sources, job.names, job.settings.sources, wait=job.resume)
     if job.settings.link.enabled:  # said now, not after hours of following people
         job.settings.link.refuse_unknown_cameras([source.info.camera for source in sources])
     if job.cameras:
@@ -112,16 +117,20 @@ def open_job(job: Job) -> list[Source]:
 
 
 def follow(job: Job, folder: Path, report: Report) -> Outcome:
-    """Run stage 1 in this process. Ctrl-C ends it early: what was processed is kept and can be resumed.
+    """Run stage 1 in this process. Ctrl-C ends it early: what was processed is kept and can be resumed. Live cameras
+    are followed until then, whatever becomes of them, unless `sources.reconnect_s` gives them up.
 
     Raises InputError before anything heavy is loaded or written, RunError or whatever broke while running; the rows up
     to there are in the run folder in either case.
     """
     sources = open_job(job)
-    infos = [source.info for source in sources]
     refuse_used_folder(folder, job.resume)
+    if job.resume:
+        _keep_recorded_sizes(sources, folder)
+    infos = [source.info for source in sources]
     # What is slow to import comes after everything that can be refused at once.
     from app.detect import build_detector
+    from app.housekeeping import Housekeeping
     from app.known_people import known_people
     from app.ledger import Ledger
     from app.pipeline import Stopwatch, detect_ahead
@@ -151,9 +160,11 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         first_indices = dict(writer.next_frame_index)
         before = sum(first_indices.values())
         sinks: list[Sink] = [writer]
+        videos = None
         if live and job.settings.run.save_video:  # a stream cannot be read again, so it is drawn as it comes
             height_px = job.settings.run.video_height_px
-            sinks.append(stack.enter_context(open_videos(infos, folder, job.settings.render, height_px)))
+            videos = stack.enter_context(open_videos(infos, folder, job.settings.render, height_px))
+            sinks.append(videos)
         preview = stack.enter_context(Preview(folder, infos, job.settings.render)) if job.preview else None
         if preview is not None:
             sinks.append(preview)
@@ -167,27 +178,35 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             from app.live_linking import LiveLinking
 
             linking = stack.enter_context(LiveLinking(folder, job.settings.link))
+        keeper = Housekeeping(sources, writer, job.settings.run, videos)
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         try:
             with closing(detect_ahead(all_ticks, detector, stopwatch, interrupted)) as detected:
                 for tick, detections in detected:
-                    pipeline.step(tick, detections)
+                    if tick:
+                        pipeline.step(tick, detections)
                     frames += len(tick)
+                    keeper.look()
                     if writer.part_is_due or (linking is not None and linking.wants_commit):
                         _commit(writer, ledger, pipeline)
                         if linking is not None:
                             linking.after_commit(ledger)
                         if live:
                             pipeline.adopt(ledger.hand_to_gallery())
+                    elif live and writer.flush_is_due:
+                        _commit(writer, ledger, pipeline, flush=True)
                     seconds = time.perf_counter() - start
-                    progress = Progress(before + frames, total, seconds, pipeline.people, len(infos))
+                    progress = Progress(
+                        before + frames, total, seconds, pipeline.people, len(infos), keeper.states, keeper.note
+                    )
                     report(progress)
                     if preview is not None:
                         preview.report(progress)
             state = "cancelled" if interrupted.is_set() and not live else "finished"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
+            states = keeper.stop()
             writer.add_tracklets(pipeline.close())
             _commit(writer, ledger, pipeline)
             outcome = Outcome(
@@ -199,6 +218,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                 problems=_problems(sources),
                 stopped=state == "cancelled",
                 live=live,
+                states=states,
             )
             writer.finish(state, asdict(outcome))
     return outcome
@@ -210,6 +230,17 @@ def _begin(job: Job, folder: Path, infos: Sequence[SourceInfo], provenance: Mapp
     if job.resume:
         return RunWriter.resume(folder, job.settings, infos, provenance)
     return RunWriter.create(folder, job.settings, infos, provenance, job.chunk.number, job.chunk.first_index)
+
+
+def _keep_recorded_sizes(sources: Sequence[Source], folder: Path) -> None:
+    """Let live cameras that send pictures of another size now go on with that of the run."""
+    from app.runs import Run
+
+    recorded = {camera.name: camera for camera in Run.open(folder).cameras}
+    for source in sources:
+        camera = recorded.get(source.info.camera)
+        if isinstance(source, LiveSource) and source.info.live and camera is not None and camera.width:
+            source.keep_size(camera.width, camera.height)
 
 
 def _problems(sources: Sequence[Source]) -> dict[str, str]:
@@ -295,9 +326,10 @@ def _seed_gallery(gallery: PersonGallery, folder: Path) -> None:
     gallery.seed_people(persons, tracklets, identities.next_person_id)
 
 
-def _commit(writer: RunWriter, ledger: Ledger, pipeline: Pipeline) -> None:
+def _commit(writer: RunWriter, ledger: Ledger, pipeline: Pipeline, flush: bool = False) -> None:
     """Make everything so far durable: rows and tracklets first, then the decisions about them."""
     with pipeline.stopwatch.measure("write"):
         writer.add_tracklets(pipeline.finished_tracklets())
-        writer.commit(pipeline.open_tracklets())
+        write = writer.flush if flush else writer.commit
+        write(pipeline.open_tracklets())
         ledger.append_decisions(pipeline.decisions())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.camera_states import blind_seconds, blind_times
 from app.cluster import follow_on_ray
 from app.engines import Engine, Job, Outcome, Progress, Report, follow
 from app.errors import InputError, RunError
@@ -17,11 +20,14 @@ from app.errors import InputError, RunError
 if TYPE_CHECKING:
     from app.runs import Run
 
+logger = logging.getLogger(__name__)
+
 ENGINES: dict[str, Engine] = {"local": follow, "ray": follow_on_ray}
 
 
 def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = False) -> dict[str, Any]:
-    """Run a job and return its summary, which is what `--json` prints.
+    """Run a job and return its summary, which is what `--json` prints. Its `exit_status` is 1 if a live camera was not
+    seen at the end: it was lost, frozen or refused, or never came.
 
     output: the run folder; None makes one under `runs/` named after the time.
     quiet: no progress bar and no table.
@@ -65,9 +71,12 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         from rich.console import Console
 
         Console(stderr=True).print(summary_table(summary))
+    blind = {name: state for name, state in outcome.states.items() if state != "live"}
+    for name, state in blind.items():
+        logger.warning("%s was %s at the end", name, state)
     if outcome.stopped:
         raise RunError(f"stopped early; to go on, give the same options with --resume --output {folder}")
-    return summary
+    return summary | {"exit_status": 1 if blind else 0}
 
 
 def summarize(run: Run, outcome: Outcome) -> dict[str, Any]:
@@ -75,12 +84,15 @@ def summarize(run: Run, outcome: Outcome) -> dict[str, Any]:
     from app.linking import cameras_of_people
 
     cameras_of = cameras_of_people(run.identities())
+    blind = blind_times(run.folder)
     cameras = {
         camera.name: {
             "frames": len(run.frames(camera.name)[0]),
             "tracks": len({int(track_id) for track_id in run.column(camera.name, "track_id")}),
             "people": sum(camera.name in cameras for cameras in cameras_of.values()),
             "problem": outcome.problems.get(camera.name, ""),
+            "state": outcome.states.get(camera.name, ""),
+            "blind_s": round(blind_seconds(blind, camera.name, -math.inf, math.inf), 3),
         }
         for camera in run.cameras
     }
@@ -100,9 +112,12 @@ def summary_table(summary: dict[str, Any]) -> Any:
     from rich.console import Group
     from rich.table import Table
 
-    cameras = Table("camera", "frames", "tracks", "people", "problem", title=f"Run {summary['run']}")
+    live = ("at the end", "blind") if summary["live"] else ()
+    cameras = Table("camera", "frames", "tracks", "people", *live, "problem", title=f"Run {summary['run']}")
     for name, camera in summary["cameras"].items():
-        cameras.add_row(name, str(camera["frames"]), str(camera["tracks"]), str(camera["people"]), camera["problem"])
+        counts = [str(camera[key]) for key in ("frames", "tracks", "people")]
+        state = [camera["state"], f"{camera['blind_s']:.0f} s"] if live else []
+        cameras.add_row(name, *counts, *state, camera["problem"])
     figures = Table.grid(padding=(0, 2))
     figures.add_row("people", str(summary["people"]))
     figures.add_row("people on more than one camera", str(summary["people_on_several_cameras"]))

@@ -10,8 +10,9 @@ Recordings are linked once, at their end: their results must not depend on how f
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 
@@ -33,7 +34,6 @@ class LiveLinking:
     def __init__(self, folder: Path, settings: LinkSettings) -> None:
         self._folder = folder
         self._settings = settings
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="link")
         self._work: Future[Linking] | None = None
         self._next = time.monotonic() + settings.every_s
 
@@ -43,8 +43,9 @@ class LiveLinking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Drop what is not finished: the end of the run links everything anyway."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Drop what is not finished: the end of the run links everything anyway, and a program that was asked to end
+        does not wait for it."""
+        self._work = None
 
     @property
     def wants_commit(self) -> bool:
@@ -59,7 +60,8 @@ class LiveLinking:
         if not self.wants_commit:
             return
         if self._work is None:
-            self._work = self._pool.submit(self._decide)
+            self._work = Future()
+            threading.Thread(target=self._work_on, args=(self._work,), name="link", daemon=True).start()
             return
         work, self._work = self._work, None
         try:
@@ -68,6 +70,12 @@ class LiveLinking:
             logger.warning("linking while cameras run: %s", error)
         except Exception:
             logger.exception("linking while cameras run failed; it is tried again")
+
+    def _work_on(self, work: Future[Linking]) -> None:
+        try:
+            work.set_result(self._decide())
+        except BaseException as error:  # handed on to whoever asks for the result
+            work.set_exception(error)
 
     def _decide(self) -> Linking:
         began = time.monotonic()

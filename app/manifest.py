@@ -9,6 +9,12 @@ after a week as in the first minute. Each line begins with its own checksum. A l
 kill or a loss of power cut off: it doesn't count. Any other line whose checksum doesn't fit is damage and an error.
 Whoever takes files away (erase, purge, a new linking) writes the whole manifest anew, in one step and as one line.
 
+    flushed.json      ["<checksum>", {"after": 2, "next_part": 5, …, "files": […]}]
+
+While live cameras run, this second file lists what has come since the last line, in files that the next commit brings
+together into a part; so little is lost if the program is killed, and a run of weeks has no more files than its parts.
+It is replaced every few seconds, and counts only while `after` is the `next_part` of the last line.
+
 Runs of earlier versions have a `manifest.json` instead, which lists everything in one JSON object.
 """
 
@@ -28,6 +34,7 @@ from app.files import append_line, write_atomically
 
 MANIFEST_FILE = "manifest.jsonl"
 EARLIER_MANIFEST_FILE = "manifest.json"
+FLUSHED_FILE = "flushed.json"
 
 Kind = Literal["observations", "refined", "frames", "tracklets"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -72,7 +79,16 @@ class Manifest:
         """Raises InputError, with the line, if there is none or it is damaged."""
         if not (folder / MANIFEST_FILE).exists() and (folder / EARLIER_MANIFEST_FILE).exists():
             return _read_earlier(folder / EARLIER_MANIFEST_FILE)
-        return _read_lines(folder / MANIFEST_FILE)
+        while True:
+            manifest = _read_lines(folder / MANIFEST_FILE)
+            after, flushed = _read_flushed(folder / FLUSHED_FILE)
+            if after == manifest.next_part and flushed is not None:
+                return replace(flushed, files=(*manifest.files, *flushed.files), removed=manifest.removed)
+            if after <= manifest.next_part:
+                return manifest
+            # A commit came between the two; the line that it added is there by now.
+            if _read_lines(folder / MANIFEST_FILE).next_part == manifest.next_part:
+                return manifest
 
     def write(self, folder: Path) -> None:
         """Make this the manifest of the run, in one step."""
@@ -85,6 +101,13 @@ class Manifest:
         The numbers that are free next are from now on those of this manifest.
         """
         append_line(folder / MANIFEST_FILE, _line(self))
+
+    def flush_to(self, folder: Path, after: int) -> None:
+        """List these files for now, until the next line of the manifest or the next call; in one step.
+
+        after: the `next_part` of the last line.
+        """
+        write_atomically(folder / FLUSHED_FILE, _line(self, {"after": after}) + b"\n")
 
     def replace_files(self, folder: Path, files: Iterable[PartFile], next_part: int | None = None) -> Manifest:
         """List these files instead, in one step, then delete those that are listed no more; return the new manifest.
@@ -115,9 +138,10 @@ class Manifest:
         return sha256(repr(sorted(named)).encode()).hexdigest()
 
 
-def _line(manifest: Manifest) -> bytes:
+def _line(manifest: Manifest, more: Mapping[str, int] | None = None) -> bytes:
     files = [_VALUES(file) for file in manifest.files]
     values = {
+        **(more or {}),
         "next_part": manifest.next_part,
         "next_frame_index": manifest.next_frame_index,
         "next_track_id": manifest.next_track_id,
@@ -165,6 +189,24 @@ def _read_lines(path: Path) -> Manifest:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}, line {number}: not written by this program ({error})") from error
     return Manifest(*last, tuple(files), tuple(removed))
+
+
+def _read_flushed(path: Path) -> tuple[int, Manifest | None]:
+    """Return the `after` and the content of the second file; -1 and None if there is none."""
+    try:
+        text = _content(path.read_bytes().removesuffix(b"\n"))
+    except FileNotFoundError:
+        return -1, None
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this file of a run folder ({error})") from error
+    if text is None:
+        raise InputError(f"{path}: damaged (its checksum does not fit); delete it: some seconds before a stop are lost")
+    try:
+        values = json.loads(text)
+        files = tuple(_checked(PartFile(*file)) for file in values["files"])
+        return int(values["after"]), Manifest(*_free_numbers(values), files)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not written by this program ({error})") from error
 
 
 def _read_earlier(path: Path) -> Manifest:

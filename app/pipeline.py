@@ -170,6 +170,8 @@ def _align(track_ids: NDArray[np.int64], known: TrackAppearances, persons: NDArr
 
 Detected = tuple[list[Frame], list[Detections]]
 
+_STOP_S = 1.0
+
 
 def detect_ahead(
     ticks: Iterable[list[Frame]],
@@ -182,7 +184,7 @@ def detect_ahead(
 
     Detection needs no result of tracking, and its heavy part releases Python's lock; a thread of its own hides the
     rest of the loop behind it. An exception in that thread is raised here. Setting `stop` ends the iteration, also
-    while it waits for a picture; closing this generator ends the thread.
+    while it waits for a picture; closing this generator ends the thread. A tick without frames has no detections.
     """
     done = threading.Event()
     stop = stop or threading.Event()
@@ -205,7 +207,7 @@ def detect_ahead(
                 if frames is None:
                     break
                 with stopwatch.measure("detect"):
-                    detections = detector.detect(frames)
+                    detections = detector.detect(frames) if frames else []
                 put((frames, detections))
             put(None)
         except BaseException as error:
@@ -230,4 +232,5 @@ def detect_ahead(
             yield item
     finally:
         done.set()
-        thread.join()
+        # Whoever asks for a stop is not kept waiting by a network at work; its thread ends by itself.
+        thread.join(_STOP_S if stop.is_set() else None)

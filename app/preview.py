@@ -1,7 +1,7 @@
 """What a run looks like while it goes on: a picture of all cameras and how far it is, for whoever watches it.
 
     video/live.jpg       the latest annotated pictures side by side
-    video/progress.json  frames, frames_total (null if unknown), people, seconds
+    video/progress.json  frames, frames_total (null if unknown), people, seconds, what live cameras are doing
 
 Both are written anew once in a while and deleted at the end. They lie beside the videos: `erase` takes them too.
 """
@@ -22,6 +22,7 @@ from app.config import RenderSettings
 from app.draw import annotate, blur_people, resize
 from app.engines import Progress
 from app.frames import FrameResult
+from app.live import arrival_time
 from app.render import VIDEO_FOLDER
 from app.sources import SourceInfo
 from app.wall import Wall, WallCamera
@@ -43,7 +44,8 @@ class Preview:
         self._settings = settings
         self._latest: dict[str, FrameResult] = {}
         self._wall = Wall([WallCamera(info.camera, info.width, info.height, info.fps) for info in infos], _HEIGHT_PX)
-        self._due_s = 0.0
+        self._live = all(info.live for info in infos)
+        self._due_s = self._now = 0.0
 
     def write(self, result: FrameResult) -> None:
         self._latest[result.frame.camera] = result
@@ -54,9 +56,11 @@ class Preview:
             return
         for result in self._latest.values():
             self._draw(result)
-        now = max((result.frame.time for result in self._latest.values()), default=0.0)
+        self._now = max((result.frame.time for result in self._latest.values()), default=self._now)
+        if self._live:
+            self._now = arrival_time()  # time goes on while no picture comes
         self._latest.clear()
-        done, data = cv2.imencode(".jpg", self._wall.picture(now), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        done, data = cv2.imencode(".jpg", self._wall.picture(self._now), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         if done:
             _replace(self._picture, data.tobytes())
         _replace(self._progress, json.dumps(asdict(progress)).encode())

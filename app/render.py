@@ -107,26 +107,31 @@ class AnnotatedVideos:
         """names: labels of people; others are labelled with their number."""
         self.files: list[Path] = []
         """The finished files, once closed."""
+        self.paused = False
+        """Whether nothing is drawn for now: the disk has no room. The videos go on afterwards, with the right times."""
+        self._folder = folder
+        self._cameras = {camera.name: camera for camera in cameras}
         self._settings = settings
         self._names = names or {}
         self._trails: dict[str, Trails] = {camera.name: Trails(settings.trail_s) for camera in cameras}
         self._writers = {
-            camera.name: VideoWriter(
-                folder / f"{camera.name}.mp4", camera.width, camera.height, camera.fps, settings.video_crf
-            )
-            for camera in cameras
+            camera.name: self._writer(camera, camera.width, camera.height) for camera in cameras if camera.width
         }
         self._wall: _WallVideo | None = None
         if len(cameras) > 1:
             name = "wall"
-            while name in self._writers:
+            while name in self._cameras:
                 name += "_"
             self._wall = _WallVideo(folder / f"{name}.mp4", cameras, wall_height_px, settings.video_crf)
 
     def write(self, result: FrameResult, blurred: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None) -> None:
         """Draw one result. `blurred`: (M, 4) boxes and (M,) people to blur instead of those of the result."""
+        if self.paused:
+            return
         frame, boxes = result.frame, result.detections.boxes
         image = frame.image
+        if frame.camera not in self._writers:  # it was not there when the run began
+            self._writers[frame.camera] = self._writer(self._cameras[frame.camera], frame.width, frame.height)
         if self._settings.blur and frame.has_pixels:
             hidden, people = blurred or (boxes, result.person_ids)
             image = blur_people(image, hidden, people, self._settings.blur_except_person)
@@ -173,6 +178,9 @@ class AnnotatedVideos:
             self.close()
         else:
             self.discard()
+
+    def _writer(self, camera: WallCamera, width: int, height: int) -> VideoWriter:
+        return VideoWriter(self._folder / f"{camera.name}.mp4", width, height, camera.fps, self._settings.video_crf)
 
     def _all_writers(self) -> list[VideoWriter]:
         return [*self._writers.values(), *([self._wall.writer] if self._wall is not None else [])]

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -56,11 +57,16 @@ TRACKS_PER_CHUNK = 1_000_000
 PARTS_PER_CHUNK = 10_000
 """So many numbers are free for each chunk of a recording that is followed in several."""
 
+_READERS_S = 60.0
+"""A file that another one took the place of stays so long for whoever had begun to read the run."""
+
 
 class RunWriter:
     """Writes one run; a sink of the pipeline. Use it as a context manager, so that its lock is released.
 
     next_frame_index, next_track_id: for each camera the first numbers that are not in use yet.
+    keep_crops: False leaves out the pictures of people (their vectors stay): the disk has no room for them.
+    crops_left_out: the references of those pictures.
     """
 
     def __init__(
@@ -70,11 +76,19 @@ class RunWriter:
         self._settings = settings.run
         self._header = header
         self._next_part = manifest.next_part  # the files are not kept: they become many
+        self._listed_part = manifest.next_part
         self._lock = lock
         self.next_frame_index = dict(manifest.next_frame_index)
         self.next_track_id = dict(manifest.next_track_id)
+        self.keep_crops = True
+        self.crops_left_out: set[str] = set()
         self._results: dict[str, list[FrameRows]] = {camera: [] for camera in self.next_frame_index}
         self._drafts: list[tuple[TrackletDraft, bool]] = []
+        self._flushed_drafts: list[tuple[TrackletDraft, bool]] = []
+        self._flushed_files: tuple[PartFile, ...] = ()
+        self._flushed_rows = 0
+        self._flushed_at = time.monotonic()
+        self._replaced: list[tuple[float, Path]] = []
         self._open_crops: dict[tuple[str, int], frozenset[str]] = {}
         self._unsynced: list[Path] = []
 
@@ -182,6 +196,20 @@ class RunWriter:
         """Whether the rows since the last commit span `run.part_s` seconds of footage: time to call `commit`."""
         return any(rows and rows[-1].time - rows[0].time >= self._settings.part_s for rows in self._results.values())
 
+    @property
+    def flush_is_due(self) -> bool:
+        """Whether there are rows that are not on the disk, and the last were written `run.flush_s` ago."""
+        rows = sum(len(rows) for rows in self._results.values())
+        return rows > self._flushed_rows and time.monotonic() - self._flushed_at >= self._settings.flush_s
+
+    def last_frame_s(self) -> dict[str, float]:
+        """Return when the frames of each camera end that are in the run; cameras without any are left out."""
+        ends: dict[str, float] = {}
+        for file in Manifest.read(self.folder).files:
+            if file.kind == "frames":
+                ends[file.camera] = max(file.end_s, ends.get(file.camera, file.end_s))
+        return ends
+
     def write(self, result: FrameResult) -> None:
         """Take the tracked rows of a frame (track id not `NO_ID`), and that the frame was processed.
 
@@ -210,17 +238,48 @@ class RunWriter:
 
         open_drafts: tracklets that still go on, as they are now; a later row of the same track supersedes them.
         """
+        self._write_part(open_drafts, for_now=False)
+        self._drop_replaced_files(self._flushed_files)
+        self._flushed_files, self._flushed_rows = (), 0
+        self._flushed_drafts.clear()
+        for rows in self._results.values():
+            rows.clear()
+
+    def flush(self, open_drafts: Iterable[TrackletDraft] = ()) -> None:
+        """Do the same, and write it once more with what comes until the next commit: so a crash between two commits
+        loses little, and a run of weeks consists of no more files than its parts."""
+        replaced = self._flushed_files
+        self._write_part(open_drafts, for_now=True)
+        self._drop_replaced_files(set(replaced) - set(self._flushed_files))
+
+    def _write_part(self, open_drafts: Iterable[TrackletDraft], for_now: bool) -> None:
         for draft in open_drafts:
             self._add(draft, is_open=True)
         files = write_parts(self.folder, self._tables(), self._unsynced)
+        self._flushed_at = time.monotonic()
         if not files:
             return
         self._unsynced.clear()
-        self._list(files, self._next_part + 1)
+        if for_now:
+            added = Manifest(self._next_part + 1, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
+            added.flush_to(self.folder, self._listed_part)
+            self._next_part += 1
+        else:
+            self._list(files, self._next_part + 1)
         self._drop_replaced_crops()
-        for rows in self._results.values():
-            rows.clear()
+        if for_now:
+            self._flushed_files = tuple(files)
+        self._flushed_rows = sum(len(rows) for rows in self._results.values())
+        self._flushed_drafts = [(replace(draft, images=()), is_open) for draft, is_open in self._all_drafts()]
         self._drafts.clear()
+
+    def _all_drafts(self) -> list[tuple[TrackletDraft, bool]]:
+        """Return what the present part says of tracklets: of one that went on between two flushes only the latest."""
+        new = {draft.tracklet.key for draft, _ in self._drafts}
+        kept = [
+            (draft, is_open) for draft, is_open in self._flushed_drafts if not (is_open and draft.tracklet.key in new)
+        ]
+        return [*kept, *self._drafts]
 
     def adopt(self, run: Run) -> None:
         """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
@@ -244,8 +303,9 @@ class RunWriter:
 
     def finish(self, state: State, summary: Mapping[str, Any]) -> None:
         """Commit what is left, record how the run ended and its JSON `summary`, and release the folder."""
-        if self._drafts or any(self._results.values()):
+        if self._drafts or self._flushed_drafts or any(self._results.values()):
             self.commit()
+        self._drop_replaced_files((), 0.0)
         self._header["state"] = state
         self._header["times"]["finished"] = _now()
         self._header["summary"] = _redacted(dict(summary))
@@ -253,6 +313,18 @@ class RunWriter:
             Run.open(self.folder).index_tracklets()
         self._write_header()
         self.close()
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Put JSON values into `run.json` while the run goes on, each under its name."""
+        self._header |= _redacted(dict(values))
+        self._write_header()
+
+    def know_camera(self, camera: SourceInfo) -> None:
+        """Record the size and the rate of a camera that is seen for the first time."""
+        for record in self._header["cameras"]:
+            if record["name"] == camera.camera:
+                record |= {"width": camera.width, "height": camera.height, "fps": camera.fps}
+        self._write_header()
 
     def close(self) -> None:
         """Release the folder. Rows that were not committed are lost, as in a crash."""
@@ -262,7 +334,7 @@ class RunWriter:
         """Let these part files count from now on."""
         added = Manifest(next_part, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
         added.add_to(self.folder)
-        self._next_part = next_part
+        self._next_part = self._listed_part = next_part
 
     def _write_header(self) -> None:
         write_atomically(self.folder / RUN_FILE, (json.dumps(self._header, indent=1) + "\n").encode())
@@ -272,8 +344,12 @@ class RunWriter:
         known = self._open_crops.get(tracklet.key, frozenset())
         for reference, image in zip(tracklet.crops, draft.images, strict=bool(draft.images)):
             path = self.folder / reference
-            if reference in known:
+            if reference in known and reference not in self.crops_left_out:
                 continue
+            if not self.keep_crops:
+                self.crops_left_out.add(reference)
+                continue
+            self.crops_left_out.discard(reference)
             done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._settings.crop_jpeg_quality])
             if not done:
                 raise RunError(f"{path}: cannot encode a crop of {image.shape[1]}×{image.shape[0]} pixels")
@@ -293,15 +369,25 @@ class RunWriter:
             if is_open:
                 self._open_crops[key] = crops
 
+    def _drop_replaced_files(self, files: Iterable[PartFile], after_s: float = _READERS_S) -> None:
+        """Delete files that others took the place of `after_s` ago or more; `files` are new among them."""
+        now = time.monotonic()
+        self._replaced += [(now, self.folder / file.path) for file in files]
+        for since, path in self._replaced:
+            if now - since >= after_s:
+                path.unlink(missing_ok=True)
+        self._replaced = [(since, path) for since, path in self._replaced if now - since < after_s]
+
     def _tables(self) -> list[Part]:
         stem = f"{self._next_part:06d}"
+        all_drafts = self._all_drafts()
         parts = []
         for camera, rows in self._results.items():
             if rows:
                 parts.append(Part("frames", camera, stem, frame_table(rows)))
             if any(len(row.track_ids) for row in rows):
                 parts.append(Part("observations", camera, stem, observation_table(camera, rows)))
-            drafts = [(draft, is_open) for draft, is_open in self._drafts if draft.tracklet.camera == camera]
+            drafts = [(draft, is_open) for draft, is_open in all_drafts if draft.tracklet.camera == camera]
             if drafts:
                 parts.append(Part("tracklets", camera, stem, tracklet_table(camera, drafts)))
         return parts
@@ -386,10 +472,13 @@ def _differences(what: str, recorded: Any, given: Any) -> list[str]:
 
 
 def _camera_differences(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[str]:
-    """Compare cameras by name; files may have moved, but their content must be the same."""
+    """Compare cameras by name; files may have moved, but their content must be the same. Of live cameras only the name
+    counts: they go on now, and their pictures are scaled to the recorded size."""
     old, new = {camera.name: camera for camera in recorded}, {camera.name: camera for camera in given}
     lines = [f"cameras: recorded {', '.join(old)}, now {', '.join(new)}"] if old.keys() != new.keys() else []
     for name in old.keys() & new.keys():
+        if new[name].live:
+            continue
         if [record.sha256 for record in old[name].inputs] != [record.sha256 for record in new[name].inputs]:
             files = ", ".join(record.path for record in new[name].inputs) or "none"
             lines.append(f"input of camera {name}: the content of its files is not the recorded one ({files})")

@@ -7,33 +7,38 @@ camera list (several cameras), a camera number or a stream URL. Every `Frame` ha
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from app.camera_list import CameraEntry, StartTime, pattern_regex, read_camera_list, safe_name
+from app.camera_states import StateChange
 from app.config import SourceSettings
 from app.errors import InputError
 from app.frames import Frame
-from app.live import LiveFootage, is_stream_url, open_camera_number, open_url
+from app.live import LiveFootage, is_live_source, is_stream_url, open_camera_number, open_url, wait_for
 from app.privacy import redact
 from app.recordings import Footage, FootageInfo, FootageKind, open_recording
 from app.ticks import ticks
 
-__all__ = ["Source", "SourceInfo", "open_sources", "ticks"]
+__all__ = ["LiveSource", "Source", "SourceInfo", "open_sources", "ticks"]
 
 logger = logging.getLogger(__name__)
 
 _CAMERA_LIST_SUFFIXES = (".yaml", ".yml")
 _DAY_S = 24 * 3600.0
+_SLOW_S = 2.0
+"""So much longer than its own timeout a camera may take to open, before the others go on without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What is known of a source before its first picture is read.
 
-    camera: name, unique and safe as a folder name.  width, height: pixels.
+    camera: name, unique and safe as a folder name.  width, height: pixels; 0 for a live camera that was not seen yet.
     fps: nominal frame rate, 1/s; the times of the frames are the truth.
     frame_count: how many frames to expect, None if unknown; some files do not keep what they announce.
     start_time: seconds on the shared clock of the first frame; for a live source when it was opened.
@@ -85,6 +90,19 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class LiveSource(Source, Protocol):
+    """A source that may be live."""
+
+    def changes(self) -> list[StateChange]:
+        """Return, once, what a live camera began to do since the last call; nothing for a recording."""
+        ...
+
+    def keep_size(self, width: int, height: int) -> None:
+        """Give all pictures of a live camera this size, pixels; set before iterating. A recording has its own."""
+        ...
+
+
 class _CameraSource:
     """A footage put on the shared clock under a camera's name."""
 
@@ -104,18 +122,40 @@ class _CameraSource:
         for picture in self._footage.pictures(self.first_index):
             if self.end_index is not None and picture.index >= self.end_index:
                 return
-            time = self._zero_time + picture.time_s
-            yield Frame(self.info.camera, picture.index, time, picture.image, self.info.has_pixels)
+            if not self.info.width:  # it is seen for the first time
+                seen = self._footage.info
+                self.info = replace(self.info, width=seen.width, height=seen.height, fps=seen.fps)
+            time_s = self._zero_time + picture.time_s
+            yield Frame(self.info.camera, picture.index, time_s, picture.image, self.info.has_pixels)
 
     def stop(self) -> None:
         if isinstance(self._footage, LiveFootage):
             self._footage.stop()
 
+    def changes(self) -> list[StateChange]:
+        if not isinstance(self._footage, LiveFootage):
+            return []
+        return [
+            replace(change, camera=self.info.camera, since_s=self._zero_time + change.since_s)
+            for change in self._footage.changes()
+        ]
 
-def open_sources(sources: Sequence[str], names: Sequence[str], settings: SourceSettings) -> list[Source]:
+    def keep_size(self, width: int, height: int) -> None:
+        if isinstance(self._footage, LiveFootage):
+            self._footage.keep_size(width, height)
+            self.info = replace(self.info, width=width, height=height)
+
+
+def open_sources(
+    sources: Sequence[str], names: Sequence[str], settings: SourceSettings, wait: bool = False
+) -> list[Source]:
     """Open every source, in order; a camera list gives several. Nothing is decoded beyond a first picture.
 
+    A live camera that cannot be opened now joins when it comes, if another one can: one that is down is nothing unusual
+    where there are many. If none can be opened, the addresses are probably wrong.
+
     names: camera names in that order, or empty to name cameras after their file or folder.
+    wait: for live cameras even if not one of them can be opened: they were there before.
     Raises one InputError that lists every source which cannot be used, why, and what to do.
     """
     pattern_regex(settings.name_pattern)
@@ -123,12 +163,17 @@ def open_sources(sources: Sequence[str], names: Sequence[str], settings: SourceS
     entries = _expand(sources, settings, problems)
     if names and not problems:
         problems += _check_names(names, entries)
+    opened = _open_all(entries, settings)
+    live = [one.info.live for one in opened if not isinstance(one, InputError)]
     footages: list[Footage] = []
-    for entry in entries:
-        try:
-            footages.append(_open(entry, settings))
-        except InputError as error:
-            problems.append(str(error))
+    for entry, one in zip(entries, opened, strict=True):
+        if not isinstance(one, InputError):
+            footages.append(one)
+        elif _is_live(entry) and (any(live) if live else wait):
+            logger.warning("%s; the run begins without it, and it joins when it comes", one)
+            footages.append(wait_for(entry.sources[0], settings, one))
+        else:
+            problems.append(str(one))
     if len({footage.info.live for footage in footages}) == 2:
         problems.append("live cameras and recordings cannot run together: they share no clock; run them apart")
     starts: list[float] = []
@@ -162,6 +207,41 @@ def _expand(sources: Sequence[str], settings: SourceSettings, problems: list[str
         except InputError as error:
             problems.append(str(error))
     return entries
+
+
+def _open_all(entries: Sequence[CameraEntry], settings: SourceSettings) -> list[Footage | InputError]:
+    """Open what each entry names, or say what is wrong with it. Live cameras are opened side by side in threads that
+    nobody has to wait for: Ctrl-C ends the program while one of them waits for an answer."""
+    opened: dict[int, Footage | InputError | Exception] = {}
+
+    def attempt(number: int) -> None:
+        try:
+            opened[number] = _open(entries[number], settings)
+        except Exception as error:
+            opened[number] = error
+
+    threads: list[threading.Thread] = []
+    for number, entry in enumerate(entries):
+        if _is_live(entry):
+            threads.append(threading.Thread(target=attempt, args=(number,), name="open", daemon=True))
+            threads[-1].start()
+        else:
+            attempt(number)
+    deadline = time.monotonic() + settings.stream_timeout_s + _SLOW_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    answers: list[Footage | InputError] = []
+    for number, entry in enumerate(entries):
+        late = InputError(f"{redact(entry.sources[0])}: no answer within {settings.stream_timeout_s:g} s")
+        answer = opened.get(number, late)
+        if isinstance(answer, Exception) and not isinstance(answer, InputError):
+            raise answer
+        answers.append(answer)
+    return answers
+
+
+def _is_live(entry: CameraEntry) -> bool:
+    return len(entry.sources) == 1 and is_live_source(entry.sources[0])
 
 
 def _open(entry: CameraEntry, settings: SourceSettings) -> Footage:

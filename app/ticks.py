@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _QUEUE_FRAMES = 16
-_LIVE_JOIN_S = 15.0
-"""A live reader may hang in the network until its own timeout; a recorded one stops after the present picture."""
+_LIVE_JOIN_S = 0.5
+"""A live reader may hang in the network until its own timeout. Nobody waits: its thread ends with the program."""
+_HEARTBEAT_S = 0.5
 
 
 def ticks(
@@ -31,7 +33,8 @@ def ticks(
 
     Every frame of a recorded camera appears once and in order; no frame is older than one of an earlier tick. Frames
     count as the same instant when they lie within half the shortest frame period. For live cameras a tick holds the
-    newest picture of each that has one.
+    newest picture of each that has one; it is empty when for half a second no picture came, so that whoever iterates
+    can look after other things even if all cameras are down.
 
     first_indices: for each camera the number of the first frame wanted (to resume); 0 where absent.
     queue_frames: pictures decoded ahead for each camera.
@@ -51,8 +54,9 @@ def ticks(
     finally:
         for reader in readers:
             reader.stop()
+        deadline = time.monotonic() + _LIVE_JOIN_S
         for reader in readers:
-            reader.join()
+            reader.join(deadline)
 
 
 class _Reader:
@@ -80,8 +84,9 @@ class _Reader:
             self._changed.notify_all()
         self._source.stop()
 
-    def join(self) -> None:
-        self._thread.join(_LIVE_JOIN_S if self.info.live else None)
+    def join(self, deadline: float) -> None:
+        """Wait until the thread has ended, for that of a live source until the monotonic clock says `deadline`."""
+        self._thread.join(max(0.0, deadline - time.monotonic()) if self.info.live else None)
         if self._source.dropped:
             logger.info("%s: %d frames came faster than they could be used", self.info.camera, self._source.dropped)
 
@@ -173,9 +178,11 @@ def _live_ticks(readers: Sequence[_Reader], changed: threading.Condition) -> Ite
     while True:
         with changed:
             changed.wait_for(
-                lambda: any(reader.has_frame for reader in readers) or all(reader.has_ended for reader in readers)
+                lambda: any(reader.has_frame for reader in readers) or all(reader.has_ended for reader in readers),
+                _HEARTBEAT_S,
             )
             frames = [frame for reader in readers if (frame := reader.take_newest()) is not None]
-        if not frames:
+            ended = not frames and all(reader.has_ended for reader in readers)
+        if ended:
             return
         yield frames

@@ -21,7 +21,8 @@ _DIMMED = 0.35
 
 @dataclass(frozen=True, slots=True)
 class WallCamera:
-    """A camera that has a place on the wall.  width, height: pixels of its pictures.  fps: nominal frame rate."""
+    """A camera that has a place on the wall.  width, height: pixels of its pictures, 0 if none was seen yet.
+    fps: nominal frame rate."""
 
     name: str
     width: int
@@ -39,7 +40,8 @@ class Wall:
         """cameras: in the order of their places, row by row.  height_px: height of the whole picture."""
         self._text_height = max(13, round(height_px / 42))
         self._strip = tag_size("0", self._text_height)[1] + 2 * _GAP
-        aspect = float(np.median([camera.width / camera.height for camera in cameras]))
+        aspects = [camera.width / camera.height for camera in cameras if camera.height]
+        aspect = float(np.median(aspects or [_WANTED_ASPECT]))
         self.columns, self.rows = grid(len(cameras), aspect)
         self.tile_height = max(32, (height_px - self._strip) // self.rows - _GAP) // 2 * 2
         self.tile_width = max(32, round(self.tile_height * aspect)) // 2 * 2

@@ -18,7 +18,7 @@ from app.errors import InputError
 from app.frames import NO_ID
 from app.identities import Event, Identities, Key
 from app.ledger import Ledger
-from app.manifest import MANIFEST_FILE
+from app.manifest import FLUSHED_FILE, MANIFEST_FILE
 from app.people import Person, people_of
 from app.review import Link, links_in_force
 from app.runs import LEDGER_FILE, RUN_FILE, Run
@@ -80,7 +80,7 @@ class OpenRun:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _run: Run | None = None
     _indexed: Run | None = None
-    _stamp: tuple[int, int] = (0, 0)
+    _stamp: tuple[int, ...] = ()
     _ledger: Ledger | None = None
     _ledger_file: int = 0
     _people: tuple[Run, Identities, dict[int, Person]] | None = None
@@ -99,7 +99,7 @@ class OpenRun:
     @property
     def run(self) -> Run:
         with self._lock:
-            stamp = (_changed(self.folder / MANIFEST_FILE), _changed(self.folder / RUN_FILE))
+            stamp = tuple(_changed(self.folder / name) for name in (MANIFEST_FILE, FLUSHED_FILE, RUN_FILE))
             if self._run is None or stamp != self._stamp:
                 self._run, self._stamp = Run.open(self.folder), stamp
                 self._frames.clear()
