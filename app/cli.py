@@ -263,11 +263,11 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
     from app.export import export_run
     from app.runs import Run
 
-    files = export_run(Run.open(options.folder), options.format, options.ids, options.output)
+    made = export_run(Run.open(options.folder), options.format, options.ids, options.output)
     record(options.folder, COMMAND_LINE, "exported", options.format)
     if not options.json:
-        _say(f"wrote {len(files)} files to {options.output}")
-    return {"files": [str(file) for file in files]}
+        _say(f"wrote {len(made.files)} files to {options.output}")
+    return {"files": [str(file) for file in made.files], "left_out_boxes": made.left_out}
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:

@@ -21,12 +21,17 @@ from app.export_formats import FORMATS, IDS, Ids
 from app.frames import NO_ID
 from app.motchallenge import write_rows
 from app.places import read_topology
-from app.runs import Observations, Run
+from app.runs import Observations, Run, concatenate
 from app.track.floors import foot_points, mapped
+from app.trajectories import extra_boxes, warn_of_extra_boxes
 
 _TRACKS_ACROSS = "Ids are tracks, numbered over all cameras, so that no id is on two cameras."
 _UNDECIDED_CROPS = (
     "Ids are person ids. Crops of tracklets whose person is not decided have the id -1, which loaders skip."
+)
+_LEFT_OUT = (
+    "Left out are {} boxes of people who have another box in the same frame of a camera: each person has one box in a "
+    "frame, the one with the best score. Two people may have been merged who are two."
 )
 
 
@@ -40,15 +45,24 @@ class Export:
     output: Path
 
     def parts(self, camera: str) -> Iterator[tuple[Observations, NDArray[np.int64]]]:
-        """Yield the rows of a camera part by part, each with its (R,) int64 ids."""
+        """Yield the rows of a camera part by part, each with its (R,) int64 ids. No id is twice in a frame."""
         for rows in self.run.refined_parts(camera):
-            yield rows, self.objects.of(camera, rows.track_ids, rows.times)
+            kept = rows[~self.objects.is_extra(camera, rows.frames, rows.track_ids)]
+            yield kept, self.objects.of(camera, kept.track_ids, kept.times)
+
+    def rows(self, camera: str) -> tuple[Observations, NDArray[np.int64]]:
+        """Return the rows of a camera and their (R,) int64 ids, all at once."""
+        parts = list(self.parts(camera))
+        return concatenate([rows for rows, _ in parts]), np.concatenate([np.zeros(0, np.int64), *(i for _, i in parts)])
 
 
 class ObjectIds:
     """The ids of an export: one for every row of a run, none shared by two people.
 
     ids: "person" or "track".  across: number tracks over all cameras instead of within each.
+
+    Where a person has several boxes in a frame, all but one are left out (`app.trajectories.extra_boxes`); a track has
+    one box in a frame anyhow.
     """
 
     def __init__(self, run: Run, ids: Ids, across: bool = False) -> None:
@@ -56,6 +70,7 @@ class ObjectIds:
         self._by_person = ids == "person"
         self._numbered = self._by_person or across
         self._numbers: dict[str, tuple[NDArray[np.int64], int]] = {}
+        self._extra: dict[str, set[tuple[int, int]]] = {}
         if not self._numbered:
             return
         used = max(self.identities.people(), default=0) if self._by_person else 0
@@ -65,10 +80,31 @@ class ObjectIds:
                 persons = self.identities.person_of(
                     camera.name, track_ids, run.column(camera.name, "time_s", refined=True)
                 )
+                self._leave_out(run, camera.name, track_ids, persons)
                 track_ids = track_ids[persons == NO_ID]
             own = np.unique(track_ids)
             self._numbers[camera.name] = own, used + 1
             used += len(own)
+
+    def _leave_out(self, run: Run, camera: str, track_ids: NDArray[np.int64], persons: NDArray[np.int64]) -> None:
+        frames = run.column(camera, "frame", refined=True)
+        extra = extra_boxes(frames, persons, track_ids, run.column(camera, "score", refined=True))
+        if extra.any():
+            warn_of_extra_boxes(camera, frames, persons, extra)
+            self._extra[camera] = set(zip(frames[extra].tolist(), track_ids[extra].tolist(), strict=True))
+
+    @property
+    def left_out(self) -> int:
+        """How many rows are left out."""
+        return sum(map(len, self._extra.values()))
+
+    def is_extra(self, camera: str, frames: NDArray[np.int64], track_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return (R,) bool: which rows, given by (R,) frames and (R,) track ids, are left out."""
+        extra = self._extra.get(camera, set())
+        if not extra:
+            return np.zeros(len(frames), np.bool_)
+        rows = zip(frames.tolist(), track_ids.tolist(), strict=True)
+        return np.fromiter((row in extra for row in rows), np.bool_, len(frames))
 
     def of(self, camera: str, track_ids: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return (R,) int64 ids, from 1, for rows of this run given by (R,) track ids and (R,) times in seconds."""
@@ -82,8 +118,16 @@ class ObjectIds:
         return np.where(persons == NO_ID, numbers, persons)
 
 
-def export_run(run: Run, format: str, ids: Ids, output: Path) -> list[Path]:
-    """Write `run` in a format of `FORMATS` into the folder `output` and return the files, README.txt among them.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. files: README.txt among them.  left_out: rows whose person has another box in that frame."""
+
+    files: list[Path]
+    left_out: int
+
+
+def export_run(run: Run, format: str, ids: Ids, output: Path) -> Exported:
+    """Write `run` in a format of `FORMATS` into the folder `output`.
 
     Raises InputError for a format or a kind of ids that does not exist, and where old files would be mixed with new.
     """
@@ -106,21 +150,23 @@ def export_run(run: Run, format: str, ids: Ids, output: Path) -> list[Path]:
         raise InputError(f"{output} is a file; --output is a folder")
     across = format in ("aicity", "coco", "market1501")
     output.mkdir(parents=True, exist_ok=True)
-    files = writers[format](Export(run, ids, ObjectIds(run, ids, across), output))
+    objects = ObjectIds(run, ids, across)
+    files = writers[format](Export(run, ids, objects, output))
     meaning = _TRACKS_ACROSS if across and ids == "track" else IDS[ids]
     if format == "market1501" and ids == "person":
         meaning = _UNDECIDED_CROPS
+    if objects.left_out:
+        meaning += f"\n{_LEFT_OUT.format(objects.left_out)}"
     readme = output / "README.txt"
     readme.write_text(_readme(run, format, meaning), encoding="utf-8")
-    return [*files, readme]
+    return Exported([*files, readme], objects.left_out)
 
 
 def write_mot(export: Export) -> list[Path]:
     files = []
     for camera in export.run.cameras:
         path = export.output / f"{camera.name}.txt"
-        rows = export.run.refined(camera.name)
-        ids = export.objects.of(camera.name, rows.track_ids, rows.times)
+        rows, ids = export.rows(camera.name)
         write_rows(path, rows.frames + 1, ids, rows.boxes, rows.scores)
         files.append(path)
     return files

@@ -93,8 +93,7 @@ def write_cvat(export: Export) -> list[Path]:
     files = []
     for camera in export.run.cameras:
         path = export.output / f"{camera.name}.xml"
-        rows = export.run.refined(camera.name)
-        ids = export.objects.of(camera.name, rows.track_ids, rows.times)
+        rows, ids = export.rows(camera.name)
         persons = export.objects.identities.person_of(camera.name, rows.track_ids, rows.times)
         names = export.objects.identities.names
         indices, _ = export.run.frames(camera.name)

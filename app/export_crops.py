@@ -35,6 +35,8 @@ def write_market1501(export: Export) -> list[Path]:
         references = [crop for crop in tracklet.crops if export.run.crop_path(crop).is_file()]
         indices, times = frames[tracklet.camera]
         shown = np.array([crop_frame(crop) for crop in references], np.int64)
+        extra = export.objects.is_extra(tracklet.camera, shown, np.full(len(shown), tracklet.track_id))
+        references, shown = [crop for crop, out in zip(references, extra, strict=True) if not out], shown[~extra]
         crop_times = times[np.searchsorted(indices, shown)]
         track_ids = np.full(len(references), tracklet.track_id, np.int64)
         persons = identities.person_of(tracklet.camera, track_ids, crop_times)

@@ -166,25 +166,51 @@ def load_truth(truth: Path, cameras: Sequence[str]) -> dict[str, Trajectories]:
 def run_trajectories(run: Run) -> dict[str, Trajectories]:
     """Return the boxes of every camera of a run after linking, with the people they belong to now.
 
-    Where somebody is in two places of one camera at once (a human may have merged two people wrongly), the box of the
-    later track counts as that of nobody known, and the log says so.
+    Where somebody has several boxes in one frame (a human may have merged two people who were in view together), one
+    of them counts, as in every export (`extra_boxes`), and the log says so.
     """
     identities = run.identities()
     result = {}
     for camera in run.cameras:
         rows = run.refined(camera.name)
         people = identities.person_of(camera.name, rows.track_ids, rows.times)
-        order = np.lexsort((rows.track_ids, people, rows.frames))
-        frames, sorted_people = rows.frames[order], people[order]
-        twice = (frames[1:] == frames[:-1]) & (sorted_people[1:] == sorted_people[:-1]) & (sorted_people[1:] != NO_ID)
-        if twice.any():
-            logger.warning(
-                "camera %s: person %d is in two places in frame %d; there are %d such boxes, scored as unknown people",
-                camera.name, sorted_people[1:][twice][0], frames[1:][twice][0], twice.sum(),
-            )  # fmt: skip
-            people[order[1:][twice]] = NO_ID
+        extra = extra_boxes(rows.frames, people, rows.track_ids, rows.scores)
+        if extra.any():
+            warn_of_extra_boxes(camera.name, rows.frames, people, extra)
+            rows, people = rows[~extra], people[~extra]
         result[camera.name] = Trajectories.of_result(rows.frames + 1, people, rows.boxes, rows.track_ids)
     return result
+
+
+def extra_boxes(
+    frames: NDArray[np.int64],
+    people: NDArray[np.int64],
+    track_ids: NDArray[np.int64],
+    scores: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Return (R,) bool: which rows of one camera are left out so that nobody has two boxes in a frame.
+
+    All arguments are (R,), in any order. The box with the best score stays (a box that was seen before one that fills a
+    gap), the one of the lower track number among equals. Rows of nobody (`NO_ID`) all stay.
+    """
+    order = np.lexsort((track_ids, -scores, people, frames))
+    frames, sorted_people = frames[order], people[order]
+    again = (frames[1:] == frames[:-1]) & (sorted_people[1:] == sorted_people[:-1]) & (sorted_people[1:] != NO_ID)
+    extra = np.zeros(len(order), np.bool_)
+    extra[order[1:][again]] = True
+    return extra
+
+
+def warn_of_extra_boxes(
+    camera: str, frames: NDArray[np.int64], people: NDArray[np.int64], extra: NDArray[np.bool_]
+) -> None:
+    """Say in the log that (R,) `extra` rows of a camera are left out, and whose they are."""
+    first = int(np.argmax(extra))
+    logger.warning(
+        "camera %s: person %d has two boxes in frame %d; %d such boxes, of %d people, are left out: were people merged "
+        "who are two?",
+        camera, people[first], frames[first], extra.sum(), len(np.unique(people[extra])),
+    )  # fmt: skip
 
 
 def run_times(run: Run, truth: Mapping[str, Trajectories]) -> dict[str, NDArray[np.float64]]:

@@ -302,7 +302,8 @@ def test_a_run_is_scored_with_the_people_it_has_now(
     with run.ledger() as ledger:
         ledger.assign("left", 2, 3, "human")
     scores = evaluate_run(run.folder, truth)
-    assert "person 3 is in two places" in caplog.text
+    assert "person 3 has two boxes" in caplog.text
+    assert scores["left_out_boxes"] == 10  # tracks 1 and 2 of `left` share half of its 20 frames
     assert scores["across"]["IDF1"] < 100.0
     (truth / "right.txt").unlink()
     with pytest.raises(InputError, match="camera right"):

@@ -18,11 +18,12 @@ import pytest
 
 from app.config import load_settings
 from app.errors import InputError
+from app.evaluate import evaluate_run
 from app.export import ObjectIds, export_run
 from app.export_formats import FORMATS
 from app.frames import NO_ID
 from app.identities import WHOLE
-from app.motchallenge import read_rows
+from app.motchallenge import read_rows, write_rows
 from app.places import write_topology
 from app.run_writer import RunWriter
 from app.runs import Run
@@ -76,8 +77,9 @@ def test_ids_never_join_two_people(run: Run) -> None:
 
 @pytest.mark.parametrize("ids", ["person", "track"])
 def test_mot_is_read_back(run: Run, tmp_path: Path, ids: str) -> None:
-    files = export_run(run, "mot", ids, tmp_path / "out")  # type: ignore[arg-type]
-    assert [file.name for file in files] == ["left.txt", "right.txt", "README.txt"]
+    made = export_run(run, "mot", ids, tmp_path / "out")  # type: ignore[arg-type]
+    assert made.left_out == 0
+    assert [file.name for file in made.files] == ["left.txt", "right.txt", "README.txt"]
     for camera in ("left", "right"):
         back = read_rows(tmp_path / "out" / f"{camera}.txt")
         rows = run.observations(camera)
@@ -254,12 +256,73 @@ def test_a_run_without_people_is_exported(tmp_path: Path, small_run: ModuleType)
         writer.finish("finished", {})
     run = Run.open(tmp_path / "run")
     for format in FORMATS:
-        files = export_run(run, format, "person", tmp_path / format)
-        assert all(file.is_file() for file in files)
+        made = export_run(run, format, "person", tmp_path / format)
+        assert all(file.is_file() for file in made.files)
     assert (tmp_path / "mot" / "left.txt").read_text() == ""
     coco = json.loads((tmp_path / "coco" / "coco.json").read_text())
     assert (len(coco["images"]), coco["annotations"]) == (1, [])
     assert ET.parse(tmp_path / "cvat" / "right.xml").getroot().findtext("meta/task/size") == "0"
+
+
+@pytest.fixture
+def merged(run: Run) -> Run:
+    """The same run after somebody said that persons 1 and 7, in view together on `left` from 0.5 s to 1 s, are one."""
+    with run.ledger() as ledger:
+        ledger.merge(7, 1, "anna")
+    return run
+
+
+def test_nobody_has_two_boxes_in_a_frame_of_any_export(merged: Run, tmp_path: Path) -> None:
+    made = {format: export_run(merged, format, "person", tmp_path / format) for format in FORMATS}
+    assert {exported.left_out for exported in made.values()} == {5}
+    assert all("Left out are 5 boxes" in (tmp_path / f / "README.txt").read_text() for f in FORMATS)
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    back = read_rows(tmp_path / "mot" / "left.txt")
+    rows["mot"] = list(zip((back.frames - 1).tolist(), back.ids.tolist(), strict=True))
+    cells = [line.split() for line in (tmp_path / "aicity" / "track1.txt").read_text().splitlines()]
+    rows["aicity"] = [(int(frame) - 1, int(who)) for camera, who, frame, *_ in cells if camera == "1"]
+    with (tmp_path / "csv" / "observations.csv").open(encoding="utf-8", newline="") as file:
+        rows["csv"] = [(int(r["frame"]), int(r["id"])) for r in csv.DictReader(file) if r["camera"] == "left"]
+    coco = json.loads((tmp_path / "coco" / "coco.json").read_text())
+    index = {image["id"]: image["frame_index"] for image in coco["images"]}
+    rows["coco"] = [(index[a["image_id"]], a["track_id"]) for a in coco["annotations"] if a["video_id"] == 1]
+    boxes = ET.parse(tmp_path / "cvat" / "left.xml").iterfind(".//box[@outside='0']")
+    rows["cvat"] = [(int(b.attrib["frame"]), int(b.findtext("attribute[@name='id']") or 0)) for b in boxes]
+    everything = merged.observations("left")
+    assert {name: len(found) for name, found in rows.items()} == dict.fromkeys(rows, len(everything) - 5)
+    assert all(len(set(found)) == len(found) for found in rows.values())
+    assert len({tuple(sorted(found)) for found in rows.values()}) == 1
+    # In the shared frames track 2 has the better score, and stays.
+    shared = back.frames - 1 == 7
+    assert back.ids[shared].tolist() == [1]
+    assert back.scores[shared].tolist() == [2 / 16]
+    crops = (tmp_path / "market1501" / "bounding_box_train").iterdir()
+    assert len({path.name[:16] for path in crops if not path.name.startswith("-1")}) == 6
+
+
+def test_trackeval_reads_an_export_and_says_what_evaluate_says(merged: Run, tmp_path: Path) -> None:
+    from trackeval import metrics
+    from trackeval.datasets import MotChallenge2DBox
+
+    export_run(merged, "mot", "person", tmp_path / "out" / "ours" / "data")
+    truth, rows = tmp_path / "gt", merged.observations("left")
+    for camera in ("left", "right"):
+        (truth / camera / "gt").mkdir(parents=True)
+    write_rows(truth / "left" / "gt" / "gt.txt", rows.frames + 1, rows.track_ids, rows.boxes, np.ones(len(rows)))
+    write_rows(truth / "right" / "gt" / "gt.txt", *[np.array([1])] * 2, np.array([[0, 0, 9, 9]]), np.ones(1))
+    (truth / "left" / "seqinfo.ini").write_text("[Sequence]\nname=left\nseqLength=20\n")
+    dataset = MotChallenge2DBox(
+        {"GT_FOLDER": str(truth), "TRACKERS_FOLDER": str(tmp_path / "out"), "SEQ_INFO": {"left": 20},
+         "SKIP_SPLIT_FOL": True, "DO_PREPROC": False, "PRINT_CONFIG": False}
+    )  # fmt: skip
+    data = dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("ours", "left"), "pedestrian")
+    identity = metrics.Identity({"PRINT_CONFIG": False}).eval_sequence(data)
+    ours = evaluate_run(merged.folder, truth)
+    assert ours["left_out_boxes"] == 5
+    assert ours["cameras"]["left"]["IDF1"] == pytest.approx(100 * identity["IDF1"])
+    clear = metrics.CLEAR({"PRINT_CONFIG": False}).eval_sequence(data)
+    assert ours["cameras"]["left"]["MOTA"] == pytest.approx(100 * clear["MOTA"])
+    assert ours["cameras"]["left"]["MOTA"] < 100
 
 
 def test_wrong_requests_are_refused(run: Run, tmp_path: Path) -> None:
