@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.errors import InputError
-from app.people_report import describe
+from app.review import describe
 
 if TYPE_CHECKING:
     from app.ledger import Ledger

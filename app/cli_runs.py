@@ -30,6 +30,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser], load_settings:
     correct.add_argument("action", choices=ACTIONS)
     correct.add_argument("words", nargs="*", metavar="…", help="what it is about, see below")
     correct.add_argument("--actor", default="command line", metavar="NAME", help="who says so (default: command line)")
+    correct.add_argument("--anybody", action="store_true", help="undo what others decided, too")
+    correct.add_argument("--anyway", action="store_true",
+                         help="merge or confirm also who was seen in one frame: one person with two boxes")  # fmt: skip
     correct.formatter_class = argparse.RawDescriptionHelpFormatter
     correct.epilog = (
         "merge PERSON INTO               they are one person; INTO keeps its number and name\n"
@@ -37,7 +40,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser], load_settings:
         "split CAMERA TRACK [SECONDS]    from then on (or as a whole) the track is a new person\n"
         "confirm CAMERA TRACK CAMERA TRACK   two tracks show the same person\n"
         "reject CAMERA TRACK CAMERA TRACK    they do not; the first becomes a new person\n"
-        "undo [EVENT]                    take back an event, or the latest correction"
+        "undo [EVENT]                    take back an event, or your latest correction (your: by the same --actor)"
     )
 
     places = command("places", _places, "ways between cameras, counts in zones and over lines, people in sight")
@@ -96,9 +99,10 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
 
     if not options.actor.strip() or options.actor.startswith(MACHINE):
         raise InputError(f"--actor {options.actor!r}: give the name of a human")
-    with Run.open(options.folder).ledger() as ledger:
+    run = Run.open(options.folder)
+    with run.ledger() as ledger:
         before = max((event.id for event in ledger.corrections()), default=0)
-        said = correct(ledger, options.action, options.words, options.actor)
+        said = correct(run, ledger, options.action, options.words, options.actor, options.anyway, options.anybody)
         made = [event.id for event in ledger.corrections() if event.id > before]
     if not options.json:
         sys.stdout.write(said + "\n")

@@ -6,6 +6,7 @@ event is its free text and evidence, when the person whom it is about is erased.
 
 A long ledger opens fast because of its checkpoint: for each camera the tracklets and the persons that machines gave
 them, as of one event. It is derived; replay goes on from there, and without it from the beginning, to the same end.
+Beside the events lie the proposals of the last link stage: pairs that it nearly joined, for a human to look at.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     camera TEXT PRIMARY KEY, last_id INTEGER NOT NULL, highest_person INTEGER NOT NULL,
     track_ids BLOB NOT NULL, persons BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS proposals (
+    camera TEXT NOT NULL, track_id INTEGER NOT NULL, other_camera TEXT NOT NULL, other_track_id INTEGER NOT NULL,
+    p_same REAL NOT NULL
+) STRICT;
 CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_do_not_change BEFORE UPDATE OF
@@ -125,14 +130,23 @@ class Ledger:
             return self._cached
 
     def events(
-        self, camera: str | None = None, track_id: int | None = None, person: int | None = None, after: int = 0
+        self,
+        camera: str | None = None,
+        track_id: int | None = None,
+        person: int | None = None,
+        after: int = 0,
+        until: int | None = None,
     ) -> Iterator[Event]:
-        """Yield the events that name a tracklet or a person (all without arguments) and came after event `after`.
+        """Yield the events that name a tracklet or a person (all without arguments) and came after event `after`, up to
+        and with event `until`.
 
         Events that were undone are among them: see `undone`. Merges are not followed.
         """
         conditions = ["id > ?"]
         values: list[int | str] = [after]
+        if until is not None:
+            conditions.append("id <= ?")
+            values.append(until)
         if camera is not None:
             conditions.append("(camera = ? OR other_camera = ?)")
             values += [camera, camera]
@@ -180,6 +194,17 @@ class Ledger:
                 rows = [row for key in keys for row in execute(one, key).fetchall()]
         return {(event.camera, event.track_id): event for event in map(_event, rows)}
 
+    def proposals(self) -> list[tuple[Key, Key, float]]:
+        """Return the pairs of tracklets that the last link stage left apart with the most doubt: keys and P(same)."""
+        query = (
+            "SELECT camera, track_id, other_camera, other_track_id, p_same FROM proposals ORDER BY p_same DESC, rowid"
+        )
+        with self._mutex:
+            if not _has(self._connection, "proposals"):  # an older ledger in a folder that may only be read
+                return []
+            rows = self._connection.execute(query).fetchall()
+        return [((camera, track), (other, other_track), p) for camera, track, other, other_track, p in rows]
+
     def last_track_ids(self) -> dict[str, int]:
         """Return for each camera the highest track id that any event names."""
         query = """SELECT camera, max(track_id) FROM events WHERE track_id >= 0 GROUP BY camera"""
@@ -201,7 +226,7 @@ class Ledger:
         """Append events as one step and return their ids. Either all are written or none.
 
         Raises InputError for an event that makes no sense: an undo of something that is not in force, a merge with an
-        erased person, a name that is too long…
+        erased person, what a human says of a track that is not there, a name that is too long…
         """
         with self._writing():
             return self._append(events)
@@ -311,6 +336,13 @@ class Ledger:
                     events.append(Event("split", actor, *key, person, at_s=at_s, evidence=why))
             return self._append(events)
 
+    def propose(self, pairs: Iterable[tuple[Key, Key, float]]) -> None:
+        """Keep pairs of tracklets with their P(same) in the place of those of the link stage before."""
+        with self._writing():
+            self._connection.execute("DELETE FROM proposals")
+            rows = ((*first, *second, p_same) for first, second, p_same in pairs)
+            self._connection.executemany("INSERT INTO proposals VALUES (?, ?, ?, ?, ?)", rows)
+
     def erase(self, person: int, actor: str) -> Event:
         """Replace a person by a tombstone: ids and times of what was theirs, no name and no evidence.
 
@@ -329,6 +361,10 @@ class Ledger:
             )
             self._connection.executemany(
                 "UPDATE events SET text = '', evidence = '{}' WHERE camera = ? AND track_id = ?",
+                [segment.key for segment in segments],
+            )
+            self._connection.executemany(
+                "DELETE FROM proposals WHERE (?, ?) IN ((camera, track_id), (other_camera, other_track_id))",
                 [segment.key for segment in segments],
             )
             tombstone = {"people": people, "segments": segments_to_json(segments)}
@@ -389,8 +425,11 @@ class Ledger:
     def _check(self, events: Sequence[Event]) -> None:
         """Raise InputError for the first event that makes no sense in the present state."""
         undone_now: set[int] = set()
+        told = {(event.camera, event.track_id) for event in events if event.kind == "assign"}
         for event in events:
             problem = _problem(event)
+            if not problem and not event.by_machine and event.kind in ("split", "confirm", "reject"):
+                problem = self._unknown_track(event, told)
             if not problem and event.kind in ("merge", "name"):
                 people = self._people()
                 if any(
@@ -408,6 +447,23 @@ class Ledger:
                 undone_now.add(event.target)
             if problem:
                 raise InputError(f"cannot {event.kind}: {problem}")
+
+    def _unknown_track(self, event: Event, told: Collection[Key]) -> str:
+        """Say which track that a human speaks of is not there, if one is not: nothing assigned it, or it was erased.
+
+        told: those that are assigned in the same step."""
+        keys = [(event.camera, event.track_id), (event.other_camera, event.other_track_id)]
+        erased = {segment.key for segment in self._people().erased_segments}
+        for camera, track_id in keys[: 1 if event.kind == "split" else 2]:
+            if (camera, track_id) in told or track_id in self._simple.get(camera, ()):
+                known = True
+            else:
+                known = (camera, track_id) in self._states
+            if (camera, track_id) in erased:
+                known = any(person != NO_ID for _, person in self.replay().segments(camera, track_id))
+            if not known:
+                return f"there is no track {track_id} on camera {camera!r}"
+        return ""
 
     def _stored_person(self, gallery_id: int) -> int:
         """Return the number under which a person of the gallery is stored, and remember it."""
@@ -616,6 +672,6 @@ def _set_up(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA secure_delete = ON")
-    if not (_has(connection, "rare_events") and _has(connection, "checkpoints")):
+    if not all(_has(connection, name) for name in ("rare_events", "checkpoints", "proposals")):
         # A new file, or one from before these were added; what is there already stays as it is.
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")

@@ -7,6 +7,7 @@ and turns its answer into events. What a human decided stays decided. Last it ha
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ from app.refining import refine_run
 from app.reid.calibrate import Calibration
 from app.runs import Run, crop_frame
 from app.track.linker import Key, LinkResult, link_tracklets
+from app.track.presence import Presence
 from app.track.splitting import Cut, cut_mixed
+
+logger = logging.getLogger(__name__)
 
 FIRST_PART_ID = 2**40
 """Later parts of cut tracklets are numbered from here: no track has such a number, or gets it while the run goes on."""
@@ -48,6 +52,9 @@ class Linking:
         groups = dict(zip(self.keys, self.result.person_ids.tolist(), strict=True))
         places = {part: (cut.key, cut.at_s) for part, cut in self.cuts.items()}
         ledger.reassign(groups, LINKER, _evidence(self.result, self.cuts), places, keep_others)
+        # A judgement is about whole tracklets: of a cut one it would be unclear which part is meant.
+        cut = {cut.key for cut in self.cuts.values()} | self.cuts.keys()
+        ledger.propose((p.a, p.b, p.p_same) for p in self.result.proposals if not {p.a, p.b} & cut)
 
 
 def decide(run: Run, tracklets: Sequence[Tracklet], settings: LinkSettings) -> Linking:
@@ -55,7 +62,8 @@ def decide(run: Run, tracklets: Sequence[Tracklet], settings: LinkSettings) -> L
     identities = run.identities()
     confirmed, rejected = identities.constraints()
     parts, cuts = _cut_mixed(run, tracklets, identities)
-    result = link_tracklets(parts, run_calibration(run), settings, confirmed, rejected)
+    held = _without_contradictions(confirmed, parts)
+    result = link_tracklets(parts, run_calibration(run), settings, held, rejected)
     return Linking(result, [part.key for part in parts], cuts)
 
 
@@ -89,6 +97,28 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
         "filled_boxes": filled,
         "clocks": None if result.topology is None else clocks_to_json(result.topology),
     }
+
+
+def _without_contradictions(pairs: Sequence[tuple[Key, Key]], tracklets: Sequence[Tracklet]) -> list[tuple[Key, Key]]:
+    """Return the confirmed pairs less those that would join who was in view of one camera at the same time.
+
+    A human may have said that these are one person all the same (one person with two boxes). They stay together, since
+    machines change nothing there; the linker, which knows that nobody is in two places, need not hear of it.
+    """
+    named = {key for pair in pairs for key in pair}
+    presence = {tracklet.key: Presence.of(tracklet) for tracklet in tracklets if tracklet.key in named}
+    group = {key: key for key in presence}
+    held = []
+    for first, second in pairs:
+        a, b = group.get(first), group.get(second)
+        if a is not None and b is not None and a != b:
+            if presence[a].conflicts(presence[b]):
+                logger.info("%s and %s are one person by a human's word, and in view together", first, second)
+                continue
+            presence[a] = presence[a].joined(presence.pop(b))
+            group = {key: a if own == b else own for key, own in group.items()}
+        held.append((first, second))
+    return held
 
 
 def cameras_of_people(identities: Identities) -> dict[int, set[str]]:

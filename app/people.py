@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import NO_ID
-from app.identities import Identities
+from app.identities import Identities, Segment
 from app.runs import Run, crop_frame
 from app.tracklet_parts import TrackletSummary
 
@@ -91,6 +92,61 @@ def people_of(run: Run, identities: Identities) -> dict[int, Person]:
         person: Person(person, identities.names.get(person, ""), tuple(sorted(own, key=lambda visit: visit.start_s)))
         for person, own in sorted(visits.items())
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """When a camera saw two people in the same frames, so that they can hardly be one: frames, how many they were."""
+
+    camera: str
+    start_s: float
+    end_s: float
+    frames: int
+
+
+def seen_together(run: Run, first: Sequence[Segment], second: Sequence[Segment]) -> list[Together]:
+    """Return where two people, given by their tracklets, were seen in the same frames; camera by camera."""
+    cameras = {segment.camera for segment in first} & {segment.camera for segment in second}
+    if not cameras:
+        return []
+    known = {summary.key: summary for summary in run.tracklet_summaries(vectors=False)}
+
+    def within(segment: Segment) -> tuple[float, float]:
+        own = known[segment.key]
+        return max(segment.start_s, own.start_time), min(segment.end_s, own.end_time)
+
+    found = []
+    for camera in (record.name for record in run.cameras if record.name in cameras):
+        ones, others = ([s for s in own if s.camera == camera and s.key in known] for own in (first, second))
+        stretches = [(max(a[0], b[0]), min(a[1], b[1])) for a in map(within, ones) for b in map(within, others)]
+        stretches = [(start, end) for start, end in stretches if start <= end]
+        if not stretches:
+            continue
+        frames: list[NDArray[np.int64]] = []
+        rows = run.observations(camera, min(s for s, _ in stretches), max(e for _, e in stretches))
+        for segments in (ones, others):
+            own = np.zeros(len(rows), np.bool_)
+            for segment in segments:
+                inside = (rows.times >= segment.start_s) & (rows.times < segment.end_s)
+                own |= inside & (rows.track_ids == segment.track_id)
+            frames.append(np.unique(rows.frames[own]))
+        shared = np.intersect1d(frames[0], frames[1])
+        if len(shared):
+            times = rows.times[np.isin(rows.frames, shared)]
+            found.append(Together(camera, float(times[0]), float(times[-1]), len(shared)))
+    return found
+
+
+def fingerprint(identities: Identities, person: int) -> str:
+    """Return what changes with anything that the ledger says of a person: name, tracklets, judgements about them.
+
+    Whoever acts on what a page shows compares it with what is so now.
+    """
+    segments = identities.tracklets_of(person)
+    own = {segment.key for segment in segments}
+    judged = [[pair for pair in pairs if own & set(pair)] for pairs in (identities.confirmed, identities.rejected)]
+    said = (identities.resolve(person), identities.names.get(person, ""), segments, judged)
+    return sha256(repr(said).encode()).hexdigest()[:16]
 
 
 def crop_time(run: Run, camera: str, reference: str) -> float:

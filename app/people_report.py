@@ -7,20 +7,28 @@ from typing import Any
 
 from app.draw import format_time
 from app.errors import InputError
-from app.identities import WHOLE, Event
 from app.people import Person, people_of
+from app.reid.bands import band
+from app.review import describe, doubtful_people, links_in_force
 from app.runs import Run
 
 
 def people_report(folder: Path) -> dict[str, Any]:
-    """Return {"people": […]}: of each person number, name, first and last time, seconds in sight, cameras, visits."""
+    """Return {"people": […]}: of each person number, name, first and last time, seconds in sight, cameras, visits, and
+    how many `doubtful_links` that nobody confirmed hold it together."""
     run = Run.open(folder)
-    return {"people": [_person(person) for person in people_of(run, run.identities()).values()]}
+    with run.ledger() as ledger:
+        identities = ledger.replay()
+        people = people_of(run, identities)
+        doubtful = doubtful_people(links_in_force(people, ledger.latest_evidence()), identities)
+    return {"people": [_person(person, len(doubtful.get(person.id, ()))) for person in people.values()]}
 
 
 def route_report(folder: Path, number: int) -> dict[str, Any]:
     """Return a person and `route`: the visits in order, each with why a machine linked it, and `corrections`.
 
+    evidence: p_same and runner_up are probabilities, `band` is p_same in words, `doubtful` whether the link could well
+    be a mistake and nobody has confirmed it.
     away_s: seconds out of all sight before a visit, negative where another camera still saw the person.
     Raises InputError if there is no such person.
     """
@@ -31,6 +39,7 @@ def route_report(folder: Path, number: int) -> dict[str, Any]:
         if person is None:
             raise InputError(f"{folder}: there is no person {number}")
         evidence = ledger.latest_evidence([visit.key for visit in person.visits])
+        doubtful = doubtful_people(links_in_force({person.id: person}, evidence), identities).get(person.id, [])
         undone = ledger.undone()
         keys = {visit.key for visit in person.visits}
         events = [
@@ -43,6 +52,9 @@ def route_report(folder: Path, number: int) -> dict[str, Any]:
     seen_until = None
     for visit in person.visits:
         link = evidence.get(visit.key)
+        why = {} if link is None else dict(link.evidence)
+        if why.get("p_same") is not None:
+            why |= {"band": band(why["p_same"]), "doubtful": any(visit.key == one.own for one in doubtful)}
         route.append(
             {
                 "camera": visit.camera,
@@ -50,32 +62,11 @@ def route_report(folder: Path, number: int) -> dict[str, Any]:
                 "start_s": visit.start_s,
                 "end_s": visit.end_s,
                 "away_s": None if seen_until is None else round(visit.start_s - seen_until, 3),
-                "evidence": {} if link is None else dict(link.evidence),
+                "evidence": why,
             }
         )
         seen_until = visit.end_s if seen_until is None else max(seen_until, visit.end_s)
-    return {**_person(person), "route": route, "corrections": events}
-
-
-def describe(event: Event) -> str:
-    """Say in words what a human decided."""
-    own = f"{event.camera}, track {event.track_id}"
-    other = f"{event.other_camera}, track {event.other_track_id}"
-    at = "" if event.at_s == WHOLE else format_time(event.at_s).removesuffix(" UTC")
-    return {
-        "assign": f"gave {own} to person {event.person}",
-        "merge": f"merged person {event.person} into person {event.other_person}",
-        "split": f"split {own} at {at}: person {event.person} from there on"
-        if at
-        else f"took {own} out as person {event.person}",
-        "confirm": f"confirmed {own} with {other}",
-        "reject": f"rejected {own} with {other}",
-        "name": f"named person {event.person} “{event.text}”"
-        if event.text
-        else f"named person {event.person} (no name is kept)",
-        "erase": f"erased person {event.person}",
-        "undo": f"undid decision {event.target}",
-    }[event.kind]
+    return {**_person(person, len(doubtful)), "route": route, "corrections": events}
 
 
 def people_table(report: dict[str, Any]) -> Any:
@@ -86,7 +77,10 @@ def people_table(report: dict[str, Any]) -> Any:
     for person in report["people"]:
         times = [format_time(person[key]) for key in ("first_s", "last_s")]
         cells = (f"{person['seen_s']:.1f} s", str(person["visits"]), ", ".join(person["cameras"]))
-        table.add_row(str(person["person"]), person["name"], *times, *cells)
+        mark = " ?" if person["doubtful_links"] else ""
+        table.add_row(f"{person['person']}{mark}", person["name"], *times, *cells)
+    if any(person["doubtful_links"] for person in report["people"]):
+        table.caption = "?: a link of this person could be a mistake; see `route`, or the page Review"
     return table
 
 
@@ -96,13 +90,13 @@ def route_table(report: dict[str, Any]) -> Any:
     from rich.table import Table
 
     label = report["name"] or f"Person {report['person']}"
-    route = Table("camera", "track", "from", "to", "out of sight before", "P(same)", "linked with", title=label)
+    route = Table("camera", "track", "from", "to", "out of sight before", "same person", "linked with", title=label)
     for visit in report["route"]:
         times = [format_time(visit[key]) for key in ("start_s", "end_s")]
         away_s = visit["away_s"]
         away = "" if away_s is None else f"{away_s:.1f} s" if away_s > 0 else "at the same time"
         why = visit["evidence"]
-        p_same = f"{why['p_same']:.2f}" if why.get("p_same") is not None else ""
+        p_same = f"{why['band']}{', doubtful' if why['doubtful'] else ''}" if "band" in why else ""
         linked = "{}, track {}".format(*why["with"]) if "with" in why else ""
         route.add_row(visit["camera"], str(visit["track"]), *times, away, p_same, linked)
     changes = Table("event", "when", "who", "what", title="Corrections")
@@ -111,7 +105,7 @@ def route_table(report: dict[str, Any]) -> Any:
     return Group(*(table for table in (route, changes) if table.row_count))
 
 
-def _person(person: Person) -> dict[str, Any]:
+def _person(person: Person, doubtful_links: int) -> dict[str, Any]:
     return {
         "person": person.id,
         "name": person.name,
@@ -120,4 +114,5 @@ def _person(person: Person) -> dict[str, Any]:
         "seen_s": round(person.seen_s, 3),
         "visits": len(person.visits),
         "cameras": list(person.cameras),
+        "doubtful_links": doubtful_links,
     }

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from app import corrections
 from app.identities import Event
 from app.people import people_of
-from app.people_report import route_report, route_table
-from app.review import last_correction, links_in_force, open_questions, undo_last
+from app.people_report import people_report, route_report, route_table
+from app.review import last_correction, links_in_force, links_not_made, open_questions
 from app.runs import Run
 
 
@@ -46,7 +47,7 @@ def test_a_no_takes_the_visit_out_and_undo_brings_it_back(make_run: Callable[...
         assert identities.rejected == (link.pair,)
         assert len(identities.people()) == 2
         assert [event.kind for event in last_correction(ledger)] == ["reject", "split"]
-        undo_last(ledger, "tester")
+        corrections.undo(ledger, None, "tester")
         assert ledger.replay().rejected == ()
         assert ledger.replay().people() == [1]
         assert last_correction(ledger) == []
@@ -65,3 +66,50 @@ def test_a_route_says_where_two_cameras_saw_a_person_at_the_same_time(make_run: 
     text = shown.export_text()
     assert "at the same time" in text
     assert f"{overlap_s:.1f} s" not in text
+
+
+def test_links_with_small_margin_are_doubtful_until_somebody_confirms_them(make_run: Callable[..., Path]) -> None:
+    run = Run.open(make_run())
+    with run.ledger() as ledger:
+        for key, (p_same, runner_up) in {("right", 1): (0.97, 0.98), ("right", 3): (0.99, 0.2)}.items():
+            evidence = {"with": ["left", key[1]], "p_same": p_same, "runner_up": runner_up, "gates": []}
+            ledger.assign("left", key[1], key[1], "machine:linker")
+            ledger.assign(*key, key[1], "machine:linker", evidence)
+        assert [person["doubtful_links"] for person in people_report(run.folder)["people"]] == [1, 0]
+        route = route_report(run.folder, 1)["route"]
+        assert [visit["evidence"].get("doubtful") for visit in route] == [None, True]
+        assert route[1]["evidence"]["band"] == "very likely"
+        ledger.confirm(("left", 1), ("right", 1), "tester")
+    assert [person["doubtful_links"] for person in people_report(run.folder)["people"]] == [0, 0]
+
+
+def test_review_asks_about_pairs_that_were_nearly_linked(make_run: Callable[..., Path]) -> None:
+    run = Run.open(make_run())
+    with run.ledger() as ledger:
+        for row, key in enumerate((("left", 1), ("right", 1), ("left", 2), ("right", 2)), 1):
+            ledger.assign(*key, row, "machine:linker")
+        proposals = [
+            (("left", 1), ("right", 1), 0.7),
+            (("left", 2), ("right", 2), 0.6),
+            (("left", 1), ("right", 9), 0.9),
+        ]
+        ledger.propose(proposals)
+
+        def asked() -> list[tuple[int, float]]:
+            identities = ledger.replay()
+            people = people_of(run, identities)
+            links = links_not_made(people, ledger.proposals(), identities)
+            return [(link.person, link.p_same) for link in open_questions(links, identities)]
+
+        assert asked() == [(1, 0.7), (3, 0.6)]  # a track that is not there is nobody
+        said = corrections.same(run, ledger, ("right", 1), ("left", 1), "tester")
+        assert said == "Person 2 and person 1 are one person now: person 1."
+        assert ledger.replay().confirmed == ((("left", 1), ("right", 1)),)
+        assert asked() == [(3, 0.6)]
+        corrections.undo(ledger, None, "tester")  # both events were one step
+        assert asked() == [(1, 0.7), (3, 0.6)]
+        corrections.reject(ledger, ("left", 2), ("right", 2), "tester")
+        assert ledger.replay().people() == [1, 2, 3, 4]  # they were apart already
+        assert asked() == [(1, 0.7)]
+        ledger.erase(1, "tester")
+        assert ledger.proposals() == [proposals[1]]

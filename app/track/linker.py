@@ -35,6 +35,10 @@ MOST_ROUNDS = 3
 LEAST_PLACE_LOG_ODDS = 1.0
 """Of two that do not look alike, place and time must say at least this to be compared at all."""
 
+MOST_PROPOSALS = 200
+LEAST_PROPOSED = 0.2
+"""A pair less probable than this is not worth a human's time."""
+
 ABSENT_PROBABILITY = float(probability(ABSENT_LOG_ODDS))
 
 Key = tuple[str, int]
@@ -60,17 +64,28 @@ class LinkEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """Two tracklets that were left apart and yet may be one person: of two people the pair with the highest P(same)."""
+
+    a: Key
+    b: Key
+    p_same: float
+
+
+@dataclass(frozen=True, slots=True)
 class LinkResult:
     """Who is who.
 
     person_ids: (n,) int64 aligned with the tracklets, numbered from 1 in order of first appearance.
     links: a person of m tracklets has m - 1 of them, which connect them all.
+    proposals: the likeliest links that were not made, at most `MOST_PROPOSALS`, the likeliest first.
     topology: what was learned of place and time, None if that is switched off.
     """
 
     person_ids: NDArray[np.int64]
     links: list[LinkEvidence]
     topology: Topology | None = None
+    proposals: tuple[Proposal, ...] = ()
 
 
 def link_tracklets(
@@ -120,7 +135,8 @@ def link_tracklets(
             people.max(initial=0),
             least_people(presences),
         )
-    return LinkResult(person_ids, _explain(ordered, people, evidence, held, settings.min_probability), topology)
+    links = _explain(ordered, people, evidence, held, settings.min_probability)
+    return LinkResult(person_ids, links, topology, _propose(ordered, presences, people, evidence, apart))
 
 
 def _relink(
@@ -267,6 +283,38 @@ def _explain(
             for index in best:
                 best[index] = max(best[index], _link(within, new, index))
     return links
+
+
+def _propose(
+    tracklets: Sequence[Tracklet],
+    presences: Sequence[Presence],
+    people: NDArray[np.int64],
+    evidence: PairEvidence,
+    rejected: Sequence[tuple[int, int]],
+) -> tuple[Proposal, ...]:
+    """Return the likeliest pairs of different people that nothing forbids: for a human who can see more."""
+    together: dict[int, Presence] = {}
+    for index, person in enumerate(people.tolist()):
+        before = together.get(person)
+        together[person] = presences[index] if before is None else before.joined(presences[index])
+    refused = {frozenset((int(people[a]), int(people[b]))) for a, b in rejected}
+    probabilities = probability(evidence.log_odds)
+    apart = (people[evidence.rows] != people[evidence.columns]) & (probabilities >= LEAST_PROPOSED)
+    candidates = np.flatnonzero(apart)
+    found: dict[frozenset[int], Proposal] = {}
+    for pair in candidates[np.argsort(-probabilities[candidates], kind="stable")].tolist():
+        a, b = int(evidence.rows[pair]), int(evidence.columns[pair])
+        first, second = int(people[a]), int(people[b])
+        both = frozenset((first, second))
+        if both in found or both in refused:
+            continue
+        if together[first].conflicts(together[second]):
+            refused.add(both)
+            continue
+        found[both] = Proposal(tracklets[a].key, tracklets[b].key, float(probabilities[pair]))
+        if len(found) == MOST_PROPOSALS:
+            break
+    return tuple(found.values())
 
 
 def _link(within: dict[int, dict[int, float]], linked: int, index: int) -> tuple[float, int]:

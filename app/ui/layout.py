@@ -206,6 +206,14 @@ def told(act: Callable[[], Any]) -> Any:
         raise gr.Error(str(error), print_exception=False, title="That did not work") from error
 
 
+def say(text: str, done: bool = True) -> None:
+    """Show what a correction did, or, without `done`, why nothing was done. The text may hold names: it is no HTML."""
+    if done:
+        gr.Info(escape(text), duration=4, title="Done")
+    else:
+        gr.Warning(escape(text), duration=10, title="Nothing was done")
+
+
 def address(page: str, found: OpenRun, **values: object) -> str:
     """Return the address of a page that shows a run."""
     query = "&".join(f"{key}={value}" for key, value in {"run": found.id, **values}.items())
@@ -234,7 +242,14 @@ def similar_address(found: OpenRun, reference: str) -> str:
 def person_tag(found: OpenRun, person: int, label: str) -> str:
     """Return a link to a person with the colour that the person has in videos."""
     href = address("person", found, person=person)
-    return f'<a class="ot-person" href="{href}">{dot(person)}{escape(label)}</a>'
+    return f'<a class="ot-person" href="{href}">{dot(person)}{escape(label)}</a>{doubt(found, person)}'
+
+
+def doubt(found: OpenRun, person: int) -> str:
+    """Return the mark of a person whom a doubtful link holds together, which leads to its page; else nothing."""
+    links = len(found.doubtful().get(person, ()))
+    why = f"{count(links, 'link')} of this person could be a mistake: see the page Review"
+    return f'<span class="ot-chip warn" title="{why}">doubtful</span>' if links else ""
 
 
 def dot(person: int) -> str:

@@ -20,7 +20,7 @@ from app.identities import Event, Identities, Key
 from app.ledger import Ledger
 from app.manifest import FLUSHED_FILE, MANIFEST_FILE
 from app.people import Person, people_of
-from app.review import Link, links_in_force
+from app.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
 from app.runs import LEDGER_FILE, RUN_FILE, Run
 from app.ui.views import Views
 
@@ -85,6 +85,7 @@ class OpenRun:
     _ledger_file: int = 0
     _people: tuple[Run, Identities, dict[int, Person]] | None = None
     _links: tuple[Identities, list[Link]] | None = None
+    _doubtful: tuple[list[Link], dict[int, list[Link]]] | None = None
     _counts: tuple[Run, Identities, Counters, tuple[list[Stay], list[Crossing]]] | None = None
     _heat: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     _frames: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
@@ -155,6 +156,20 @@ class OpenRun:
             if self._links is None or self._links[0] is not identities:
                 self._links = identities, links_in_force(self.people(), self.ledger.latest_evidence())
             return self._links[1]
+
+    def questions(self) -> list[Link]:
+        """Return the links, made and nearly made, that nobody has judged, the most doubtful first."""
+        identities = self.identities()
+        not_made = links_not_made(self.people(), self.ledger.proposals(), identities)
+        return open_questions([*self.links(), *not_made], identities)
+
+    def doubtful(self) -> dict[int, list[Link]]:
+        """Return the people whom a doubtful link holds together that nobody has confirmed, with those links."""
+        with self._lock:
+            identities, links = self.identities(), self.links()
+            if self._doubtful is None or self._doubtful[0] is not links:
+                self._doubtful = links, doubtful_people(links, identities)
+            return self._doubtful[1]
 
     def frames(self, camera: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return (F,) indices and (F,) times of the processed frames of a camera."""

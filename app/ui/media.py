@@ -191,7 +191,7 @@ def _still(found: OpenRun, camera: int, time_s: float, height_px: int) -> bytes:
 
 def _timeline(found: OpenRun) -> dict[str, Any]:
     """Return lanes and bars: [camera number, track id, start, end] for each visit of each person."""
-    run, people = found.run, found.people()
+    run, people, doubtful = found.run, found.people(), found.doubtful()
     numbers = {camera.name: number for number, camera in enumerate(run.cameras)}
     start, end = found.span()
     bounds = {
@@ -223,6 +223,7 @@ def _timeline(found: OpenRun) -> dict[str, Any]:
             {
                 "id": person.id,
                 "label": person.label,
+                "doubtful": person.id in doubtful,
                 "color": person_hex(person.id if person.id != NO_ID else -1),
                 "visits": [
                     [numbers[visit.camera], visit.track_id, round(visit.start_s, 3), round(visit.end_s, 3)]

@@ -154,7 +154,7 @@ def card(found: OpenRun, person: Person, more: str = "") -> str:
     """Return a card that leads to the person's page."""
     href = layout.address("person", found, person=person.id)
     return f"""<a class="ot-card" href="{href}" data-person="{person.id}">
-    <div class="ot-card-head">{layout.dot(person.id)}{escape(person.label)}
+    <div class="ot-card-head">{layout.dot(person.id)}{escape(person.label)}{layout.doubt(found, person.id)}
       <span class="ot-more">{more or count(len(person.cameras), "camera")}</span></div>
     {pictures(found, person)}
     <div class="ot-facts"><span>{span(person.first_s, person.last_s)}</span>

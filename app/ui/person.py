@@ -14,9 +14,9 @@ import numpy as np
 from app import corrections
 from app.errors import InputError
 from app.identities import MACHINE, WHOLE, Event, Key
-from app.people import Person, Visit, crop_time, shown_at
-from app.people_report import describe
-from app.review import last_correction
+from app.people import Person, Visit, crop_time, fingerprint, shown_at
+from app.reid.bands import band
+from app.review import describe, in_words, last_correction
 from app.runs import crop_frame
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, duration, span
@@ -37,10 +37,11 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             rename = gr.Button("Save name", elem_id="save-name")
         with gr.Column(elem_classes="ot-panel"):
             other = gr.Dropdown([], label="The same person as", filterable=True, elem_id="merge-with")
-            preview = layout.html()
+            preview = layout.html(actions=True, elem_id="merge-preview")
             merge = gr.Button("Merge", variant="primary", elem_id="merge")
     history = layout.html(actions=True, elem_id="person-history")
-    outputs = [content, history, actions, name, other, preview]
+    seen = gr.State({})  # fingerprints of the people whom the page shows: what a correction is about
+    outputs = [content, history, actions, name, other, preview, seen]
 
     def everything(request: gr.Request) -> list[Any]:
         found, person = None, None
@@ -49,13 +50,15 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             nonlocal found, person
             found = layout.run_of(library, request)
             person = found.person(asked_for(request))
-            return _view(found, person)
+            return _view(found, person, layout.actor_of(request))
 
         html = layout.shown(render)
         if found is None or person is None:
-            return [html, "", gr.Row(visible=False), "", gr.Dropdown([]), ""]
+            return [html, "", gr.Row(visible=False), "", gr.Dropdown([]), "", {}]
         choices = [(p.label, p.id) for p in found.people().values() if p.id != person.id]
-        return [html, _history(found, person), gr.Row(visible=True), person.name, gr.Dropdown(choices, value=None), ""]
+        actor = layout.actor_of(request)
+        history, who = _history(found, person, actor), gr.Dropdown(choices, value=None)
+        return [html, history, gr.Row(visible=True), person.name, who, "", _fingerprints(found, person.id)]
 
     def open_page(request: gr.Request) -> list[Any]:
         with suppress(InputError):  # the page says what is wrong
@@ -63,34 +66,49 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             layout.note_people(found, request, [found.person(asked_for(request))], "the page of")
         return everything(request)
 
-    def correct(request: gr.Request, act: Callable[[OpenRun, Person, str], str]) -> list[Any]:
-        def run_action() -> str:
+    def correct(
+        request: gr.Request, known: Mapping[int, str], act: Callable[[OpenRun, Person, str], str], typed: str = ""
+    ) -> list[Any]:
+        def run_action() -> tuple[str, bool]:
             found = layout.run_of(library, request)
-            return act(found, found.person(asked_for(request)), layout.actor_of(request))
+            person = found.person(asked_for(request))
+            if not known or any(fingerprint(found.identities(), number) != known[number] for number in known):
+                return _BEHIND.format(person.label), False
+            return act(found, person, layout.actor_of(request)), True
 
-        gr.Info(layout.told(run_action), duration=4, title="Done")
-        return everything(request)
+        said, done = layout.told(run_action)
+        layout.say(said, done)
+        values = everything(request)
+        if not done and typed:
+            values[outputs.index(name)] = typed
+        return values
 
-    def on_button(request: gr.Request, event: gr.EventData) -> list[Any]:
-        return correct(request, lambda found, person, actor: act_on(found, person, actor, event._data))
+    def on_button(known: dict[int, str], request: gr.Request, event: gr.EventData) -> list[Any]:
+        return correct(request, known, lambda found, person, actor: act_on(found, person, actor, event._data))
 
-    def on_name(text: str, request: gr.Request) -> list[Any]:
+    def on_name(text: str, known: dict[int, str], request: gr.Request) -> list[Any]:
         def act(found: OpenRun, person: Person, actor: str) -> str:
             return corrections.name(found.ledger, person.id, text or "", actor)
 
-        return correct(request, act)
+        return correct(request, known, act, text)
 
-    def on_merge(number: int | None, request: gr.Request) -> list[Any]:
+    def on_merge(number: int | None, known: dict[int, str], request: gr.Request) -> list[Any]:
         def act(found: OpenRun, person: Person, actor: str) -> str:
             if number is None:
                 raise InputError("Choose the other person first.")
-            return corrections.merge(found.ledger, number, person.id, actor)
+            return corrections.merge(found.run, found.ledger, number, person.id, actor)
 
-        return correct(request, act)
+        try:
+            return correct(request, known, act)
+        except gr.Error as error:
+            if not isinstance(error.__cause__, corrections.Contradiction):
+                raise
+            question = _contradiction(str(error.__cause__), number)
+            return [*[gr.skip()] * outputs.index(preview), question, gr.skip()]
 
-    def on_choice(number: int | None, request: gr.Request) -> str:
+    def on_choice(number: int | None, known: dict[int, str], request: gr.Request) -> tuple[str, dict[int, str]]:
         if number is None:
-            return ""
+            return "", known
         found = layout.run_of(library, request)
 
         def render() -> str:
@@ -98,15 +116,35 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             layout.note_people(found, request, [person], "somebody to merge with")
             return people.card(found, person)
 
-        return layout.shown(render)
+        own = found.identities().resolve(asked_for(request))
+        kept = {person: print for person, print in known.items() if person == own}
+        return layout.shown(render), kept | _fingerprints(found, number)
 
     page.load(open_page, None, outputs, queue=False, show_progress="hidden")
-    content.select(on_button, None, outputs, show_progress="hidden")
-    history.select(on_button, None, outputs, show_progress="hidden")
-    rename.click(on_name, name, outputs, show_progress="hidden")
-    name.submit(on_name, name, outputs, show_progress="hidden")
-    merge.click(on_merge, other, outputs, show_progress="hidden")
-    other.change(on_choice, other, preview, queue=False, show_progress="hidden")
+    for pressed in (content, history, preview):
+        pressed.select(on_button, seen, outputs, show_progress="hidden")
+    rename.click(on_name, [name, seen], outputs, show_progress="hidden")
+    name.submit(on_name, [name, seen], outputs, show_progress="hidden")
+    merge.click(on_merge, [other, seen], outputs, show_progress="hidden")
+    other.input(on_choice, [other, seen], [preview, seen], queue=False, show_progress="hidden")
+
+
+_BEHIND = (
+    "This page was behind: {} has changed since it was opened, and nothing was done. It shows now what is so; look, "
+    "and say it again if it still holds."
+)
+
+
+def _fingerprints(found: OpenRun, *people: int) -> dict[int, str]:
+    identities = found.identities()
+    return {person: fingerprint(identities, person) for person in people}
+
+
+def _contradiction(text: str, number: int | None) -> str:
+    """Return the question that is asked before two people who were in view together become one."""
+    text = text.replace(" If it is one person who got two boxes, say so (--anyway).", "")
+    yes = button("One person with two boxes: merge", "merge-anyway", "danger", other=number)
+    return f'<div class="ot-question" role="alert"><p>{escape(text)}</p>{yes}</div>'
 
 
 def view(library: RunLibrary, visitor: layout.Visitor) -> str:
@@ -117,7 +155,7 @@ def view(library: RunLibrary, visitor: layout.Visitor) -> str:
         person, actor = found.person(asked_for(visitor)), layout.actor_of(visitor)
         found.views.page(actor, f"person {person.id}")
         found.views.mark(actor, [person.id])
-        return _view(found, person)
+        return _view(found, person, actor)
 
     return layout.shown(render)
 
@@ -133,10 +171,12 @@ def asked_for(visitor: layout.Visitor) -> int:
 def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]) -> str:
     """Do what a button of the page says and return a sentence about it."""
     ledger, action = found.ledger, values["action"]
+    if action == "undo":  # of others only after a question that names them
+        return corrections.undo(ledger, int(values["event"]), actor, anybody=True)
     if action == "undo-last":
         return corrections.undo(ledger, None, actor)
-    if action == "undo":
-        return corrections.undo(ledger, int(values["event"]), actor)
+    if action == "merge-anyway":
+        return corrections.merge(found.run, ledger, int(values["other"]), person.id, actor, anyway=True)
     own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
     if action == "split":
         visit = next((v for v in person.visits if v.key == own), None)
@@ -148,15 +188,15 @@ def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]
         return corrections.split(ledger, own, WHOLE, actor)
     other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
     if action == "confirm":
-        return corrections.confirm(ledger, own, other, actor)
+        return corrections.confirm(found.run, ledger, own, other, actor)
     if action == "reject":
         return corrections.reject(ledger, own, other, actor)
     raise InputError("This page does not know that button; load it again.")
 
 
-def _view(found: OpenRun, person: Person) -> str:
-    last = last_correction(found.ledger)
-    undo = button("Undo last correction", "undo-last") if last else ""
+def _view(found: OpenRun, person: Person, actor: str) -> str:
+    last = last_correction(found.ledger, actor)
+    undo = f"<small>{escape(in_words(last))}</small> {button('Undo last correction', 'undo-last')}" if last else ""
     figures = [
         (duration(person.seen_s), "in sight"),
         (str(len(person.cameras)), "camera" if len(person.cameras) == 1 else "cameras"),
@@ -174,7 +214,8 @@ def _view(found: OpenRun, person: Person) -> str:
     rest = f'<p class="ot-hint">{more} later visits are not shown.</p>' if more > 0 else ""
     return f"""<p class="ot-crumb"><a href="{layout.address("people", found)}">People</a></p>
     <div class="ot-title"><h1>{layout.dot(person.id)}{escape(person.label)}</h1>
-      <p>{f"Person {person.id}" if person.name else ""}</p><span style="margin-left:auto">{undo}</span></div>
+      <p>{f"Person {person.id}" if person.name else ""}</p>{layout.doubt(found, person.id)}
+      <span class="ot-undo">{undo}</span></div>
     <div class="ot-figures" style="margin:14px 0 22px">{facts}</div>
     <h2 class="ot-section">Route <small>through the cameras, in the order of time</small></h2>
     <div class="ot-route">{legs}</div>{rest}
@@ -244,9 +285,11 @@ def _evidence(
     else:
         parts.append("began a new person" if is_new else "recognised while the run went on")
     if values.get("p_same") is not None and not is_new:
-        parts.append(meter("P(same)", float(values["p_same"])))
+        parts.append(meter("same person", float(values["p_same"])))
     if values.get("runner_up") is not None:
-        parts.append(f"runner-up {float(values['runner_up']):.2f}")
+        parts.append(f"somebody else: {escape(band(float(values['runner_up'])))}")
+    if any(link.own == visit.key for link in found.doubtful().get(person.id, ())):
+        parts.append(chip("doubtful", "warn"))
     chips = "".join(chip(str(gate)) for gate in values.get("gates", ()))
     actions = ""
     if "with" in values:
@@ -264,11 +307,14 @@ def _evidence(
 
 
 def meter(label: str, share: float) -> str:
-    """Return a probability as a number and a bar."""
-    return f'<span class="ot-meter">{label} {share:.2f}<i style="--value:{100 * share:.0f}%"></i></span>'
+    """Return a probability as its band and a bar; the number is the bar's title."""
+    return (
+        f'<span class="ot-meter" title="P = {share:.2f}">{label}: {escape(band(share))}'
+        f'<i style="--value:{100 * share:.0f}%"></i></span>'
+    )
 
 
-def _history(found: OpenRun, person: Person) -> str:
+def _history(found: OpenRun, person: Person, actor: str) -> str:
     """List what was decided about this person by whom, the newest first; what humans decided can be undone."""
     ledger = found.ledger
     undone = ledger.undone()
@@ -278,7 +324,7 @@ def _history(found: OpenRun, person: Person) -> str:
     by_humans = [event for event in events.values() if not event.by_machine]
     by_machines = len(events) - len(by_humans)
     rows = "".join(
-        _event_row(event, event.id in undone)
+        _event_row(event, event.id in undone, actor)
         for event in sorted(by_humans, key=lambda event: -event.id)[:_EVENTS_SHOWN]
     )
     machine = f"{layout.count(by_machines, 'decision')} by {MACHINE.rstrip(':')}s before that"
@@ -293,13 +339,14 @@ def _history(found: OpenRun, person: Person) -> str:
     <tbody>{rows}</tbody></table></div>"""
 
 
-def _event_row(event: Event, is_undone: bool) -> str:
+def _event_row(event: Event, is_undone: bool, actor: str) -> str:
     if is_undone:
         action = chip("undone")
     elif event.kind in ("undo", "erase"):
         action = ""
     else:
-        action = button("Undo", "undo", event=event.id)
+        ask = {} if event.actor == actor else {"ask": f"{event.actor} {describe(event)}. Undo it all the same?"}
+        action = button("Undo", "undo", event=event.id, **ask)
     when = clock(event.time).rpartition(".")[0]
     return (
         f"<tr><td>{when}</td><td>{escape(event.actor)}</td><td>{escape(describe(event))}</td>"

@@ -12,11 +12,13 @@ from typing import Any
 import gradio as gr
 
 import app
+from app import corrections
 from app.config import Settings
 from app.errors import InputError
 from app.identities import Key
-from app.people import Visit
-from app.review import Link, last_correction, open_questions, undo_last
+from app.people import Person, Visit
+from app.reid.bands import band
+from app.review import Link, in_words, last_correction
 from app.runs import Run
 from app.ui import layout
 from app.ui.job_cards import jobs_list, on_card
@@ -24,7 +26,10 @@ from app.ui.jobs import Jobs
 from app.ui.layout import button, count, duration, span
 from app.ui.library import OpenRun, RunLibrary
 
-TITLE = ("Review", "The least certain links first. Answers are kept as corrections and as training pairs.")
+TITLE = (
+    "Review",
+    "The least certain links first, made and nearly made. Answers are kept as corrections and as training pairs.",
+)
 _PICTURES = 5
 _JOBS_SHOWN = 3
 _FINE_TUNING = Path(app.__file__).parents[1] / "configs" / "finetune.yaml"
@@ -60,23 +65,23 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
 
     def answer(passed: list[Any], request: gr.Request, event: gr.EventData) -> tuple[list[Any], str, str]:
         values = event._data
-        action = values["action"]
 
-        def act() -> list[Any]:
+        def act() -> tuple[list[Any], str, bool]:
             found = layout.run_of(library, request)
             actor = layout.actor_of(request)
-            if action == "undo":
-                gr.Info(undo_last(found.ledger, actor), duration=3, title="Done")
-                return []
+            if values["action"] == "undo":
+                return [], corrections.undo(found.ledger, None, actor), True
             own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
             other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
-            if action == "yes":
-                found.ledger.confirm(own, other, actor)
-            elif action == "no":
-                found.ledger.separate(own, other, actor)
-            return [*passed, [*own, *other]] if action == "skip" else passed
+            if not any((link.own, link.other) == (own, other) for link in found.questions()):
+                return passed, "This pair has been answered, or linked anew, since the page showed it.", False
+            if values["action"] == "skip":
+                return [*passed, [*own, *other]], "", True
+            return passed, judge(found, values["action"] == "yes", own, other, actor), True
 
-        passed = layout.told(act)
+        passed, said, done = layout.told(act)
+        if values["action"] == "undo" or not done:
+            layout.say(said, done)
         return passed, *show(passed, request)
 
     def learn(request: gr.Request, event: gr.EventData) -> tuple[str, Any]:
@@ -142,27 +147,39 @@ def view(library: RunLibrary, visitor: layout.Visitor, skipped: Sequence[Any] = 
         found = layout.run_of(library, visitor)
         left = unanswered(found, skipped)
         if left:
-            layout.note_people(found, visitor, [found.people()[left[0].person]], "a link to review")
-        return _view(found, skipped, left)
+            layout.note_people(found, visitor, _people_of(found, left[0]), "a link to review")
+        return _view(found, skipped, left, layout.actor_of(visitor))
 
     return layout.shown(render)
 
 
+def judge(found: OpenRun, is_same: bool, own: Key, other: Key, actor: str) -> str:
+    """Write an answer into the ledger: a link that was not made is made by a yes."""
+    if is_same:
+        return corrections.same(found.run, found.ledger, own, other, actor)
+    return corrections.reject(found.ledger, own, other, actor)
+
+
 def unanswered(found: OpenRun, skipped: Sequence[Any]) -> list[Link]:
     """Return the links that nobody has judged and that were not skipped here, the least certain first."""
-    questions = open_questions(found.links(), found.identities())
-    return [link for link in questions if [*link.own, *link.other] not in skipped]
+    return [link for link in found.questions() if [*link.own, *link.other] not in skipped]
 
 
-def _view(found: OpenRun, skipped: Sequence[Any], left: list[Link]) -> str:
-    undo = button("Undo last answer", "undo", "plain") if last_correction(found.ledger) else ""
+def _people_of(found: OpenRun, link: Link) -> list[Person]:
+    numbers = {found.identities().latest_person(*key) for key in (link.own, link.other)}
+    return [found.people()[number] for number in sorted(numbers)]
+
+
+def _view(found: OpenRun, skipped: Sequence[Any], left: list[Link], actor: str) -> str:
+    last = last_correction(found.ledger, actor)
+    undo = f"{button('Undo last answer', 'undo', 'plain')} <small>{escape(in_words(last))}</small>" if last else ""
     if not left:
         text = "Everything that was not skipped is answered." if skipped else "Every link of this run is answered."
-        if not found.links():
+        if not found.links() and not found.ledger.proposals():
             text = "Nothing is linked in this run, or it was linked without pictures."
         return layout.empty("Nothing to review", text) + f'<div class="ot-hint">{undo}</div>'
     link = left[0]
-    visits = {visit.key: visit for visit in found.people()[link.person].visits}
+    visits = {visit.key: visit for person in _people_of(found, link) for visit in person.visits}
     data = {
         "camera": found.camera_number(link.own[0]),
         "track": link.own[1],
@@ -182,7 +199,14 @@ def _view(found: OpenRun, skipped: Sequence[Any], left: list[Link]) -> str:
     return f"""<ot-keys><div class="ot-pair" data-own="{escape(f"{link.own}")}">
     {_side(found, first)}{_between(link, first, second)}{_side(found, second)}</div>
     <div class="ot-answers">{answers}</div>
-    <div class="ot-hint">{count(len(left), "link")} to look at {undo}</div></ot-keys>"""
+    <div class="ot-hint">{_how_many(left)} {undo}</div></ot-keys>"""
+
+
+def _how_many(left: Sequence[Link]) -> str:
+    made = sum(link.made for link in left)
+    doubtful = sum(link.is_doubtful for link in left)
+    not_made = f" and {count(len(left) - made, 'pair')} that nearly became one" if made < len(left) else ""
+    return f"{count(made, 'link')}, {doubtful} of them doubtful{not_made}, to look at"
 
 
 def _training(found: OpenRun) -> str:
@@ -220,6 +244,8 @@ def _between(link: Link, first: Visit, second: Visit) -> str:
     gap = second.start_s - first.end_s
     apart = f"{duration(gap)} apart" if gap >= 0 else "at the same time"
     gates = "".join(layout.chip(gate) for gate in link.gates)
-    return f"""<div class="ot-vs"><b>{link.p_same:.2f}</b><span>P(same person)</span>
-    <span>runner-up {link.runner_up:.2f}</span><span>{apart}</span>
-    <span class="ot-chips" style="justify-content:center">{gates}</span></div>"""
+    state = layout.chip("linked", "warn" if link.is_doubtful else "") if link.made else layout.chip("not linked")
+    runner_up = f"<span>somebody else {escape(band(link.runner_up))}</span>" if link.made else ""
+    return f"""<div class="ot-vs"><b title="P(same person) {link.p_same:.2f}">{escape(band(link.p_same))}</b>
+    <span>the same person</span>{runner_up}<span>{apart}</span>
+    <span class="ot-chips" style="justify-content:center">{state}{gates}</span></div>"""

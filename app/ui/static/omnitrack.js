@@ -294,6 +294,7 @@ class Overview extends HTMLElement {
     const dot = element('i', { className: 'ot-dot' });
     dot.style.background = person.color;
     const link = element('a', { href: `/person?run=${this.run}&person=${person.id}` }, dot, person.label);
+    if (person.doubtful) link.append(element('i', { className: 'ot-doubt', title: 'doubtful: see the page Review', textContent: '?' }));
     const lane = element('div', { className: 'ot-lane' }, link, track);
     lane.style.top = `${row * LANE_PX}px`;
     return lane;
