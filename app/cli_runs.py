@@ -129,8 +129,10 @@ def _places(options: argparse.Namespace) -> dict[str, Any]:
 
 def _render(options: argparse.Namespace) -> dict[str, Any]:
     settings = options.load_settings(options)
+    from dataclasses import asdict
+
     from app.audit import COMMAND_LINE, record
-    from app.blurred import render_blurred
+    from app.blurred import outside_text, render_blurred
     from app.frames import NO_ID
     from app.job import progress_bar
     from app.render import render_run
@@ -139,11 +141,11 @@ def _render(options: argparse.Namespace) -> dict[str, Any]:
     run = Run.open(options.folder)
     with progress_bar(options.json, "drawing") as report:
         if options.blur_everybody:
-            files = render_blurred(run, settings, NO_ID, report)
+            drawn = render_blurred(run, settings, NO_ID, report)
         elif options.blur_others is not None:
-            files = render_blurred(run, settings, options.blur_others, report)
+            drawn = render_blurred(run, settings, options.blur_others, report)
         else:
-            files = render_run(run, settings.render, settings.run.video_height_px, report)
+            drawn = render_run(run, settings.render, settings.run.video_height_px, report)
     what = "everybody blurred" if options.blur_everybody else "the videos of the run"
     record(
         options.folder,
@@ -152,8 +154,11 @@ def _render(options: argparse.Namespace) -> dict[str, Any]:
         what if options.blur_others is None else f"person {options.blur_others}, everybody else blurred",
     )
     if not options.json:
-        sys.stdout.write("".join(f"{file}\n" for file in files))
-    return {"files": [str(file) for file in files]}
+        sys.stdout.write("".join(f"{file}\n" for file in drawn.files))
+        if warning := outside_text(drawn.blurred):
+            sys.stderr.write(f"{warning}\n")
+    blurred = {camera: asdict(one) for camera, one in drawn.blurred.items()}
+    return {"files": [str(file) for file in drawn.files], "blurred": blurred}
 
 
 def _purge(options: argparse.Namespace) -> dict[str, Any]:

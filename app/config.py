@@ -478,6 +478,9 @@ class RenderSettings(Section):
     video_crf: int = Field(23, ge=0, le=51, description="H.264 rate factor: larger is smaller and worse.")
     trail_s: float = Field(1.5, ge=0.0, le=60.0, description="Length of the line behind each person, seconds; 0: none.")
     blur: bool = Field(False, description="Make everybody unrecognisable.")
+    blur_moving: bool = Field(
+        False, description="With blur: blur whatever else moves, too; it may be somebody whom nobody found."
+    )
     blur_except_person: int = Field(-1, ge=-1, description="With blur: number of the one person to leave as is.")
 
 

@@ -22,21 +22,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from app.boxes import coverage
 from app.errors import InputError
 from app.files import write_atomically
 from app.runs import Observations, Run
+from app.track.carrying import carried_boxes
 
 COVERED_FILE = "covered.parquet"
 
 _STEP_S = 0.5
-_BEFORE_AND_AFTER_S = 0.5
-"""So long before the first and after the last row somebody may be in the picture without having been found."""
+_BEFORE_AND_AFTER_S = 1.0
+"""So long before the first and after the last row somebody may be in the picture without having been found, where the
+way seen so far, continued, leads (`app.track.carrying`)."""
 
 _JOIN_S = 10.0
 """Between rows that are not further apart, the person is taken to have walked from one box to the other."""
 
 _MARGIN = 0.2
 _LEAST_MARGIN_PX = 4
+_HIDDEN_SHARE = 0.5
 _GREY = 96
 _SIDES = ("x1", "y1", "x2", "y2")
 _SCHEMA = pa.schema(
@@ -57,8 +61,19 @@ class Covered:
     boxes: NDArray[np.float32]
 
     def boxes_at(self, time_s: float) -> NDArray[np.float32]:
-        """Return the (M, 4) boxes that are covered at a time."""
-        return self.boxes[(self.starts <= time_s) & (time_s <= self.ends)]
+        """Return the (M, 4) boxes that are covered at a time, margins included."""
+        boxes = self.boxes[(self.starts <= time_s) & (time_s <= self.ends)]
+        margin = np.maximum(_MARGIN * (boxes[:, 2:] - boxes[:, :2]), _LEAST_MARGIN_PX)
+        return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
+
+    def hides(self, times: NDArray[np.float64], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return (N,) bool: which of the (N, 4) boxes at (N,) times, seconds, lie at least by half where one covered
+        box is."""
+        hidden = np.zeros(len(times), np.bool_)
+        for time_s in np.unique(times).tolist():
+            rows = np.flatnonzero(times == time_s)
+            hidden[rows] = (coverage(boxes[rows], self.boxes_at(time_s)) >= _HIDDEN_SHARE).any(axis=1)
+        return hidden
 
     def hide(self, image: NDArray[np.uint8], time_s: float) -> NDArray[np.uint8]:
         """Return a picture of the camera, (H, W, 3) uint8, with grey where people were erased; the picture itself if
@@ -67,8 +82,7 @@ class Covered:
         if not len(boxes):
             return image
         image = image.copy()
-        margin = np.maximum(_MARGIN * (boxes[:, 2:] - boxes[:, :2]), _LEAST_MARGIN_PX)
-        for box in np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1):
+        for box in boxes:
             _cover(image, box)
         return image
 
@@ -125,7 +139,7 @@ def _stretch(times: NDArray[np.float64], boxes: NDArray[np.float32]) -> tuple[ND
     """Return the (N,) starts of the steps of an uninterrupted presence, and the (N, 4) box around each."""
     first, last = times[0] - _BEFORE_AND_AFTER_S, times[-1] + _BEFORE_AND_AFTER_S
     edges = np.arange(np.floor(first / _STEP_S), np.ceil(last / _STEP_S) + 1) * _STEP_S
-    at_edges = np.stack([np.interp(edges, times, boxes[:, side]) for side in range(4)], axis=1)
+    at_edges = carried_boxes(times, boxes, edges)
     around = np.concatenate(
         [np.minimum(at_edges[:-1, :2], at_edges[1:, :2]), np.maximum(at_edges[:-1, 2:], at_edges[1:, 2:])], axis=1
     )
@@ -171,7 +185,7 @@ def _box_at(rows: Observations, time_s: float) -> NDArray[np.float64] | None:
     after_s = rows.times[row] - time_s if row < len(rows) else math.inf
     if before_s + after_s > _JOIN_S and min(before_s, after_s) > _BEFORE_AND_AFTER_S:
         return None
-    return np.array([np.interp(time_s, rows.times, rows.boxes[:, side]) for side in range(4)])
+    return carried_boxes(rows.times, rows.boxes, np.array([time_s]))[0].astype(np.float64)
 
 
 def _cover(picture: NDArray[np.uint8], box: NDArray[np.floating[Any]]) -> bool:

@@ -33,6 +33,9 @@ LIGHT: Color = (240, 240, 240)
 _PALETTE_SIZE = 48
 _BLUR_CELLS = 8
 _BLUR_MARGIN = 0.15
+"""Share of a box by which it is made larger on every side before it is blurred."""
+
+_LEAST_BLUR_MARGIN_PX = 2.0
 
 
 def person_color(person_id: int) -> Color:
@@ -129,15 +132,11 @@ def _free_place(
 def blur_boxes(image: Picture, boxes: NDArray[np.float32]) -> Picture:
     """Return a copy in which nobody inside the (N, 4) boxes can be recognised.
 
-    Each box, made 15 % larger on every side, is replaced by the averages of at most 8 cells along its longer side, so
+    Each box, made larger (`grown_for_blur`), is replaced by the averages of at most 8 cells along its longer side, so
     that the details are gone from the picture and not only hidden.
     """
     canvas = image.copy()
-    height, width = image.shape[:2]
-    margin = _BLUR_MARGIN * np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    grown = np.concatenate([np.floor(boxes[:, :2] - margin), np.ceil(boxes[:, 2:] + margin)], axis=1)
-    grown = np.clip(grown, 0, np.array([width, height, width, height])).astype(np.int64)
-    for left, top, right, bottom in grown:
+    for left, top, right, bottom in grown_for_blur(boxes, image.shape[1], image.shape[0]).astype(np.int64):
         if right > left and bottom > top:
             # Averages come from the untouched picture, so the order of the boxes does not matter.
             region = image[top:bottom, left:right]
@@ -148,6 +147,13 @@ def blur_boxes(image: Picture, boxes: NDArray[np.float32]) -> Picture:
                 small, (int(right - left), int(bottom - top)), interpolation=cv2.INTER_LINEAR
             )
     return canvas
+
+
+def grown_for_blur(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Return the (N, 4) boxes larger by `_BLUR_MARGIN` on every side, in whole pixels of a picture of that size."""
+    margin = np.maximum(_BLUR_MARGIN * np.maximum(boxes[:, 2:] - boxes[:, :2], 0), _LEAST_BLUR_MARGIN_PX)
+    grown = np.concatenate([np.floor(boxes[:, :2] - margin), np.ceil(boxes[:, 2:] + margin)], axis=1)
+    return np.clip(grown, 0, np.array([width, height, width, height])).astype(np.float32)
 
 
 def blur_people(

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.covered import add_covered, cover_crops
+from app.covered import add_covered, cover_crops, read_covered
 from app.errors import InputError
 from app.frames import NO_ID
 from app.identities import Identities, Segment
 from app.known_people import PEOPLE_FILE, forget_people, gallery_of_run
 from app.ledger import Ledger
-from app.manifest import PartFile
+from app.manifest import Kind, PartFile
 from app.run_parts import Part, lock_run, write_parts
 from app.run_writer import delete_unlisted
 from app.runs import TRACKLET_SCHEMA, Observations, Run, concatenate, crop_frame
@@ -191,13 +191,25 @@ class _CameraErasure:
             if file.camera != self.camera or file.kind == "frames":
                 continue
             table = pq.read_table(self.run.folder / file.path)
-            left = self._tracklets(table) if file.kind == "tracklets" else self._observations(table)
+            left = self._left_of(file.kind, table)
             if left is None:
                 continue
             new[file] = None
             if left.num_rows:
                 parts[file] = Part(file.kind, self.camera, f"{Path(file.path).stem}e", left)
         return new | dict(zip(parts, write_parts(self.run.folder, list(parts.values())), strict=True))
+
+    def _left_of(self, kind: Kind, table: pa.Table) -> pa.Table | None:
+        """Return what is everybody else's in a part, or None if that is all of it."""
+        if kind == "tracklets":
+            return self._tracklets(table)
+        return self._untracked(table) if kind == "untracked" else self._observations(table)
+
+    def _untracked(self, table: pa.Table) -> pa.Table | None:
+        """Return the boxes of no track that are not where the person is covered: those may show the person as well."""
+        boxes = np.stack([table[side].to_numpy() for side in ("x1", "y1", "x2", "y2")], axis=1).astype(np.float32)
+        stays = ~read_covered(self.run.folder, self.camera).hides(table["time_s"].to_numpy(), boxes)
+        return None if stays.all() else table.filter(pa.array(stays))
 
     def _stays(self, track_ids: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.bool_]:
         return self.identities.person_of(self.camera, track_ids, times) != self.person

@@ -54,10 +54,12 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     from app.render import VIDEO_FOLDER, render_run
 
     sheet: Path | None = None
+    blurred: dict[str, Any] = {}
     if job.settings.run.save_video and not outcome.stopped and not outcome.live:
         start = time.perf_counter()
         with progress_bar(quiet, "drawing") as report:
-            render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
+            drawn = render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
+        blurred = {camera: asdict(one) for camera, one in drawn.blurred.items()}
         if not job.settings.render.blur:
             sheet = write_contact_sheet(Run.open(folder))
         seconds["video"] = time.perf_counter() - start
@@ -66,6 +68,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         "seconds": seconds,
         "videos": videos,
         "contact_sheet": str(sheet or ""),
+        "blurred": blurred,
     }
     if not quiet:
         from rich.console import Console
@@ -128,6 +131,9 @@ def summary_table(summary: dict[str, Any]) -> Any:
     figures.add_row("seconds by stage (they overlap)", spent)
     for video in summary["videos"]:
         figures.add_row("video", video)
+    for camera, one in summary["blurred"].items():
+        outside = f"{one['moving_outside']} of {one['frames']} frames of {camera}"
+        figures.add_row("movement outside every blurred place", outside)
     if summary["contact_sheet"]:
         figures.add_row("people", summary["contact_sheet"])
     return Group(cameras, figures)

@@ -36,7 +36,7 @@ MANIFEST_FILE = "manifest.jsonl"
 EARLIER_MANIFEST_FILE = "manifest.json"
 FLUSHED_FILE = "flushed.json"
 
-Kind = Literal["observations", "refined", "frames", "tracklets"]
+Kind = Literal["observations", "untracked", "refined", "frames", "tracklets"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _CHECKSUM_LETTERS = 16

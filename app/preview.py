@@ -17,7 +17,9 @@ from types import TracebackType
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from app.blur import Held
 from app.config import RenderSettings
 from app.draw import annotate, blur_people, resize
 from app.engines import Progress
@@ -43,12 +45,17 @@ class Preview:
         self._picture.parent.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._latest: dict[str, FrameResult] = {}
+        self._held: dict[str, Held] = {}
+        self._hidden: dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}
         self._wall = Wall([WallCamera(info.camera, info.width, info.height, info.fps) for info in infos], _HEIGHT_PX)
         self._live = all(info.live for info in infos)
         self._due_s = self._now = 0.0
 
     def write(self, result: FrameResult) -> None:
-        self._latest[result.frame.camera] = result
+        frame = result.frame
+        self._latest[frame.camera] = result
+        held = self._held.setdefault(frame.camera, Held())
+        self._hidden[frame.camera] = held.follow(result.detections.boxes, result.person_ids, frame.time)
 
     def report(self, progress: Progress) -> None:
         """Say how far the run is; files are written if the last time is a while ago."""
@@ -79,7 +86,7 @@ class Preview:
         frame, boxes = result.frame, result.detections.boxes
         image = frame.image
         if self._settings.blur and frame.has_pixels:
-            image = blur_people(image, boxes, result.person_ids)
+            image = blur_people(image, *self._hidden[frame.camera])
         # Drawn in the small picture, so that lines and labels stay readable there.
         scale = min(1.0, self._wall.tile_height / image.shape[0])
         drawn = annotate(resize(image, scale), boxes * np.float32(scale), result.person_ids, result.track_ids)

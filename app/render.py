@@ -18,34 +18,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.again import reopen
+from app.blur import NOWHERE, CameraBlur, Held, Hidden, Whereabouts
 from app.config import RenderSettings
 from app.covered import read_covered
-from app.draw import annotate, blur_people, resize
+from app.draw import annotate, resize
 from app.engines import Progress, Report
 from app.errors import InputError
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
-from app.runs import FILLED_SCORE, Observations, Run
+from app.runs import FILLED_SCORE, Run
 from app.sources import SourceInfo, ticks
 from app.video_writer import VideoWriter
 from app.wall import Wall, WallCamera
 
 VIDEO_FOLDER = "video"
 
+
+@dataclass(frozen=True, slots=True)
+class Blurred:
+    """How the frames of one camera were blurred: how many, and how many had movement outside every hidden place."""
+
+    frames: int
+    moving_outside: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The videos that were made, and how each camera was blurred (nothing if it was not)."""
+
+    files: tuple[Path, ...]
+    blurred: Mapping[str, Blurred]
+
+
 _CHUNK_S = 300.0
 _OVERLAP_S = 30.0
-_BLUR_BEFORE_AND_AFTER_S = 0.5
 _SAME_INSTANT = 0.75  # of the shortest frame period: two cameras out of step by half of it still share a wall picture
 
 
 def render_run(
     run: Run, settings: RenderSettings, wall_height_px: int, report: Report | None = None, folder: Path | None = None
-) -> list[Path]:
+) -> Drawn:
     """Write `video/<camera>.mp4` for every camera of a run, and `video/wall.mp4` if there are several.
 
     report: called after each tick with the frames so far.
     folder: where `video` is made, instead of in the run's own folder.
-    Returns the files. Raises InputError if a recording cannot be read again (`app.again.reopen`), or if the rows that
+    Raises InputError if a recording cannot be read again (`app.again.reopen`), or if the rows that
     tell whom to blur were deleted; RunError if a frame is not the recorded one or a file cannot be written. There are
     no files then.
     """
@@ -58,6 +75,7 @@ def render_run(
     infos = [source.info for source in sources]
     rows = {info.camera: _CameraRows(run, identities, info.camera) for info in infos}
     covered = {info.camera: read_covered(run.folder, info.camera) for info in infos}
+    whereabouts = {info.camera: Whereabouts(run, identities, info.camera) for info in infos} if settings.blur else {}
     total = sum(reader.frame_count for reader in rows.values())
     people = len(identities.people())
     start = time.perf_counter()
@@ -69,13 +87,17 @@ def render_run(
     ):
         for tick in all_ticks:
             for frame in tick:
-                image = covered[frame.camera].hide(frame.image, frame.time)
-                result = rows[frame.camera].at(replace(frame, image=image))
-                videos.write(result, rows[frame.camera].near(frame) if settings.blur else None)
+                grey = covered[frame.camera]
+                result = rows[frame.camera].at(replace(frame, image=grey.hide(frame.image, frame.time)))
+                hidden = None
+                if settings.blur:
+                    somebody, people_there = whereabouts[frame.camera].at(frame.index, frame.time)
+                    hidden = Hidden(somebody, people_there, grey.boxes_at(frame.time))
+                videos.write(result, hidden)
                 drawn += 1
             if report is not None:
                 report(Progress(drawn, total, time.perf_counter() - start, people, len(infos)))
-    return videos.files
+    return Drawn(tuple(videos.files), videos.blurred())
 
 
 def open_videos(
@@ -113,6 +135,8 @@ class AnnotatedVideos:
         self._cameras = {camera.name: camera for camera in cameras}
         self._settings = settings
         self._names = names or {}
+        self._blurs = {camera.name: CameraBlur(settings) for camera in cameras}
+        self._held = {camera.name: Held() for camera in cameras}
         self._trails: dict[str, Trails] = {camera.name: Trails(settings.trail_s) for camera in cameras}
         self._writers = {
             camera.name: self._writer(camera, camera.width, camera.height) for camera in cameras if camera.width
@@ -124,8 +148,8 @@ class AnnotatedVideos:
                 name += "_"
             self._wall = _WallVideo(folder / f"{name}.mp4", cameras, wall_height_px, settings.video_crf)
 
-    def write(self, result: FrameResult, blurred: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None) -> None:
-        """Draw one result. `blurred`: (M, 4) boxes and (M,) people to blur instead of those of the result."""
+    def write(self, result: FrameResult, hidden: Hidden | None = None) -> None:
+        """Draw one result. hidden: what to hide where blurring is on; by default what was found up to now."""
         if self.paused:
             return
         frame, boxes = result.frame, result.detections.boxes
@@ -133,8 +157,9 @@ class AnnotatedVideos:
         if frame.camera not in self._writers:  # it was not there when the run began
             self._writers[frame.camera] = self._writer(self._cameras[frame.camera], frame.width, frame.height)
         if self._settings.blur and frame.has_pixels:
-            hidden, people = blurred or (boxes, result.person_ids)
-            image = blur_people(image, hidden, people, self._settings.blur_except_person)
+            if hidden is None:
+                hidden = Hidden(*self._held[frame.camera].follow(boxes, result.person_ids, frame.time), NOWHERE)
+            image = self._blurs[frame.camera].hide(frame, hidden)
         unseen = result.detections.scores <= FILLED_SCORE
         trails = self._trails[frame.camera].follow(boxes, result.track_ids, frame.time)
 
@@ -149,6 +174,12 @@ class AnnotatedVideos:
             # Drawn anew in the small picture, so that lines and labels stay readable there.
             small, scale = self._wall.shrink(image)
             self._wall.write(frame.camera, drawn(small, scale), frame.time)
+
+    def blurred(self) -> dict[str, Blurred]:
+        """Return how each camera was blurred so far."""
+        return {
+            camera: Blurred(blur.frames, blur.frames_outside) for camera, blur in self._blurs.items() if blur.frames
+        }
 
     def close(self) -> None:
         """Finish all files. Raises RunError, and leaves no unfinished file, if one of them cannot be written."""
@@ -255,7 +286,6 @@ class _CameraRows:
         self._start_s = self._end_s = math.inf
         self._rows = run.refined(camera, math.inf)
         self._people = np.zeros(0, np.int64)
-        self._blurred: _Filled | None = None
 
     @property
     def frame_count(self) -> int:
@@ -268,51 +298,9 @@ class _CameraRows:
         detections = Detections(self._rows.boxes[rows], self._rows.scores[rows])
         return FrameResult(frame, detections, self._rows.track_ids[rows], self._people[rows])
 
-    def near(self, frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (M, 4) boxes and (M,) people that may be in a frame although nothing was detected there.
-
-        A track counts as present from half a second before it was first seen until half a second after it was last
-        seen; where it was missed in between, its box is interpolated.
-        """
-        self._load(frame.time)
-        if self._blurred is None:
-            self._blurred = _fill(self._rows, self._people, self._indices, self._times)
-        rows = slice(*np.searchsorted(self._blurred.frames, [frame.index, frame.index + 1]))
-        return self._blurred.boxes[rows], self._blurred.people[rows]
-
     def _load(self, time: float) -> None:
         if self._start_s <= time < self._end_s:
             return
         self._start_s, self._end_s = time, time + _CHUNK_S
         self._rows = self._run.refined(self._camera, time - _OVERLAP_S, self._end_s + _OVERLAP_S)
         self._people = self._identities.person_of(self._camera, self._rows.track_ids, self._rows.times)
-        self._blurred = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Filled:
-    """Boxes without holes, sorted by frame: (R,) int64 frames, (R, 4) float32 boxes, (R,) int64 people."""
-
-    frames: NDArray[np.int64]
-    boxes: NDArray[np.float32]
-    people: NDArray[np.int64]
-
-
-def _fill(
-    rows: Observations, people: NDArray[np.int64], indices: NDArray[np.int64], times: NDArray[np.float64]
-) -> _Filled:
-    """Give every track a box in each frame from a little before its first row to a little after its last."""
-    frames, boxes, owners = [np.zeros(0, np.int64)], [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)]
-    order = np.argsort(rows.track_ids, kind="stable")
-    starts = np.flatnonzero(np.diff(rows.track_ids[order])) + 1
-    for own in np.split(order, starts) if len(order) else []:
-        seen = rows.times[own]
-        first, last = np.searchsorted(times, [seen[0] - _BLUR_BEFORE_AND_AFTER_S, seen[-1] + _BLUR_BEFORE_AND_AFTER_S])
-        moments = times[first:last]
-        sides = [np.interp(moments, seen, rows.boxes[own, side]) for side in range(4)]
-        frames.append(indices[first:last])
-        boxes.append(np.stack(sides, axis=1).astype(np.float32))
-        owners.append(people[own][np.clip(np.searchsorted(seen, moments, side="right") - 1, 0, None)])
-    all_frames = np.concatenate(frames)
-    order = np.argsort(all_frames, kind="stable")
-    return _Filled(all_frames[order], np.concatenate(boxes)[order], np.concatenate(owners)[order])

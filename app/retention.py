@@ -149,9 +149,8 @@ def _files(run: Run, kind: Kind) -> Iterator[Path]:
     if kind == "vectors":
         yield from (run.folder / file.path for file in run.manifest.files if file.kind == "tracklets")
         return
-    names = {"video": RENDERED, "crops": ("crops",), "observations": ("observations", "refined", "tracklets", "index")}[
-        kind
-    ]
+    rows = ("observations", "untracked", "refined", "tracklets", "index")
+    names = {"video": RENDERED, "crops": ("crops",), "observations": rows}[kind]
     yield from (path for name in names for path in sorted((run.folder / name).rglob("*")) if path.is_file())
     if kind == "observations":
         yield from sorted(run.folder.glob(f"{LEDGER_FILE}*"))

@@ -22,14 +22,18 @@ from numpy.typing import NDArray
 
 from app.errors import RunError
 from app.files import sync
+from app.frames import Detections
 from app.manifest import Kind, PartFile
-from app.runs import FRAME_SCHEMA, LOCK_FILE, OBSERVATION_SCHEMA, TRACKLET_SCHEMA
+from app.runs import FRAME_SCHEMA, LOCK_FILE, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA
 
 if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
     from app.track.tracklets import TrackletDraft
+
+
+_INT16 = -32768, 32767
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FrameRows:
-    """The tracked rows of one frame: track_ids (N,) int64, boxes (N, 4) float32, scores (N,) float32."""
+    """The tracked rows of one frame: track_ids (N,) int64, boxes (N, 4) float32, scores (N,) float32.
+
+    untracked: the boxes that belong to no track.
+    """
 
     index: int
     time: float
     track_ids: NDArray[np.int64]
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    untracked: Detections
 
 
 def frame_table(rows: Sequence[FrameRows]) -> pa.Table:
@@ -72,6 +80,22 @@ def observation_table(camera: str, rows: Sequence[FrameRows]) -> pa.Table:
             np.concatenate([row.scores for row in rows]),
         ],
         schema=OBSERVATION_SCHEMA,
+    )
+
+
+def untracked_table(rows: Sequence[FrameRows]) -> pa.Table:
+    counts = [len(row.untracked) for row in rows]
+    boxes = np.concatenate([row.untracked.boxes for row in rows])
+    whole = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1)
+    whole = np.clip(whole, *_INT16).astype(np.int16)
+    return pa.table(
+        [
+            np.repeat(np.array([row.index for row in rows], np.int64), counts),
+            np.repeat(np.array([row.time for row in rows], np.float64), counts),
+            *(np.ascontiguousarray(whole[:, side]) for side in range(4)),
+            np.rint(100 * np.concatenate([row.untracked.scores for row in rows])).astype(np.uint8),
+        ],
+        schema=UNTRACKED_SCHEMA,
     )
 
 

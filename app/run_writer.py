@@ -38,6 +38,7 @@ from app.run_parts import (
     lock_run,
     observation_table,
     tracklet_table,
+    untracked_table,
     write_parts,
 )
 from app.runs import (
@@ -211,7 +212,7 @@ class RunWriter:
         return ends
 
     def write(self, result: FrameResult) -> None:
-        """Take the tracked rows of a frame (track id not `NO_ID`), and that the frame was processed.
+        """Take the rows of a frame, those without a track (`NO_ID`) apart, and that the frame was processed.
 
         Raises ValueError for a frame that was already written: its rows would be doubled.
         """
@@ -222,7 +223,14 @@ class RunWriter:
         track_ids = result.track_ids[rows]
         detections = result.detections[rows]
         self._results[frame.camera].append(
-            FrameRows(frame.index, frame.time, track_ids, detections.boxes, detections.scores)
+            FrameRows(
+                frame.index,
+                frame.time,
+                track_ids,
+                detections.boxes,
+                detections.scores,
+                result.detections[result.track_ids == NO_ID],
+            )
         )
         self.next_frame_index[frame.camera] = frame.index + 1
         if len(rows):
@@ -387,6 +395,8 @@ class RunWriter:
                 parts.append(Part("frames", camera, stem, frame_table(rows)))
             if any(len(row.track_ids) for row in rows):
                 parts.append(Part("observations", camera, stem, observation_table(camera, rows)))
+            if any(len(row.untracked) for row in rows):
+                parts.append(Part("untracked", camera, stem, untracked_table(rows)))
             drafts = [(draft, is_open) for draft, is_open in all_drafts if draft.tracklet.camera == camera]
             if drafts:
                 parts.append(Part("tracklets", camera, stem, tracklet_table(camera, drafts)))

@@ -3,7 +3,8 @@
     run.json                             settings, versions, sha256 of weights and inputs, state, times, summary
     manifest.jsonl                       the finished part files; a file that is not listed here does not count
     observations/<camera>/*.parquet      one row for each tracked box
-    refined/<camera>/*.parquet           the same with short gaps filled and boxes smoothed, made by linking
+    untracked/<camera>/*.parquet         one row for each box that belongs to no track: doubtful ones, and first sights
+    refined/<camera>/*.parquet           observations with short gaps filled and boxes smoothed, made by linking
     frames/<camera>/*.parquet            one row for each processed frame, also when nobody was in it
     tracklets/<camera>/*.parquet         one row for each tracklet: crop references, vectors, qualities
     crops/<camera>/<track>_<frame>.jpg   the kept pictures
@@ -69,6 +70,20 @@ OBSERVATION_SCHEMA = pa.schema(
     ],
     metadata=_BASES,
 )
+UNTRACKED_SCHEMA = pa.schema(
+    [
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
+        ("x1", pa.int16()),
+        ("y1", pa.int16()),
+        ("x2", pa.int16()),
+        ("y2", pa.int16()),
+        ("percent", pa.uint8()),
+    ],
+    metadata={**_BASES, "boxes": "x1 y1 x2 y2 in whole pixels of the full frame", "percent": "confidence"},
+)
+"""What hides people needs no more than whole pixels; most of these boxes show nobody."""
+
 FRAME_SCHEMA = pa.schema([("frame", pa.int64()), ("time_s", pa.float64())], metadata=_BASES)
 TRACKLET_SCHEMA = pa.schema(
     [
@@ -246,6 +261,21 @@ class Run:
             if file.start_s < start_s or file.end_s > end_s:
                 part = part[(part.times >= start_s) & (part.times <= end_s)]
             yield part
+
+    def untracked(
+        self, camera: str, start_s: float = -math.inf, end_s: float = math.inf
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return (R,) times and (R, 4) float32 boxes that belong to no track, at times in [start_s, end_s].
+
+        Runs of earlier versions have none.
+        """
+        times, boxes = [np.zeros(0)], [np.zeros((0, 4), np.float32)]
+        for file in self._files("untracked", camera, start_s, end_s):
+            table = _read_columns(self.folder / file.path, UNTRACKED_SCHEMA.names[1:6])
+            own = (table["time_s"] >= start_s) & (table["time_s"] <= end_s)
+            times.append(table["time_s"][own])
+            boxes.append(np.stack([table[side][own] for side in ("x1", "y1", "x2", "y2")], axis=1).astype(np.float32))
+        return np.concatenate(times), np.concatenate(boxes)
 
     def column(self, camera: str, name: str, refined: bool = False) -> NDArray[Any]:
         """Return one column of all observations of a camera, reading nothing else: (R,) `time_s`, `track_id`, …

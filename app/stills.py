@@ -48,7 +48,9 @@ def read_still(run: Run, camera: CameraRecord, index: int, time_s: float) -> NDA
 def _read_original(run: Run, camera: CameraRecord, index: int, time_s: float) -> NDArray[np.uint8]:
     if not camera.has_pixels:
         raise InputError(f"camera {camera.name} has no pictures")
-    if camera.live or not camera.inputs:
+    if not camera.inputs and camera.address:
+        raise InputError(f"single pictures of {camera.name}, a recording behind an address, are not shown")
+    if not camera.inputs:
         raise InputError(f"pictures of {camera.name} came from a stream and were not kept; only its videos show them")
     check_inputs(camera, compare_content=False)
     images = images_by_number(camera)

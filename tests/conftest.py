@@ -58,6 +58,12 @@ def camera_server() -> ModuleType:
     return _load("camera_server")
 
 
+@pytest.fixture(scope="session")
+def bench_blur() -> ModuleType:
+    """The benchmark `tests/bench/bench_blur.py`, which measures how much of people is hidden."""
+    return _load("bench/bench_blur")
+
+
 def _load(name: str) -> ModuleType:
     """Import `tests/name.py`: a helper of tests is no module of the program."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")

@@ -34,7 +34,7 @@ def test_whoever_walks_is_covered_at_every_moment_and_a_little_before_and_after(
     covered = covered_by([walk([1.0, 1.1, 4.0], [10, 20, 200])])
     for time_s, left in ((0.5, 10), (1.0, 10), (1.1, 20), (2.0, 20 + 180 * 0.9 / 2.9), (4.0, 200), (4.5, 200)):
         assert hidden(covered.hide(WHITE, time_s), [left, 100, left + 30, 180])
-    assert covered.hide(WHITE, 0.4) is WHITE
+    assert covered.hide(WHITE, -0.6) is WHITE
     assert covered.hide(WHITE, 5.1) is WHITE
     assert (WHITE == 255).all()
 

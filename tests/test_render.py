@@ -49,8 +49,8 @@ def close_to(image: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[n
     return np.abs(image.astype(int) - color).max(axis=2) < 40
 
 
-def draw(run: Run, settings: RenderSettings | None = None) -> list[Path]:
-    return render_run(run, settings or RenderSettings(), 240)
+def draw(run: Run, settings: RenderSettings | None = None) -> tuple[Path, ...]:
+    return render_run(run, settings or RenderSettings(), 240).files
 
 
 @pytest.fixture

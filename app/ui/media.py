@@ -15,14 +15,13 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from app.blurred import blurred_folder
+from app.blurred import blurred_video
 from app.config import UiSettings
 from app.draw import person_color, resize
 from app.errors import InputError
 from app.frames import NO_ID
 from app.heat import heat_picture, plain_still
 from app.preview import PICTURE_FILE
-from app.render import VIDEO_FOLDER
 from app.runs import CameraRecord
 from app.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
@@ -84,14 +83,14 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
         found = opened(number)
         name = _found(lambda: found.camera_named(camera))
         found.views.people(_actor(request), [person], "video, everybody else blurred")
-        return _file(blurred_folder(found.run, person) / VIDEO_FOLDER / f"{name}.mp4", "video/mp4")
+        return _file(blurred_video(found.run, person, name), "video/mp4")
 
     @routes.get("/{number}/everybody/{camera}")
     def everybody(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
         found.views.things(_actor(request), "videos with everybody blurred")
         name = _found(lambda: found.camera_named(camera))
-        return _file(blurred_folder(found.run, NO_ID) / VIDEO_FOLDER / f"{name}.mp4", "video/mp4")
+        return _file(blurred_video(found.run, NO_ID, name), "video/mp4")
 
     @routes.get("/{number}/frame/{camera}")
     def frame(request: Request, number: str, camera: int, t: float) -> Response:
@@ -150,6 +149,8 @@ def why_no_frames(camera: CameraRecord) -> str:
     """Say what stands where a frame of a camera can't be shown."""
     if not camera.has_pixels:
         return "this run has no pictures"
+    if not camera.has_frames and camera.address:
+        return "single pictures of a recording behind an address are not shown; `render` draws its video"
     if not camera.has_frames:
         return "pictures of a stream are not kept; --save-video keeps them"
     return "the recording cannot be read any more"

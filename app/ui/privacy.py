@@ -9,14 +9,13 @@ from typing import Any
 import gradio as gr
 
 from app.audit import log_of, record
-from app.blurred import blurred_folder, render_blurred
+from app.blurred import blurred_video, outside_text, read_blurred, render_blurred
 from app.config import RetentionSettings, Settings
 from app.engines import Progress
 from app.erase import erase_person, erased_text
 from app.errors import InputError
 from app.frames import NO_ID
 from app.known_people import gallery_of_run
-from app.render import VIDEO_FOLDER
 from app.retention import Term, gallery_text, purge, terms
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, count
@@ -45,8 +44,9 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         with gr.Column(scale=2), gr.Column(elem_classes="ot-panel"):
             layout.html(
                 '<h2 class="ot-section">Blurred videos</h2><p class="ot-facts">The recordings again, with everybody '
-                "else made unrecognisable, or everybody. Only those whom the run found can be blurred: look at the "
-                "videos before you give them away.</p>"
+                "else made unrecognisable, or everybody. Blurred is where the run found or suspected somebody, and a "
+                "while before and after; what moves elsewhere is counted. Look at the videos before you give them "
+                "away.</p>"
             )
             export = gr.Button("Make videos", elem_id="export-person")
             made = layout.html(elem_id="exported")
@@ -148,16 +148,17 @@ _EVERYBODY_CHOSEN = '<div class="ot-panel ot-facts">Nobody will be recognisable 
 def _videos(found: OpenRun, number: int) -> str:
     """Show the blurred videos that were made, with a link to each file."""
     person = number if number == NO_ID else found.identities().resolve(number)
-    folder = blurred_folder(found.run, person) / VIDEO_FOLDER
     base = f"{PREFIX}/{found.id}/" + ("everybody" if person == NO_ID else f"person/{person}")
     videos = "".join(
         f'<figure class="ot-film"><video src="{base}/{row}" controls muted playsinline preload="metadata"></video>'
         f'<figcaption><b>{escape(camera.name)}</b><a class="ot-link" download href="{base}/{row}">Download</a>'
         "</figcaption></figure>"
         for row, camera in enumerate(found.run.cameras)
-        if (folder / f"{camera.name}.mp4").is_file()
+        if blurred_video(found.run, person, camera.name) is not None
     )
-    return f'<div class="ot-films">{videos}</div>' if videos else ""
+    warning = outside_text(read_blurred(found.run, person))
+    note = f'<div class="ot-note" style="margin-top:12px">{escape(warning)}</div>' if warning else ""
+    return f'<div class="ot-films">{videos}</div>{note}' if videos else ""
 
 
 def _erase_button(person: int | None) -> str:
