@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.camera_states import blind_times, blind_to_json
 from app.draw import format_time
 from app.errors import InputError
 from app.people import Person, people_of
@@ -14,14 +16,18 @@ from app.runs import Run
 
 
 def people_report(folder: Path) -> dict[str, Any]:
-    """Return {"people": […]}: of each person number, name, first and last time, seconds in sight, cameras, visits, and
-    how many `doubtful_links` that nobody confirmed hold it together."""
+    """Return `people`: of each person number, name, first and last time, seconds in sight, cameras, visits, and how
+    many `doubtful_links` that nobody confirmed hold it together; and `blind`, when live cameras saw nothing: nobody is
+    known to have been absent there."""
     run = Run.open(folder)
     with run.ledger() as ledger:
         identities = ledger.replay()
         people = people_of(run, identities)
         doubtful = doubtful_people(links_in_force(people, ledger.latest_evidence()), identities)
-    return {"people": [_person(person, len(doubtful.get(person.id, ()))) for person in people.values()]}
+    return {
+        "people": [_person(person, len(doubtful.get(person.id, ()))) for person in people.values()],
+        "blind": blind_to_json(blind_times(folder)),
+    }
 
 
 def route_report(folder: Path, number: int) -> dict[str, Any]:
@@ -70,7 +76,8 @@ def route_report(folder: Path, number: int) -> dict[str, Any]:
 
 
 def people_table(report: dict[str, Any]) -> Any:
-    """Return a rich table of `people_report`."""
+    """Return rich tables of `people_report`."""
+    from rich.console import Group
     from rich.table import Table
 
     table = Table("person", "name", "first seen", "last seen", "in sight", "visits", "cameras")
@@ -81,7 +88,21 @@ def people_table(report: dict[str, Any]) -> Any:
         table.add_row(f"{person['person']}{mark}", person["name"], *times, *cells)
     if any(person["doubtful_links"] for person in report["people"]):
         table.caption = "?: a link of this person could be a mistake; see `route`, or the page Review"
-    return table
+    return Group(table, *blind_tables(report["blind"]))
+
+
+def blind_tables(blind: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return a rich table of when cameras saw nothing, or nothing if they always saw."""
+    from rich.table import Table
+
+    if not blind:
+        return []
+    caption = "nobody is known to have been absent where and when a camera was blind"
+    table = Table("camera", "blind from", "to", "state", "why", title="Blind cameras", caption=caption)
+    for one in blind:
+        end = "–" if one["end_s"] is None else format_time(one["end_s"])
+        table.add_row(one["camera"], format_time(one["start_s"]), end, one["state"], one["why"])
+    return [table]
 
 
 def route_table(report: dict[str, Any]) -> Any:

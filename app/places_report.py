@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from app.camera_states import BlindTime, blind_seconds, blind_times, blind_to_json
 from app.counters import (
     Counters,
     counters_to_json,
@@ -22,6 +24,7 @@ from app.draw import format_time
 from app.errors import InputError
 from app.movement import Occupancy, Transition, even_edges, occupancy, transitions
 from app.people import Person, people_of
+from app.people_report import blind_tables
 from app.places import read_topology
 from app.runs import Run
 
@@ -50,21 +53,42 @@ def change_counters(
 
 
 def places_of(folder: Path, stretch_s: float) -> dict[str, Any]:
-    """Return JSON values: `ways`, `zones`, `lines`, `occupancy` in stretches of `stretch_s` seconds, and `counters`."""
+    """Return JSON values: `ways`, `zones`, `lines`, `occupancy` in stretches of `stretch_s` seconds, `counters`, and
+    `blind`, when live cameras saw nothing.
+
+    Of a camera that was blind for a whole stretch `mean` and `peak` are null there; `blind_s` says for how long it was.
+    """
     run = Run.open(folder)
     identities = run.identities()
     people = people_of(run, identities)
     counters = read_counters(run)
     stays, crossings = count(run, identities, counters)
     seen = occupancy_of(run, people, stretch_s)
+    blind = blind_times(folder)
     return {
         "ways": [asdict(way) for way in ways_of(run, people)],
         **summarise(counters, stays, crossings),
         "occupancy": {
             "edges_s": next(iter(seen.values())).edges.tolist() if seen else [],
-            "cameras": {name: {"mean": o.mean.round(3).tolist(), "peak": o.peak.tolist()} for name, o in seen.items()},
+            "cameras": {name: _occupancy_to_json(one, name, blind) for name, one in seen.items()},
         },
+        "blind": blind_to_json(blind),
         "counters": counters_to_json(counters),
+    }
+
+
+def _occupancy_to_json(seen: Occupancy, camera: str, blind: Sequence[BlindTime]) -> dict[str, list[Any]]:
+    edges = seen.edges.tolist()
+    blind_s = [blind_seconds(blind, camera, start_s, end_s) for start_s, end_s in pairwise(edges)]
+    whole = [one >= end_s - start_s - 1e-6 for one, (start_s, end_s) in zip(blind_s, pairwise(edges), strict=True)]
+
+    def known(values: list[Any]) -> list[Any]:
+        return [None if nothing else value for value, nothing in zip(values, whole, strict=True)]
+
+    return {
+        "mean": known(seen.mean.round(3).tolist()),
+        "peak": known(seen.peak.tolist()),
+        "blind_s": [round(one, 3) for one in blind_s],
     }
 
 
@@ -111,6 +135,14 @@ def places_table(values: dict[str, Any]) -> Any:
     cameras = values["occupancy"]["cameras"]
     seen = Table("from", *cameras, title="People in sight, on average (most at once)")
     for row, start in enumerate(values["occupancy"]["edges_s"][:-1]):
-        cells = [f"{one['mean'][row]:.1f} ({one['peak'][row]})" for one in cameras.values()]
-        seen.add_row(format_time(start), *cells)
-    return Group(*(table for table in (ways, zones, lines, seen) if table.row_count))
+        seen.add_row(format_time(start), *(_occupancy_cell(one, row) for one in cameras.values()))
+    tables = [ways, zones, lines, seen, *blind_tables(values["blind"])]
+    return Group(*(table for table in tables if table.row_count))
+
+
+def _occupancy_cell(camera: dict[str, list[Any]], row: int) -> str:
+    blind_s = camera["blind_s"][row]
+    if camera["mean"][row] is None:
+        return "blind"
+    blind = f", blind {blind_s:.0f} s" if blind_s else ""
+    return f"{camera['mean'][row]:.1f} ({camera['peak'][row]}{blind})"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from app.camera_states import (
     STATES_FILE,
@@ -19,6 +22,8 @@ from app.camera_states import (
     read_states,
 )
 from app.errors import InputError
+from app.people_report import people_report, people_table
+from app.places_report import places_of, places_table
 
 
 def log(folder: Path, now_s: float = 100.0, last: dict[str, float] | None = None) -> StateLog:
@@ -80,6 +85,30 @@ def test_a_damaged_file_is_an_error_with_its_line(tmp_path: Path, line: str) -> 
         file.write(line + "\n")
     with pytest.raises(InputError, match=f"{STATES_FILE}:3"):
         blind_times(tmp_path)
+
+
+def test_reports_say_where_nobody_is_known_to_be_absent(make_run: Callable[..., Path]) -> None:
+    """The left camera (0 to 2 s) was blind from 0.5 s on: for all of the stretches from 1 s on, and half of another."""
+    run = make_run()
+    states = StateLog(run, ["left", "right"], 0.0, {})
+    states.note([StateChange("left", "live", 0.0), StateChange("right", "live", 0.0)])
+    states.note([StateChange("left", "lost", 0.75, "no answer")])
+    report = people_report(run)
+    assert report["blind"] == [{"camera": "left", "start_s": 0.75, "end_s": None, "state": "lost", "why": "no answer"}]
+    places = places_of(run, 0.5)
+    assert places["blind"] == report["blind"]
+    left, right = (places["occupancy"]["cameras"][name] for name in ("left", "right"))
+    assert left["blind_s"][:3] == [0.0, 0.25, 0.5]
+    assert [mean is None for mean in left["mean"]] == [False, False, True, True]
+    assert [peak is None for peak in left["peak"]] == [False, False, True, True]
+    assert None not in right["mean"]
+    json.dumps([report, places], allow_nan=False)
+    for table in (people_table(report), places_table(places)):
+        console = Console(width=200, file=StringIO())
+        console.print(table)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "Blind cameras" in text
+        assert "no answer" in text
 
 
 def test_recordings_were_never_blind(tmp_path: Path) -> None:

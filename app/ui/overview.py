@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import gradio as gr
 
+from app.camera_states import SHORTEST_S, BlindTime, CameraState, blind_times, read_states
+from app.draw import format_time
 from app.preview import PICTURE_FILE
 from app.runs import LEDGER_FILE
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, RECORDINGS
+
+_KINDS: dict[CameraState, str] = {"live": "good", "connecting": "warn", "stopped": ""}
+_KINDS |= {"frozen": "bad", "lost": "bad", "refused": "bad"}
+_BLIND_SHOWN = 50
 
 
 def build(page: gr.Blocks, library: RunLibrary) -> None:
@@ -39,10 +47,40 @@ def _view(found: OpenRun) -> str:
     cameras = layout.count(len(found.run.cameras), "camera")
     facts = f"{layout.count(len(people), 'person', 'people')}, {cameras}, {layout.duration(end - start)}"
     title = layout.heading(found.name, facts)
-    title += _live_wall(found)
+    title += _cameras(found) + _live_wall(found)
     if end <= start:
         return title + layout.empty("This run has no frames yet", "Its first part is written after half a minute.")
     return f'{title}{_note(found)}<ot-overview data-run="{found.id}"></ot-overview>' + ("" if people else layout.NOBODY)
+
+
+def _cameras(found: OpenRun) -> str:
+    """Say what each live camera is doing, or was doing at the end, and when cameras were blind."""
+    latest = {change.camera: change for change in read_states(found.folder) if change.state != "stopped"}
+    if not latest:
+        return ""
+    ended = "" if found.run.state == "running" else " at the end"
+    chips = "".join(
+        layout.chip(f"{name} {change.state}{ended if change.state != 'live' else ''}", _KINDS[change.state])
+        for name, change in latest.items()
+    )
+    return f'<div class="ot-chips" data-cameras="{len(latest)}">{chips}</div>{_blind(blind_times(found.folder))}'
+
+
+def _blind(times: list[BlindTime]) -> str:
+    """Return the latest blind times, those that go on first; empty if there were none."""
+    if not times:
+        return ""
+    newest = sorted(times, key=lambda one: (one.end_s is not None, -one.start_s))[:_BLIND_SHOWN]
+    rows = "".join(
+        f"<tr><td>{escape(one.camera)}</td><td>{format_time(one.start_s)}</td>"
+        f"<td>{'still' if one.end_s is None else format_time(one.end_s)}</td>"
+        f"<td>{layout.chip(one.state, _KINDS[one.state])}</td><td>{escape(one.why)}</td></tr>"
+        for one in newest
+    )
+    total = layout.count(len(times), "time", "times")
+    return f"""<details class="ot-panel ot-blind"><summary>Cameras were blind {total} for {SHORTEST_S:g} s or longer:
+    nobody is known to have been absent then</summary><table class="ot-table"><thead><tr><th>Camera</th><th>From</th>
+    <th>To</th><th>State</th><th>Why</th></tr></thead><tbody>{rows}</tbody></table></details>"""
 
 
 def _live_wall(found: OpenRun) -> str:
