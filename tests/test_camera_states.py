@@ -42,7 +42,7 @@ def test_blind_from_to_and_why(tmp_path: Path) -> None:
     states.stop(160.0)
     assert blind_times(tmp_path) == [
         BlindTime("door", 110.0, 120.0, "lost", "no answer"),
-        BlindTime("door", 120.0, 150.0, "refused", "wrong word"),
+        BlindTime("door", 120.0, 150.0, "refused", "wrong password"),
         BlindTime("yard", 100.0, 103.0, "connecting", ""),
         BlindTime("yard", 130.0, 160.0, "frozen", "stuck"),
     ]
