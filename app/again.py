@@ -19,9 +19,10 @@ from app.camera_list import Segment
 from app.checksum import file_sha256
 from app.errors import InputError, RunError
 from app.frames import Frame, blank_image
+from app.header import CameraRecord
 from app.privacy import HIDDEN
 from app.recordings import IMAGE_SUFFIXES, VideoFootage, frame_numbers, read_image
-from app.runs import CameraRecord, Run
+from app.runs import Run
 from app.sources import Source, SourceInfo
 from app.video import Picture, VideoFile, probe_video
 

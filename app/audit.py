@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Literal
 
 from app.errors import InputError
 from app.review import describe
+from app.sqlite_checksums import FUNCTION, prepare
 
 if TYPE_CHECKING:
     from app.ledger import Ledger
@@ -39,13 +40,19 @@ Action = Literal["viewed", "searched", "exported", "rendered", "changed", "erase
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, what TEXT NOT NULL
+    id INTEGER PRIMARY KEY, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, what TEXT NOT NULL,
+    checksum INTEGER
 ) STRICT;
 CREATE TRIGGER IF NOT EXISTS entries_stay BEFORE DELETE ON entries
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS entries_do_not_change BEFORE UPDATE ON entries
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 """
+AUDIT_COLUMNS = ("id", "time", "actor", "action", "what")
+_INSERT = (
+    f"INSERT INTO entries ({', '.join(AUDIT_COLUMNS)}, checksum) SELECT id, :time, :actor, :action, :what, "
+    f"{FUNCTION}(id, :time, :actor, :action, :what) FROM (SELECT coalesce(max(id), 0) + 1 AS id FROM entries)"
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,10 +70,7 @@ def record(folder: Path, actor: str, action: Action, what: str) -> None:
     """Append a line. Where the run folder cannot be written, a warning is logged: reading goes on."""
     try:
         with _opened(folder) as connection:
-            connection.execute(
-                "INSERT INTO entries (time, actor, action, what) VALUES (?, ?, ?, ?)",
-                (time.time(), actor, action, what),
-            )
+            connection.execute(_INSERT, {"time": time.time(), "actor": actor, "action": action, "what": what})
     except sqlite3.Error as error:
         _LOG.warning("%s: cannot write the audit log (%s)", folder, error)
 
@@ -121,4 +125,5 @@ def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(folder / AUDIT_FILE, timeout=10.0)) as connection, connection:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             connection.executescript(_SCHEMA)
+        prepare(connection, "entries")
         yield connection

@@ -192,8 +192,15 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     simulate.add_argument("--seconds", type=float, metavar="S")
     simulate.add_argument("--seed", type=int, metavar="N")
 
-    check = command("check", _check, "say what this machine has: device, weights, versions, sources that open",
-                    settings=True)  # fmt: skip
+    check = command("check", _check, "say what this machine has: device, weights, versions, sources that open; or "
+                    "whether everything of a run is there and undamaged", settings=True)  # fmt: skip
+    check.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="verify this run instead: checksums, ledger, crops; exit status 1 if it is damaged",
+    )
     check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE")
 
     add_commands(command, _load_settings)
@@ -397,6 +404,8 @@ def _simulate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check(options: argparse.Namespace) -> dict[str, Any]:
+    if options.folder is not None:
+        return _check_run(options)
     settings = _load_settings(options)
     from app.check import check_machine, check_table
 
@@ -404,6 +413,15 @@ def _check(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         _show(check_table(report))
     return report
+
+
+def _check_run(options: argparse.Namespace) -> dict[str, Any]:
+    from app.check_run import check_run, check_run_text
+
+    report = check_run(options.folder)
+    if not options.json:
+        _say(check_run_text(report))
+    return report | {"exit_status": 1 if report["damage"] else 0}
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -160,8 +160,9 @@ def _bring_together(
     job: Job, folder: Path, infos: Sequence[SourceInfo], parts: Sequence[Path], outcome: Outcome
 ) -> None:
     """Make the run of all cameras from the runs of the tasks."""
+    from app.header import RUN_FILE
     from app.run_writer import RunWriter
-    from app.runs import RUN_FILE, Run
+    from app.runs import Run
 
     runs = [Run.open(part) for part in parts]
     begin = RunWriter.resume if (folder / RUN_FILE).exists() else RunWriter.create

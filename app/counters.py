@@ -11,7 +11,6 @@ other way. Names are different from each other. `app.counting` does the counting
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.files import write_atomically
 from app.runs import Run
+from app.untrusted import json_with_checksum, read_json
 
 COUNTERS_FILE = "counters.json"
 FORMAT = 1
@@ -97,7 +97,7 @@ def read_counters(run: Run) -> Counters:
     if not path.exists():
         return Counters()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, "zones and lines")
         if values["format"] != FORMAT:
             raise InputError(f"{path}: format {values['format']}, this version reads {FORMAT}")
         counters = Counters()
@@ -105,7 +105,7 @@ def read_counters(run: Run) -> Counters:
             counters = with_zone(run, counters, zone["name"], zone["camera"], zone["points_px"])
         for line in values["lines"]:
             counters = with_line(run, counters, line["name"], line["camera"], [line["start_px"], line["end_px"]])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: these are not zones and lines as this program writes them ({error!r})") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -114,8 +114,7 @@ def read_counters(run: Run) -> Counters:
 
 def write_counters(run: Run, counters: Counters) -> None:
     """Replace the file in one step."""
-    text = json.dumps(counters_to_json(counters), indent=1, allow_nan=False) + "\n"
-    write_atomically(run.folder / COUNTERS_FILE, text.encode())
+    write_atomically(run.folder / COUNTERS_FILE, json_with_checksum(counters_to_json(counters)))
 
 
 def counters_to_json(counters: Counters) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from app.counters import Counters, Line, Zone
 from app.frames import NO_ID
+from app.header import CameraRecord
 from app.identities import Identities
-from app.runs import CameraRecord, Observations, Run
+from app.runs import Observations, Run
 
 MIN_STAY_S = 0.5
 """Shorter stays in a zone are not counted: a box trembles."""

@@ -19,13 +19,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.boxes import coverage
+from app.crop_files import encode_crop
 from app.errors import InputError
 from app.files import write_atomically
 from app.runs import Observations, Run
+from app.tables import check_content, read_table, with_checksum
 from app.track.carrying import carried_boxes
 
 COVERED_FILE = "covered.parquet"
@@ -95,12 +98,22 @@ def read_covered(folder: Path, camera: str) -> Covered:
     path = folder / COVERED_FILE
     if not path.exists():
         return Covered(np.zeros(0), np.zeros(0), np.zeros((0, 4), np.float32))
-    try:
-        table = pq.read_table(path, schema=_SCHEMA, filters=[("camera", "==", camera)])
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot read who must not be shown, so no recording is ({error})") from error
+    table = _read(path)
+    table = table.filter(pc.equal(table["camera"], camera))
     boxes = np.stack([table[side].to_numpy() for side in _SIDES], axis=1)
     return Covered(table["start_s"].to_numpy(), table["end_s"].to_numpy(), boxes)
+
+
+def _read(path: Path) -> pa.Table:
+    """Return the file's rows. Raises InputError unless they are what was written."""
+    try:
+        table = read_table(path, _SCHEMA)
+        check_content(table, path)
+        if not all(np.isfinite(table[name].to_numpy()).all() for name in _SCHEMA.names[1:]):
+            raise InputError(f"{path}: holds a place or time that cannot be")
+    except InputError as error:
+        raise InputError(f"cannot read who must not be shown, so no recording is: {error}") from error
+    return table.select(_SCHEMA.names).replace_schema_metadata(None)
 
 
 def add_covered(folder: Path, rows_of: Iterable[tuple[str, Sequence[Observations]]]) -> None:
@@ -109,12 +122,13 @@ def add_covered(folder: Path, rows_of: Iterable[tuple[str, Sequence[Observations
     rows_of: (camera, rows) where one person was seen, in the order of time or not.
     """
     path = folder / COVERED_FILE
-    known = [pq.read_table(path, schema=_SCHEMA)] if path.exists() else []
+    known = [_read(path)] if path.exists() else []
     tables = known + [_table(camera, covered_by(rows)) for camera, rows in rows_of]
     covered = pa.concat_tables(tables, promote_options="none") if tables else _SCHEMA.empty_table()
     if covered.num_rows:
         data = io.BytesIO()
-        pq.write_table(covered.group_by(_SCHEMA.names).aggregate([]), data, compression="zstd")
+        once = with_checksum(covered.group_by(_SCHEMA.names).aggregate([]))
+        pq.write_table(once, data, compression="zstd", write_page_checksum=True)
         write_atomically(path, data.getvalue())
 
 
@@ -173,7 +187,7 @@ def cover_crops(run: Run, camera: str, theirs: Observations, kept: Mapping[tuple
                 picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
                 corner = np.floor(np.maximum(part.boxes[row, :2], 0))
                 if picture is not None and _cover(picture, box - np.tile(corner, 2)):
-                    write_atomically(path, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+                    write_atomically(path, encode_crop(picture, 95))
                     changed.append(path)
     return changed
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.covered import add_covered, cover_crops, read_covered
@@ -190,7 +189,7 @@ class _CameraErasure:
         for file in self.run.manifest.files:
             if file.camera != self.camera or file.kind == "frames":
                 continue
-            table = pq.read_table(self.run.folder / file.path)
+            table = self.run.read_part(file)
             left = self._left_of(file.kind, table)
             if left is None:
                 continue

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from app.export import Export
 from app.frames import NO_ID
-from app.runs import FILLED_SCORE, CameraRecord, Observations
+from app.header import CameraRecord
+from app.runs import FILLED_SCORE, Observations
 
 _PERSON = {"id": 1, "name": "person"}
 

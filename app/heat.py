@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from app.counting import heat
 from app.errors import InputError
-from app.runs import CameraRecord, Run
+from app.header import CameraRecord
+from app.runs import Run
 from app.stills import read_still
 
 _RAMP = np.array([[160, 60, 30], [200, 160, 40], [60, 210, 240], [30, 110, 250], [40, 30, 220]], np.float64)

@@ -42,6 +42,7 @@ from app.identities import (
     segments_to_json,
 )
 from app.relinking import plan_reassignment
+from app.sqlite_checksums import FUNCTION, prepare, row_checksum
 
 if TYPE_CHECKING:
     from app.track.gallery import LinkDecision
@@ -53,9 +54,17 @@ _CHECKPOINT_EVENTS = 50_000
 """So many events after the last checkpoint a new one is worth its writing."""
 
 _LONGEST_TEXT = 200
-_COLUMNS = ("id", "time", *(f.name for f in fields(Event) if f.name not in ("id", "time")))
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"
-_INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+EVENT_COLUMNS = ("id", "time", *(f.name for f in fields(Event) if f.name not in ("id", "time")))
+CHECKPOINT_COLUMNS = ("camera", "last_id", "highest_person", "track_ids", "persons")
+"""What the checksums of the rows are of: `app.sqlite_checksums`."""
+
+_SELECT = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events"
+_INSERT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}, checksum) VALUES ({', '.join('?' * len(EVENT_COLUMNS))}, ?)"
+_EMPTY = {"text": "''", "evidence": "'{}'"}
+_TAKE_WORDS = (
+    "UPDATE events SET text = '', evidence = '{}', checksum = "
+    f"{FUNCTION}({', '.join(_EMPTY.get(column, column) for column in EVENT_COLUMNS)})"
+)
 _RARE = f"(kind <> 'assign' OR substr(actor, 1, {len(MACHINE)}) <> '{MACHINE}')"
 """Everything but assignments by machines, which are nearly all of a long ledger. A partial index finds them."""
 _SCHEMA = f"""
@@ -63,13 +72,13 @@ CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, actor TEXT NOT NULL, camera TEXT NOT NULL,
     track_id INTEGER NOT NULL, person INTEGER NOT NULL, other_camera TEXT NOT NULL, other_track_id INTEGER NOT NULL,
     other_person INTEGER NOT NULL, at_s REAL NOT NULL, target INTEGER NOT NULL, text TEXT NOT NULL,
-    evidence TEXT NOT NULL
+    evidence TEXT NOT NULL, checksum INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_of_tracklet ON events (camera, track_id);
 CREATE INDEX IF NOT EXISTS rare_events ON events (id) WHERE {_RARE};
 CREATE TABLE IF NOT EXISTS checkpoints (
     camera TEXT PRIMARY KEY, last_id INTEGER NOT NULL, highest_person INTEGER NOT NULL,
-    track_ids BLOB NOT NULL, persons BLOB NOT NULL
+    track_ids BLOB NOT NULL, persons BLOB NOT NULL, checksum INTEGER
 ) STRICT;
 CREATE TABLE IF NOT EXISTS proposals (
     camera TEXT NOT NULL, track_id INTEGER NOT NULL, other_camera TEXT NOT NULL, other_track_id INTEGER NOT NULL,
@@ -356,11 +365,9 @@ class Ledger:
                 raise InputError(f"there is no person {person} in {self.path}")
             people = [person for person in range(1, self._next_person_id) if identities.resolve(person) == root]
             marks = ", ".join(map(str, people))
-            self._connection.execute(
-                f"UPDATE events SET text = '', evidence = '{{}}' WHERE person IN ({marks}) OR other_person IN ({marks})"
-            )
+            self._connection.execute(f"{_TAKE_WORDS} WHERE person IN ({marks}) OR other_person IN ({marks})")
             self._connection.executemany(
-                "UPDATE events SET text = '', evidence = '{}' WHERE camera = ? AND track_id = ?",
+                f"{_TAKE_WORDS} WHERE camera = ? AND track_id = ?",
                 [segment.key for segment in segments],
             )
             self._connection.executemany(
@@ -401,7 +408,7 @@ class Ledger:
         self._connection.executemany(
             _INSERT,
             (
-                (
+                _with_checksum(
                     number,
                     now,
                     event.kind,
@@ -412,7 +419,7 @@ class Ledger:
                     event.other_camera,
                     event.other_track_id,
                     event.other_person,
-                    event.at_s,
+                    float(event.at_s),
                     event.target,
                     event.text,
                     json.dumps(event.evidence) if event.evidence else "{}",
@@ -567,9 +574,11 @@ class Ledger:
             self._refresh()
             self._connection.execute("DELETE FROM checkpoints")
             self._connection.executemany(
-                "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?)",
+                f"INSERT INTO checkpoints ({', '.join(CHECKPOINT_COLUMNS)}, checksum) VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    (camera, self._last_id, self._next_person_id - 1, _blob(tracks.keys()), _blob(tracks.values()))
+                    _with_checksum(
+                        camera, self._last_id, self._next_person_id - 1, _blob(tracks.keys()), _blob(tracks.values())
+                    )
                     for camera, tracks in self._simple.items()
                 ),
             )
@@ -634,6 +643,10 @@ def _event(row: tuple[Any, ...]) -> Event:
     return Event(*values)
 
 
+def _with_checksum(*values: Any) -> tuple[Any, ...]:
+    return *values, row_checksum(*values)
+
+
 def _blob(numbers: Collection[int]) -> bytes:
     return np.fromiter(numbers, "<i8", len(numbers)).tobytes()
 
@@ -675,3 +688,5 @@ def _set_up(connection: sqlite3.Connection) -> None:
     if not all(_has(connection, name) for name in ("rare_events", "checkpoints", "proposals")):
         # A new file, or one from before these were added; what is there already stays as it is.
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    for table in ("events", "checkpoints"):
+        prepare(connection, table)

@@ -80,7 +80,7 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
     tracklets = run.tracklets()
     linking = decide(run, tracklets, settings)
     result = linking.result
-    with run.ledger() as ledger:
+    with run.ledger(make=True) as ledger:
         linking.write(ledger)
         identities = ledger.replay()
     if result.topology is None:

@@ -23,7 +23,6 @@ Names are in rising order, pairs by (from, to). The sizes of the pictures are in
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +33,7 @@ import numpy as np
 from app.errors import InputError
 from app.files import write_atomically
 from app.track.topology import Clock, SharedFloor, Topology, Transit, Zone
+from app.untrusted import json_with_checksum, read_json
 
 TOPOLOGY_FILE = "topology.json"
 FORMAT = 1
@@ -42,8 +42,7 @@ TIMES = ("median_s", "p10_s", "p90_s", "shortest_s", "longest_s")
 
 def write_topology(folder: Path, topology: Topology) -> None:
     """Replace `topology.json` in a run folder, in one step."""
-    text = json.dumps(topology_to_json(topology), indent=1, allow_nan=False) + "\n"
-    write_atomically(folder / TOPOLOGY_FILE, text.encode())
+    write_atomically(folder / TOPOLOGY_FILE, json_with_checksum(topology_to_json(topology)))
 
 
 def read_topology(folder: Path) -> Topology | None:
@@ -52,11 +51,11 @@ def read_topology(folder: Path) -> Topology | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, "what was learned of the cameras")
         if values["format"] != FORMAT:
             raise InputError(f"{path}: format {values['format']}, this version reads {FORMAT}; link the run again")
         return topology_from_json(values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: cannot read what was learned of the cameras ({error}); link the run again"
         ) from error

@@ -14,7 +14,6 @@ after a run last saw somebody: every purge of a run that used it, and every new 
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,17 +23,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from app.audit import COMMAND_LINE, record
 from app.config import RetentionSettings
 from app.erase import RENDERED
 from app.errors import InputError
-from app.files import write_atomically
+from app.header import write_header
 from app.known_people import PEOPLE_FILE, gallery_of_run, purge_people
 from app.run_parts import Part, lock_run, write_parts
 from app.run_writer import delete_unlisted
-from app.runs import LEDGER_FILE, RUN_FILE, TRACKLET_SCHEMA, Run
+from app.runs import LEDGER_FILE, TRACKLET_SCHEMA, Run
 from app.tracklet_parts import INDEX_FILE
 
 Kind = Literal["video", "crops", "vectors", "observations"]
@@ -184,7 +182,7 @@ def _without_vectors(run: Run) -> tuple[list[Any], list[Any]]:
     old = [file for file in run.manifest.files if file.kind == "tracklets"]
     parts = []
     for file in old:
-        table = pq.ParquetFile(run.folder / file.path).read()
+        table = run.read_part(file)
         nothing = pa.array([[] for _ in range(table.num_rows)], TRACKLET_SCHEMA.field("vectors").type)
         zeros = pa.array([0] * table.num_rows, pa.int64())
         for name, column in (("vectors", nothing), ("dimension", zeros)):
@@ -196,7 +194,7 @@ def _without_vectors(run: Run) -> tuple[list[Any], list[Any]]:
 def _remember(folder: Path, kind: Kind, now_s: float) -> None:
     header = dict(Run.open(folder).header)
     header["purged"] = {**header.get("purged", {}), kind: _iso(now_s)}
-    write_atomically(folder / RUN_FILE, (json.dumps(header, indent=1) + "\n").encode())
+    write_header(folder, header)
 
 
 def _iso(time_s: float) -> str:

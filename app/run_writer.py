@@ -21,14 +21,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 
 from app.checksum import file_sha256
 from app.config import Settings
-from app.errors import InputError, RunError
-from app.files import sync, write_atomically
+from app.crop_files import encode_crop
+from app.errors import InputError
+from app.files import sync
 from app.frames import NO_ID, FrameResult
+from app.header import RUN_FILE, CameraRecord, InputRecord, write_header
+from app.ledger import Ledger
 from app.manifest import KINDS, Manifest, PartFile
 from app.privacy import redact
 from app.run_parts import (
@@ -41,13 +43,7 @@ from app.run_parts import (
     untracked_table,
     write_parts,
 )
-from app.runs import (
-    FORMAT_VERSION,
-    RUN_FILE,
-    CameraRecord,
-    InputRecord,
-    Run,
-)
+from app.runs import FORMAT_VERSION, LEDGER_FILE, Run
 
 if TYPE_CHECKING:
     from app.sources import SourceInfo
@@ -122,6 +118,7 @@ class RunWriter:
         now = _now()
         header = {
             "format": FORMAT_VERSION,
+            "checksums": True,  # of this file, the manifest, crops and ledger too: what lacks one is damaged
             "state": "running",
             "times": {"created": now, "finished": None},
             "sessions": [{"started": now, "versions": versions()}],
@@ -138,6 +135,7 @@ class RunWriter:
             (),
         )
         manifest.write(folder)
+        Ledger(folder / LEDGER_FILE).close()  # from now on a missing one is damage
         writer = cls(folder, settings, header, manifest, lock)
         writer._write_header()
         return writer
@@ -345,7 +343,7 @@ class RunWriter:
         self._next_part = self._listed_part = next_part
 
     def _write_header(self) -> None:
-        write_atomically(self.folder / RUN_FILE, (json.dumps(self._header, indent=1) + "\n").encode())
+        write_header(self.folder, self._header)
 
     def _add(self, draft: TrackletDraft, is_open: bool) -> None:
         tracklet = draft.tracklet
@@ -358,11 +356,8 @@ class RunWriter:
                 self.crops_left_out.add(reference)
                 continue
             self.crops_left_out.discard(reference)
-            done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._settings.crop_jpeg_quality])
-            if not done:
-                raise RunError(f"{path}: cannot encode a crop of {image.shape[1]}×{image.shape[0]} pixels")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data.tobytes())
+            path.write_bytes(encode_crop(image, self._settings.crop_jpeg_quality))
             self._unsynced.append(path)
         self._drafts.append((draft, is_open))
         camera, track_id = tracklet.key

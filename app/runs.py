@@ -18,12 +18,12 @@ as observations; its row holds the rest.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Tracklet
+from app.header import RUN_FILE, CameraRecord, check_header, read_header
 from app.identities import Identities
 from app.ledger import Ledger
 from app.manifest import Kind, Manifest, PartFile
-from app.tracklet_parts import TrackletSummary, read_columns, read_index, read_summaries, stretches, write_index
+from app.tables import read_table
+from app.tracklet_parts import (
+    ReadColumns,
+    TrackletSummary,
+    read_index,
+    read_summaries,
+    stretches,
+    write_index,
+)
 
 if sys.platform != "win32":
     import fcntl
 
 FORMAT_VERSION = 1
-RUN_FILE = "run.json"
 LEDGER_FILE = "identities.sqlite"
 LOCK_FILE = ".lock"
 
@@ -102,48 +111,12 @@ TRACKLET_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class InputRecord:
-    """A file that was read: where it lay, and what tells whether it is still the same."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class CameraRecord:
-    """What a run remembers of a camera: enough to read its recording again (`app.again`).
-
-    start_time: seconds on the shared clock.  origin: for people to read, no path and without passwords.
-    inputs: the files in order, with their whole paths.  live: pictures came as they were taken and are gone.
-    kind: "video" for files one after the other, "images", "sequence" (of a benchmark: `seqinfo.ini`, then the images)
-    or "live"; "" in runs of earlier versions.  offsets_s: for videos, when each begins, seconds after the first one.
-    address: where a recording is that is no file of this machine, without passwords.
-    """
-
-    name: str
-    width: int
-    height: int
-    fps: float
-    start_time: float
-    origin: str
-    inputs: tuple[InputRecord, ...]
-    has_pixels: bool
-    live: bool = False
-    kind: str = ""
-    offsets_s: tuple[float, ...] = ()
-    address: str = ""
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether there is a recording to read frames from again; those of a stream are gone."""
-        return self.has_pixels and bool(self.inputs)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> CameraRecord:
-        inputs = tuple(InputRecord(**record) for record in values["inputs"])
-        return cls(**{**values, "inputs": inputs, "offsets_s": tuple(values.get("offsets_s", ()))})
+SCHEMAS: dict[Kind, pa.Schema] = {
+    "observations": OBSERVATION_SCHEMA,
+    "refined": OBSERVATION_SCHEMA,
+    "frames": FRAME_SCHEMA,
+    "tracklets": TRACKLET_SCHEMA,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +156,17 @@ class Run:
         self.header = header
         self.manifest = manifest
         self.cameras = tuple(CameraRecord.from_json(camera) for camera in header["cameras"])
+        self._verified: set[str] = set()
 
     @classmethod
     def open(cls, folder: Path) -> Run:
         """Raises InputError if `folder` holds no run, or one that another version of this program made."""
         if not (folder / RUN_FILE).is_file():
             raise InputError(f"{folder}: not a run folder (there is no {RUN_FILE}); `main.py track --output` makes one")
-        header = _read_json(folder / RUN_FILE)
+        header = read_header(folder / RUN_FILE)
         if header.get("format") != FORMAT_VERSION:
             raise InputError(f"{folder}: run format {header.get('format')!r}, this version reads {FORMAT_VERSION}")
+        check_header(header, folder / RUN_FILE)
         return cls(folder, header, Manifest.read(folder))
 
     @property
@@ -250,7 +225,7 @@ class Run:
 
     def _row_parts(self, kind: Kind, camera: str, start_s: float, end_s: float) -> Iterator[Observations]:
         for file in self._files(kind, camera, start_s, end_s):
-            table = _read_columns(self.folder / file.path, OBSERVATION_SCHEMA.names[1:])
+            table = self._columns(file, OBSERVATION_SCHEMA.names[1:])
             part = Observations(
                 table["frame"],
                 table["time_s"],
@@ -258,6 +233,7 @@ class Run:
                 np.stack([table[side] for side in ("x1", "y1", "x2", "y2")], axis=1),
                 table["score"],
             )
+            _check_rows(part, self.folder / file.path)
             if file.start_s < start_s or file.end_s > end_s:
                 part = part[(part.times >= start_s) & (part.times <= end_s)]
             yield part
@@ -271,7 +247,7 @@ class Run:
         """
         times, boxes = [np.zeros(0)], [np.zeros((0, 4), np.float32)]
         for file in self._files("untracked", camera, start_s, end_s):
-            table = _read_columns(self.folder / file.path, UNTRACKED_SCHEMA.names[1:6])
+            table = self._columns(file, UNTRACKED_SCHEMA.names[1:6])
             own = (table["time_s"] >= start_s) & (table["time_s"] <= end_s)
             times.append(table["time_s"][own])
             boxes.append(np.stack([table[side][own] for side in ("x1", "y1", "x2", "y2")], axis=1).astype(np.float32))
@@ -284,15 +260,35 @@ class Run:
         """
         files = (self._files("refined", camera) if refined else []) or self._files("observations", camera)
         empty = np.zeros(0, OBSERVATION_SCHEMA.field(name).type.to_pandas_dtype())
-        return np.concatenate([empty, *(_read_columns(self.folder / file.path, [name])[name] for file in files)])
+        return np.concatenate([empty, *(self._columns(file, [name])[name] for file in files)])
 
     def frames(self, camera: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return (F,) int64 indices and (F,) float64 times of every processed frame, in order."""
-        tables = [_read_columns(self.folder / file.path, FRAME_SCHEMA.names) for file in self._files("frames", camera)]
-        return (
-            np.concatenate([np.zeros(0, np.int64), *(table["frame"] for table in tables)]),
-            np.concatenate([np.zeros(0, np.float64), *(table["time_s"] for table in tables)]),
-        )
+        tables = [self._columns(file, FRAME_SCHEMA.names) for file in self._files("frames", camera)]
+        frames = np.concatenate([np.zeros(0, np.int64), *(table["frame"] for table in tables)])
+        times = np.concatenate([np.zeros(0, np.float64), *(table["time_s"] for table in tables)])
+        if not np.isfinite(times).all() or (np.diff(frames, prepend=-1) <= 0).any():
+            raise InputError(
+                f"{self.folder}: the frames of camera {camera} are not numbered in rising order, or have no time"
+            )
+        return frames, times
+
+    def read_part(self, file: PartFile, columns: list[str] | None = None) -> pa.Table:
+        """Return some columns of a part, all without `columns`.
+
+        The first reading compares the bytes of the file with what the manifest says of them. Raises InputError if it is
+        missing or damaged.
+        """
+        path = self.folder / file.path
+        if file.sha256 and file.path not in self._verified:
+            if path.is_file() and file_sha256(path) != file.sha256:
+                raise InputError(f"{path}: damaged (its checksum does not fit); restore it from a copy")
+            self._verified.add(file.path)
+        return read_table(path, SCHEMAS[file.kind], columns, file.rows)
+
+    def _columns(self, file: PartFile, names: list[str]) -> dict[str, NDArray[Any]]:
+        table = self.read_part(file, names)
+        return {name: table.column(name).to_numpy() for name in names}
 
     def tracklet_summaries(self, vectors: bool = True) -> list[TrackletSummary]:
         """Return every tracklet without its boxes, by camera and then by track id.
@@ -307,7 +303,7 @@ class Run:
     def tracklet_stretches(self, camera: str) -> Iterator[TrackletSummary]:
         """Yield the tracklets of a camera with their vectors, part by part, so that a long run never has to fit into
         memory. A track that was closed and opened again comes several times."""
-        return stretches(camera, self._paths("tracklets", camera), vectors=True)
+        return stretches(camera, self._readers(camera), vectors=True)
 
     def index_tracklets(self) -> list[TrackletSummary]:
         """Return what `tracklet_summaries` returns without vectors, and keep it in one file for the next who asks."""
@@ -342,8 +338,19 @@ class Run:
                 )
         return tracklets
 
-    def ledger(self) -> Ledger:
-        return Ledger(self.folder / LEDGER_FILE)
+    def ledger(self, make: bool = False) -> Ledger:
+        """Open who is who. make: begin an empty one if it is gone, instead of raising InputError.
+
+        What a purge deleted is rightly gone, and runs of earlier versions made theirs when it was first asked for.
+        """
+        path = self.folder / LEDGER_FILE
+        gone = not path.is_file() or path.stat().st_size == 0
+        if gone and not make and self.header.get("checksums") and "observations" not in self.purged:
+            raise InputError(
+                f"{path}: who is who is missing; restore it from a copy. Without one, `main.py link {self.folder}` "
+                "links the run anew, but what humans corrected is lost"
+            )
+        return Ledger(path)
 
     def identities(self) -> Identities:
         """Return who is who by the events of the ledger up to now."""
@@ -358,10 +365,10 @@ class Run:
         return path
 
     def _summaries(self, camera: str, vectors: bool = True) -> list[TrackletSummary]:
-        return read_summaries(camera, self._paths("tracklets", camera), vectors)
+        return read_summaries(camera, self._readers(camera), vectors)
 
-    def _paths(self, kind: Kind, camera: str) -> list[Path]:
-        return [self.folder / file.path for file in self._files(kind, camera)]
+    def _readers(self, camera: str) -> list[ReadColumns]:
+        return [partial(self.read_part, file) for file in self._files("tracklets", camera)]
 
     def _files(self, kind: Kind, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> list[PartFile]:
         self.camera(camera)
@@ -401,16 +408,11 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot read this file of a run folder ({error})") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: not written by this program (expected one JSON object)")
-    return values
-
-
-def _read_columns(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
-    table = read_columns(path, names)
-    return {name: table.column(name).to_numpy() for name in names}
+def _check_rows(rows: Observations, path: Path) -> None:
+    """Raise InputError for rows that no tracker gives: numbers that are none, frames and tracks below zero."""
+    numbers = (rows.times, rows.boxes, rows.scores)
+    if (
+        not all(np.isfinite(part).all() for part in numbers)
+        or min(rows.frames.min(initial=0), rows.track_ids.min(initial=0)) < 0
+    ):
+        raise InputError(f"{path}: holds a box, time, frame or track that cannot be; restore it from a copy")

@@ -13,9 +13,10 @@ from app.again import SAME_TIME_S, check_inputs, images_by_number, reopen_camera
 from app.covered import read_covered
 from app.draw import annotate, resize
 from app.errors import InputError, RunError
+from app.header import CameraRecord
 from app.identities import Identities
 from app.recordings import read_image
-from app.runs import CameraRecord, Run
+from app.runs import Run
 from app.video import PictureConverter, open_container
 
 

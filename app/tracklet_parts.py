@@ -8,19 +8,25 @@ their vectors. It is derived, carries the checksum of the manifest that it was m
 
 from __future__ import annotations
 
+import logging
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from app.errors import InputError
+from app.tables import check_content, read_table, with_checksum
+
 INDEX_FILE = "index/tracklets.parquet"
 
-_INDEX_SCHEMA = pa.schema(
+INDEX_SCHEMA = pa.schema(
     [
         ("camera", pa.dictionary(pa.int32(), pa.string())),
         ("track_id", pa.int64()),
@@ -34,6 +40,9 @@ _INDEX_SCHEMA = pa.schema(
 _LIGHT = ["track_id", "start_s", "end_s", "rows", "open", "crops", "qualities"]
 _WITH_VECTORS = [*_LIGHT, "dimension", "vectors"]
 _MADE_FROM = b"manifest"
+_CROP = re.compile(r"crops/[^/\\]+/[0-9]{1,19}_[0-9]{1,18}\.jpg")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +66,32 @@ class TrackletSummary:
         return self.camera, self.track_id
 
 
-def read_columns(path: Path, names: list[str]) -> pa.Table:
-    """Read some columns of one Parquet file, without the search for further files that `read_table` begins with."""
-    return pq.ParquetFile(path).read(columns=names, use_threads=False)
+class ReadColumns(Protocol):
+    """Reads columns of one part: `Run.read_part` of a file."""
+
+    def __call__(self, columns: list[str]) -> pa.Table: ...
 
 
-def read_summaries(camera: str, paths: Sequence[Path], vectors: bool) -> list[TrackletSummary]:
+def read_summaries(camera: str, parts: Sequence[ReadColumns], vectors: bool) -> list[TrackletSummary]:
     """Return the tracklets of a camera by track id, from its parts in the order of their making."""
     found: dict[int, list[TrackletSummary]] = {}
-    for summary in stretches(camera, paths, vectors):
+    for summary in stretches(camera, parts, vectors):
         found.setdefault(summary.track_id, []).append(summary)
     return [_joined(found[track_id]) for track_id in sorted(found)]
 
 
-def stretches(camera: str, paths: Sequence[Path], vectors: bool) -> Iterator[TrackletSummary]:
+def stretches(camera: str, parts: Sequence[ReadColumns], vectors: bool) -> Iterator[TrackletSummary]:
     """Yield the rows that count part by part: a track that was closed and opened again comes several times."""
-    light = [] if vectors else [read_columns(path, _LIGHT) for path in paths]
-    heads = [read_columns(path, ["track_id", "open"]) for path in paths] if vectors else light
+    light = [] if vectors else [read(_LIGHT) for read in parts]
+    heads = [read(["track_id", "open"]) for read in parts] if vectors else light
     ids = [head.column("track_id").to_numpy() for head in heads]
     last = {track_id: (part, row) for part, own in enumerate(ids) for row, track_id in enumerate(own.tolist())}
-    for part, (path, head) in enumerate(zip(paths, heads, strict=True)):
+    for part, (read, head) in enumerate(zip(parts, heads, strict=True)):
         is_open = head.column("open").to_numpy()
         wanted = [row for row, track_id in enumerate(ids[part].tolist())
                   if not is_open[row] or last[track_id] == (part, row)]  # fmt: skip
         if wanted:
-            table = read_columns(path, _WITH_VECTORS) if vectors else light[part]
+            table = read(_WITH_VECTORS) if vectors else light[part]
             yield from _summaries(camera, table.take(wanted))
 
 
@@ -97,22 +107,27 @@ def write_index(folder: Path, manifest_checksum: str, summaries: Sequence[Trackl
         "qualities": [summary.qualities for summary in summaries],
     }
     columns["camera"] = pa.array(columns["camera"], pa.string()).dictionary_encode()
-    table = pa.table(columns, schema=_INDEX_SCHEMA.with_metadata({_MADE_FROM: manifest_checksum.encode()}))
+    schema = INDEX_SCHEMA.with_metadata({_MADE_FROM: manifest_checksum.encode()})
+    table = with_checksum(pa.table(columns, schema=schema))
     path = folder / INDEX_FILE
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd")
+    pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     temporary.replace(path)
 
 
 def read_index(folder: Path, manifest_checksum: str) -> list[TrackletSummary] | None:
     """Return all tracklets by camera and track id, None if there is no index or it is of another manifest."""
+    path = folder / INDEX_FILE
+    if not path.exists():
+        return None
     try:
-        file = pq.ParquetFile(folder / INDEX_FILE)
-        if (file.schema_arrow.metadata or {}).get(_MADE_FROM) != manifest_checksum.encode():
+        table = read_table(path, INDEX_SCHEMA)
+        if (table.schema.metadata or {}).get(_MADE_FROM) != manifest_checksum.encode():
             return None
-        table = file.read(use_threads=False)
-    except (OSError, pa.ArrowException):
+        check_content(table, path)
+    except InputError as error:  # it can be made again
+        _log.info("%s", error)
         return None
     cameras = table.column("camera").to_pylist()
     without = table.drop_columns(["camera"])
@@ -129,8 +144,22 @@ def _summaries(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
         numbers = [value.values.to_numpy() for value in table.column("vectors")]
         table = table.drop_columns(["vectors"])
     for row, own in zip(table.to_pylist(), numbers, strict=True):
-        vectors = np.array(own, np.float32).reshape(len(row["crops"]), row.get("dimension", 0))
-        yield _summary(camera, row, vectors)
+        shape = len(row["crops"]), row.get("dimension", 0)
+        if len(own) != shape[0] * shape[1] or not np.isfinite(own).all() or not _is_whole(row):
+            raise InputError(f"camera {camera}: tracklet {row['track_id']} is damaged; restore the run from a copy")
+        yield _summary(camera, row, np.array(own, np.float32).reshape(shape))
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row of tracklets can have been written by this program."""
+    return (
+        row["track_id"] >= 0
+        and row["rows"] >= 0
+        and -math.inf < row["start_s"] <= row["end_s"] < math.inf
+        and len(row["qualities"]) == len(row["crops"])
+        and all(map(math.isfinite, row["qualities"]))
+        and all(map(_CROP.fullmatch, row["crops"]))
+    )
 
 
 def _summary(camera: str, row: dict[str, Any], vectors: NDArray[np.float32]) -> TrackletSummary:

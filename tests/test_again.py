@@ -22,9 +22,10 @@ from app.config import load_settings
 from app.engines import Job, open_job
 from app.errors import InputError, RunError
 from app.frames import Detections, FrameResult
+from app.header import RUN_FILE
 from app.ledger import Ledger
 from app.run_writer import RunWriter
-from app.runs import LEDGER_FILE, RUN_FILE, Run
+from app.runs import LEDGER_FILE, Run
 from app.search import cut_out
 from app.sources import ticks
 from app.stills import read_still

@@ -14,10 +14,11 @@ from app.erase import erase_person
 from app.export import export_run
 from app.files import write_atomically
 from app.frames import Tracklet
+from app.header import RUN_FILE
 from app.linking import link_run
 from app.refining import ROWS_PER_FILE, refine_run, refined_rows
 from app.run_writer import RunWriter
-from app.runs import RUN_FILE, Run
+from app.runs import Run
 from app.trajectories import run_trajectories
 from tests import small_run
 

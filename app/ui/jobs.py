@@ -25,8 +25,9 @@ import yaml
 
 from app.config import Settings
 from app.errors import RunError
+from app.header import RUN_FILE
 from app.run_parts import lock_run
-from app.runs import RUN_FILE, Run
+from app.runs import Run
 from app.ui.job_records import ALIVE, JobRecord, Kind, load_jobs, save_jobs
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,13 @@ from app.counters import Counters
 from app.counting import Crossing, Stay, count, heat
 from app.errors import InputError
 from app.frames import NO_ID
+from app.header import RUN_FILE
 from app.identities import Event, Identities, Key
 from app.ledger import Ledger
 from app.manifest import FLUSHED_FILE, MANIFEST_FILE
 from app.people import Person, people_of
 from app.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
-from app.runs import LEDGER_FILE, RUN_FILE, Run
+from app.runs import LEDGER_FILE, Run
 from app.ui.views import Views
 
 

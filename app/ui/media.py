@@ -20,9 +20,9 @@ from app.config import UiSettings
 from app.draw import person_color, resize
 from app.errors import InputError
 from app.frames import NO_ID
+from app.header import CameraRecord
 from app.heat import heat_picture, plain_still
 from app.preview import PICTURE_FILE
-from app.runs import CameraRecord
 from app.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 

@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from app.config import UiSettings
 from app.errors import InputError
-from app.runs import InputRecord, Run
+from app.header import InputRecord
+from app.runs import Run
 from app.ui import overview
 from app.ui.boot import Boot, FirstView, PageVisitor
 from app.ui.layout import duration, parse_clock
