@@ -136,7 +136,9 @@ def blur_boxes(image: Picture, boxes: NDArray[np.float32]) -> Picture:
     that the details are gone from the picture and not only hidden.
     """
     canvas = image.copy()
-    for left, top, right, bottom in grown_for_blur(boxes, image.shape[1], image.shape[0]).astype(np.int64):
+    grown = grown_for_blur(boxes, image.shape[1], image.shape[0]).astype(np.int64)
+    # The largest last: the fine cells of a box around a face must not show in the coarse ones of the whole person.
+    for left, top, right, bottom in grown[np.argsort((grown[:, 2:] - grown[:, :2]).max(axis=1), kind="stable")]:
         if right > left and bottom > top:
             # Averages come from the untouched picture, so the order of the boxes does not matter.
             region = image[top:bottom, left:right]

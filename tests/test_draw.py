@@ -129,6 +129,14 @@ def detail(image: NDArray[np.uint8]) -> float:
     return float(np.abs(np.diff(image.astype(float), axis=0)).mean())
 
 
+def test_a_box_around_a_part_shows_no_more_of_a_person() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    person, face = [100, 20, 180, 220], [125, 30, 155, 60]
+    alone = blur_boxes(image, np.array([person], np.float32))
+    for boxes in ([person, face], [face, person]):
+        np.testing.assert_array_equal(blur_boxes(image, np.array(boxes, np.float32)), alone)
+
+
 def test_blurred_people_cannot_be_recognised() -> None:
     image = noise(240, 320)
     blurred = blur_boxes(image, np.array([[100, 60, 160, 200]], np.float32))
