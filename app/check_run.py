@@ -124,6 +124,7 @@ class _Check:
             self._try(self.run.frames, camera.name)
             self._try(lambda name=camera.name: [None for _ in self.run.observation_parts(name)])
             self._try(lambda name=camera.name: [None for _ in self.run.refined_parts(name)])
+            self._try(self.run.untracked, camera.name)
             for stretch in self.run.tracklet_stretches(camera.name):
                 if len(stretch.vectors) and (np.abs(np.linalg.norm(stretch.vectors, axis=1) - 1) > 0.01).any():
                     self.report["notes"].append(f"camera {camera.name}: vectors of {stretch.key} are not of length 1")

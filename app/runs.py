@@ -116,6 +116,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     "refined": OBSERVATION_SCHEMA,
     "frames": FRAME_SCHEMA,
     "tracklets": TRACKLET_SCHEMA,
+    "untracked": UNTRACKED_SCHEMA,
 }
 
 
