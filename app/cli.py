@@ -153,6 +153,21 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="weights, model card, log and state")
     train.add_argument("--resume", action="store_true", help="go on from the state in --output")
 
+    label = command("label", _label, "mark the people in pictures with what several detectors agree on, for training")
+    label.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="PATH",
+                       help="folders or zip files of pictures; boxes that come with them, as in YOLO's layout, "
+                            "stay")  # fmt: skip
+    label.add_argument("--teachers", type=Path, nargs="+", required=True, metavar="FILE",
+                       help="weights of detectors, at least two of different kinds")  # fmt: skip
+    label.add_argument("--sizes", type=int, nargs="+", default=[640, 640, 960, 1280], metavar="PX",
+                       help="longer sides at which each looks, every second time at the mirrored picture "
+                            "(default: 640 640 960 1280)")  # fmt: skip
+    label.add_argument("--hold-out", nargs="+", default=[], metavar="PATTERN",
+                       help="file names of pictures that are kept out of training: whole cameras, cam7-*")  # fmt: skip
+    label.add_argument("--leave-out", nargs="+", default=[], metavar="PATTERN",
+                       help="file names of pictures that are not used at all")  # fmt: skip
+    label.add_argument("--output", type=Path, required=True, metavar="DIR", help="two data sets, train and held_out")
+
     detector = command("train-detector", _train_detector, "train detector weights on pictures of people", settings=True)
     detector.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
                           help="data sets in YOLO's layout, images/ and labels/ and perhaps masks/, "
@@ -333,11 +348,27 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     return card
 
 
+def _label(options: argparse.Namespace) -> dict[str, Any]:
+    if any(size < 64 or size > 4096 or size % 32 for size in options.sizes):
+        raise InputError(f"--sizes {' '.join(map(str, options.sizes))}: multiples of 32 from 64 to 4096")
+    from app.detect.train.label import label_pictures
+
+    summary = label_pictures(
+        options.pictures, options.teachers, options.sizes, options.output, options.hold_out, options.leave_out
+    )
+    if not options.json:
+        for part, counts in summary["counts"].items():
+            _say(f"{part}: {counts['pictures']} pictures, {counts['people']} people, {counts['disputed']} disputed")
+    return summary
+
+
 def _train_detector(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options)
+    from app.detect.train.adapt import adapt_detector
     from app.detect.train.loop import train_detector
 
-    scores = train_detector(settings.train_detector, options.data, options.output, options.resume)
+    run = adapt_detector if settings.train_detector.start_from else train_detector
+    scores = run(settings.train_detector, options.data, options.output, options.resume)
     if not options.json:
         _say(f"wrote {scores['weights']}")
     return scores
@@ -368,11 +399,12 @@ def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options, {"detect.weights": ("--weights", options.weights)})
     if options.every < 1:
         raise InputError(f"--every {options.every}: must be at least 1")
-    from app.detect.evaluate import detector_table, evaluate_detector
+    from app.detect.evaluate import detector_table, evaluate_detector, heights_table
 
     scores = evaluate_detector(settings.detect, options.data, options.every)
     if not options.json:
         _show(detector_table(scores))
+        _show(heights_table(scores))
     return scores
 
 

@@ -99,7 +99,8 @@ class DetectSettings(Section):
         le=4096,
         multiple_of=32,
         description="Longer side of a second, smaller input, in which people are found who are too large for the "
-        "first; only for networks that say what they have not learned, as the bundled one does. 0 is off.",
+        "first; only where the weights say that they have not learned people as tall as the first input. The bundled "
+        "ones have up to 640, and look twice beyond an image_size_px of 640 only. 0 is off.",
     )
     min_score: float = Field(
         0.1,
@@ -111,8 +112,7 @@ class DetectSettings(Section):
         None,
         gt=0.0,
         le=1.0,
-        description="Of two boxes that overlap more, one is dropped; no effect on a network that sees to it itself. By "
-        "default what the weights ask for, or 0.7.",
+        description="Of two boxes that overlap more, one is dropped. By default what the weights ask for, or 0.7.",
     )
     half: bool = Field(True, description="Compute in half precision on a GPU.")
     trust_weights: bool = Field(
@@ -233,6 +233,16 @@ class DetectorTrainSettings(Section):
     """How detector weights are made. The defaults are the recipe for a GPU."""
 
     name: str = Field("person_n", pattern=r"^[A-Za-z0-9_]+$", description="Name of the weight file.")
+    start_from: str = Field(
+        "",
+        description="Bundled weights, by name, or a .safetensors file of ours: train it on, on real frames with boxes, "
+        "instead of a new one on composed pictures.",
+    )
+    draw: dict[str, float] = Field(
+        {},
+        description="With start_from: how often a picture comes from each data set, by its name, or `composed`; 1 "
+        "where nothing is said.",
+    )
     size_px: int = Field(640, ge=64, le=2048, multiple_of=32, description="Side of the square training pictures.")
     pictures: int = Field(40_000, ge=1, description="Training pictures that are composed, once, before training.")
     held_out_pictures: int = Field(500, ge=1, description="Composed pictures on which the result is scored.")

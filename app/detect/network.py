@@ -47,11 +47,6 @@ class Network(Protocol):
         ...
 
     @property
-    def overlapping(self) -> bool:
-        """Whether one person may get several boxes, of which all but the best must be removed."""
-        ...
-
-    @property
     def max_overlap_iou(self) -> float:
         """Boxes that overlap more are one person, unless the settings say otherwise."""
         ...
@@ -149,7 +144,8 @@ def remove_overlaps(
 
 class NetworkDetector:
     """Finds people with a network. Boxes below `min_score` are dropped, and boxes that overlap a better one by more
-    than `max_overlap_iou`, by default the network's own, where the network does not see to that itself."""
+    than `max_overlap_iou`, by default the network's own. That goes for end-to-end networks too: they mean to give one
+    box to each person, and now and then give two."""
 
     def __init__(
         self, network: Network, min_score: float, max_overlap_iou: float | None, close_ups: CloseUps | None = None
@@ -194,10 +190,7 @@ class NetworkDetector:
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32], letterbox: Letterbox, frame: Frame
     ) -> Detections:
         """Turn what the network found in one input into the people of the frame, best first."""
-        if self._network.overlapping:
-            rows = remove_overlaps(boxes, scores, self._max_overlap_iou)[:MAX_PEOPLE]
-        else:
-            rows = np.argsort(-scores, kind="stable")[:MAX_PEOPLE]
+        rows = remove_overlaps(boxes, scores, self._max_overlap_iou)[:MAX_PEOPLE]
         boxes = geometry.clip(letterbox.to_picture(boxes[rows]), frame.width, frame.height)
         rows = rows[real := geometry.areas(boxes) > 0]
         return Detections(boxes[real], scores[rows])

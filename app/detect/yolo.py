@@ -179,7 +179,6 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
     else:
         model = load_weights(path)
     person = person_class(model.names, path)
-    overlapping = not model.model[-1].end2end
     module = trim_to_people(model, person)
     if settings.backend == "openvino" or (settings.backend == "auto" and device.type == "cpu"):
         network = convert_once(
@@ -196,7 +195,7 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
         run = TorchNetwork(module, device, half)
         name = f"{path.name} (torch, {device}{', half' if half else ''})"
     stated = {key: model.yaml[key] for key in ("largest_person_px", "max_overlap_iou") if key in model.yaml}
-    return YoloNetwork(name, path, run, read_people, overlapping, settings.image_size_px, **stated)
+    return YoloNetwork(name, path, run, read_people, settings.image_size_px, **stated)
 
 
 def close_ups(network: YoloNetwork, settings: DetectSettings) -> CloseUps | None:
@@ -383,7 +382,7 @@ def _exported(
 ) -> YoloNetwork:
     """Return a network whose file was written by `ultralytics export`, with the way to read its output.
 
-    Such a network gives (B, K, 6) rows x1 y1 x2 y2 score class, without overlaps, or (B, 4 + classes, A) columns
+    Such a network gives (B, K, 6) rows x1 y1 x2 y2 score class, or (B, 4 + classes, A) columns
     centre x, centre y, width, height and the scores of all classes.
     """
     load_ultralytics()
@@ -399,7 +398,7 @@ def _exported(
         person = 0
         _log.warning("%s does not name its classes; the first one is taken for people", path)
     if output_shape[2] == 6:
-        return YoloNetwork(name, path, run, partial(read_rows, person), False, settings.image_size_px, fixed_size)
+        return YoloNetwork(name, path, run, partial(read_rows, person), settings.image_size_px, fixed_size)
     if output_shape[1] is None or output_shape[1] <= 4 + person:
         raise InputError(f"{path}: the output {output_shape} is not that of an Ultralytics detector")
-    return YoloNetwork(name, path, run, partial(read_columns, person), True, settings.image_size_px, fixed_size)
+    return YoloNetwork(name, path, run, partial(read_columns, person), settings.image_size_px, fixed_size)

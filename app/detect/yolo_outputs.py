@@ -33,7 +33,6 @@ class YoloNetwork:
     weights: Path
     run: Run
     read: Reader
-    overlapping: bool
     longer_side: int
     fixed_size: tuple[int, int] | None = None
     largest_person_px: int | None = None

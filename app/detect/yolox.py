@@ -33,7 +33,6 @@ def has_yolox_layout(path: Path) -> bool:
 class YoloxNetwork:
     """Implements `app.detect.network.Network` for the weight file in `settings`."""
 
-    overlapping = True
     max_overlap_iou = MAX_OVERLAP_IOU
 
     def __init__(self, settings: DetectSettings) -> None:

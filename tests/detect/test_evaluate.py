@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.cli import main
-from app.detect.evaluate import Truth, score
+from app.detect.evaluate import Truth, detector_table, mean_scores, score
 from app.frames import Detections
 
 
@@ -60,6 +60,34 @@ def test_people_who_do_not_count_are_neither_missed_nor_false() -> None:
     scores = score([truth(A, B, counted=[True, False])], [found((*B, 0.95), (*A, 0.9))])
     assert scores["AP50"] == 1.0
     assert scores["people"] == 1
+
+
+def test_boxes_where_nobody_knows_count_neither_way() -> None:
+    unknown = Truth(truth(A).boxes, truth(A).counted, np.array([[45, 0, 130, 150]], np.float32))
+    scores = score([unknown], [found((*NOWHERE, 0.95), (*B, 0.92), (*A, 0.9))])
+    assert scores["AP50"] == scores["found"] == scores["right"] == 1.0
+    half_out = (0.0, 0.0, 80.0, 100.0, 0.95)
+    assert score([unknown], [found(half_out, (*A, 0.9))])["right"] == pytest.approx(0.5)
+
+
+def test_found_and_right_count_confident_boxes_only() -> None:
+    scores = score([truth(A, B), truth(A)], [found((*A, 0.9), (*B, 0.49), (*NOWHERE, 0.5)), found((*A, 0.5))])
+    assert scores["found"] == pytest.approx(2 / 3)
+    assert scores["right"] == pytest.approx(2 / 3)
+    nothing = score([truth(A)], [found()])
+    assert (nothing["found"], nothing["right"]) == (0.0, None)
+    assert score([truth()], [found()])["found"] is None
+
+
+def test_several_data_sets_have_a_mean_in_which_each_counts_the_same() -> None:
+    scores = {
+        "large": score([truth(A)] * 9, [found((*A, 0.9))] * 9),
+        "small": score([truth(A)], [found()]),
+        "nobody": score([truth()], [found()]),
+    }
+    assert mean_scores(scores) == {"AP50": 0.5, "AP50_95": 0.5, "found": 0.5, "right": 1.0}
+    assert [str(row) for row in detector_table(scores).columns[0].cells][-1] == "mean"
+    assert "mean" not in [str(row) for row in detector_table({"one": scores["large"]}).columns[0].cells]
 
 
 def test_heights_are_scored_apart() -> None:

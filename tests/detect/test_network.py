@@ -25,8 +25,7 @@ class FakeNetwork:
     name = "fake"
     weights = Path(__file__)
 
-    def __init__(self, boxes: list[list[float]], scores: list[float], overlapping: bool = False) -> None:
-        self.overlapping = overlapping
+    def __init__(self, boxes: list[list[float]], scores: list[float]) -> None:
         self.seen: list[NDArray[np.uint8]] = []
         self._answer = (np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
 
@@ -125,10 +124,10 @@ def test_results_are_best_first_inside_the_frame_and_not_empty() -> None:
     np.testing.assert_allclose(found.scores, [0.9, 0.5])
 
 
-def test_overlaps_are_removed_only_where_the_network_leaves_them() -> None:
+def test_overlaps_are_removed_whatever_the_network_says_of_itself() -> None:
     boxes = [[0.0, 0, 20, 20], [1, 1, 20, 20]]
-    for overlapping, count in ((True, 1), (False, 2)):
-        detector = NetworkDetector(FakeNetwork(boxes, [0.5, 0.6], overlapping), 0.1, 0.7)
+    for max_iou, count in ((0.7, 1), (0.95, 2)):
+        detector = NetworkDetector(FakeNetwork(boxes, [0.5, 0.6]), 0.1, max_iou)
         assert len(detector.detect([frame(64, 64)])[0]) == count
 
 
@@ -149,7 +148,7 @@ def test_a_part_that_looks_surer_than_the_close_up_stays() -> None:
 
 
 def test_nothing_found_and_nothing_asked() -> None:
-    detector = NetworkDetector(FakeNetwork([], [], overlapping=True), 0.1, 0.7)
+    detector = NetworkDetector(FakeNetwork([], []), 0.1, 0.7)
     assert len(detector.detect([frame(64, 64)])[0]) == 0
     assert detector.detect([]) == []
 

@@ -227,8 +227,9 @@ def test_exported_columns_are_read(tmp_path: Path, small_networks: ModuleType) -
 def test_exported_rows_are_read(tmp_path: Path, small_networks: ModuleType) -> None:
     answer = np.zeros((1, 300, 6), np.float32)
     answer[0, 0] = [10, 10, 20, 40, 0.9, 1]
-    answer[0, 1] = [12, 10, 20, 40, 0.8, 1]  # overlaps, and is kept: such a network has seen to that
+    answer[0, 1] = [10, 30, 20, 60, 0.8, 1]
     answer[0, 2] = [30, 10, 50, 40, 0.9, 0]
+    answer[0, 3] = [11, 10, 20, 40, 0.7, 1]  # the first one again: an end-to-end network does that now and then
     path = tmp_path / "rows.onnx"
     small_networks.write_onnx(path, answer, (64, 96), {"names": "{0: 'cat', 1: 'person'}"})
     frames = [small_networks.make_frame(index=index) for index in range(3)]  # more than the one that it was made for

@@ -45,12 +45,16 @@ class Canvas:
     def truth(self) -> Boxes:
         """Return the (N, 4) boxes, within the picture, of everybody of whom enough can be seen."""
         height, width = self.owner.shape
-        seen = np.bincount(self.owner.ravel() + 1, minlength=len(self.boxes) + 1)[1:]
         boxes = np.array(self.boxes, np.float32).reshape(-1, 4)
         boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
         boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
-        kept = (seen >= LEAST_VISIBLE * np.array(self.whole)) & (boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT_PX)
+        kept = self.seen() & (boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT_PX)
         return boxes[kept & (boxes[:, 2] - boxes[:, 0] >= 3)]
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Return (N,) of whom enough can be seen."""
+        pixels = np.bincount(self.owner.ravel() + 1, minlength=len(self.boxes) + 1)[1:]
+        return np.asarray(pixels >= LEAST_VISIBLE * np.array(self.whole), np.bool_)
 
 
 def compose(rng: np.random.Generator, stock: Stock, size: int, largest: float) -> Photo:

@@ -41,3 +41,34 @@ def record(rng: np.random.Generator, image: Image) -> Image:
         noise = noise + rng.standard_normal((height, width, 3), np.float32) * (0.5 * sigma)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     return image
+
+
+def watch(rng: np.random.Generator, image: Image) -> Image:
+    """Return (H, W, 3) `image` as cheap surveillance cameras give it at their worst, mostly as it is: grey or infrared,
+    night, shaken, coarse JPEG."""
+    kind = rng.random()
+    if kind < 0.12:
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        if rng.random() < 0.4:  # infrared: light from beside the lens, near things glow
+            grey = np.asarray(cv2.LUT(grey, _curve(rng.uniform(0.5, 0.9))), np.uint8)
+        image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+    elif kind < 0.22:
+        image = np.asarray(cv2.LUT(image, _curve(rng.uniform(1.3, 2.6))), np.uint8)
+    if rng.random() < 0.08:
+        length = int(rng.integers(3, 8))
+        kernel = np.zeros((length, length), np.float32)
+        angle = rng.uniform(0, np.pi)
+        along = np.linspace(-(length - 1) / 2, (length - 1) / 2, 4 * length)
+        middle = (length - 1) / 2
+        kernel[
+            np.rint(middle + along * np.sin(angle)).astype(int), np.rint(middle + along * np.cos(angle)).astype(int)
+        ] = 1
+        image = np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+    if rng.random() < 0.25:
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 60))])
+        image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+def _curve(gamma: float) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(255 * (np.arange(256) / 255) ** gamma), np.uint8)

@@ -6,7 +6,7 @@ import logging
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -35,10 +35,20 @@ _LEAST_VISIBILITY = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A picture (H, W, 3) uint8 BGR and the (N, 4) float32 x1 y1 x2 y2 boxes, in pixels, of everybody in it."""
+    """A picture (H, W, 3) uint8 BGR and the (N, 4) float32 x1 y1 x2 y2 boxes, in pixels, of everybody in it.
+
+    scores: (N,) float32 in [0, 1], how sure the labels are; 1 by default. ignored: (M, 4) float32, boxes of which
+    nobody knows whether they show a person; none by default.
+    """
 
     image: Image
     boxes: Boxes
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.ones(0, np.float32))
+    ignored: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+
+    def __post_init__(self) -> None:
+        if not len(self.scores):
+            object.__setattr__(self, "scores", np.ones(len(self.boxes), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +73,27 @@ def read_stock(data: Sequence[Path], scenes: int, seed: int, processes: int = 0)
 
     Raises InputError for a path or file that cannot be read, and if there is no person at all.
     """
+    stock = fill_stock([folder for path in data for folder in data_sets(path)], scenes, seed, processes)
+    if not stock.photos and not stock.cutouts:
+        raise InputError(f"{', '.join(map(str, data))}: there is no person in this data; check labels/ beside images/")
+    return stock
+
+
+def fill_stock(folders: Sequence[Place], scenes: int, seed: int, processes: int = 0) -> Stock:
+    """Read data sets found by `data_sets`; as `read_stock`."""
     photos: list[Photo] = []
     portraits: list[Photo] = []
     empty: list[Image] = []
     cutouts: list[Image] = []
-    for path in data:
-        for folder in data_sets(path):
-            for photo, mask in read_data_set(folder):
-                if mask is not None:
-                    portraits.append(photo)
-                    cutouts.append(cut_out(photo.image, mask))
-                elif len(photo.boxes):
-                    photos.append(photo)
-                else:
-                    empty.append(photo.image)
-    if not photos and not cutouts:
-        raise InputError(f"{', '.join(map(str, data))}: there is no person in this data; check labels/ beside images/")
+    for folder in folders:
+        for photo, mask in read_data_set(folder):
+            if mask is not None:
+                portraits.append(photo)
+                cutouts.append(cut_out(photo.image, mask))
+            elif len(photo.boxes):
+                photos.append(photo)
+            else:
+                empty.append(photo.image)
     _log.info("%d photos, %d cut-out people, %d person-free pictures", len(photos), len(cutouts), len(empty))
     return Stock(photos, portraits, empty, cutouts, render_scenes(scenes, seed, processes))
 
@@ -116,7 +131,10 @@ def read_data_set(folder: Place) -> Iterator[tuple[Photo, Image | None]]:
             labels = folder / "labels" / f"{stem.replace('images', 'labels')}.txt"
         if not labels.is_file():
             raise InputError(f"{file}: has no boxes, {folder / 'labels' / stem}.txt is missing (empty for nobody)")
-        photo = Photo(image, read_labels(labels, image.shape[1], image.shape[0]))
+        boxes, scores = read_scored_labels(labels, image.shape[1], image.shape[0])
+        doubtful = folder / "ignored" / f"{stem}.txt"
+        ignored = read_labels(doubtful, image.shape[1], image.shape[0]) if doubtful.is_file() else boxes[:0]
+        photo = Photo(image, boxes, scores, ignored)
         mask_file = folder / "masks" / f"{stem}.png"
         mask = _decode(mask_file, cv2.IMREAD_GRAYSCALE) if mask_file.is_file() else None
         if mask is not None and mask.shape != image.shape[:2]:
@@ -125,20 +143,30 @@ def read_data_set(folder: Place) -> Iterator[tuple[Photo, Image | None]]:
 
 
 def read_labels(file: Place, width: int, height: int) -> Boxes:
-    """Return the (N, 4) boxes of class 0 in pixels. A line is: class, centre x, centre y, width, height, in shares."""
+    """Return the (N, 4) boxes of class 0 in pixels. A line is: class, centre x, centre y, width, height, in shares, and
+    perhaps how sure that is."""
+    return read_scored_labels(file, width, height)[0]
+
+
+def read_scored_labels(file: Place, width: int, height: int) -> tuple[Boxes, NDArray[np.float32]]:
+    """Return the (N, 4) boxes of `read_labels` and how sure each is, (N,) in [0, 1]; 1 where the file doesn't say."""
     rows = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            kind, x, y, w, h = (float(value) for value in line.split())
+            kind, x, y, w, h, *more = (float(value) for value in line.split())
+            (score,) = more or (1.0,)
         except ValueError as error:
-            raise InputError(f"{file}:{number}: not five numbers 'class x y width height'") from error
+            raise InputError(
+                f"{file}:{number}: not five numbers 'class x y width height', perhaps with a sixth, how sure that is"
+            ) from error
         if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < w <= 1 and 0 < h <= 1):
             raise InputError(f"{file}:{number}: a box in shares of the picture lies between 0 and 1, this one does not")
         if kind == 0:
-            rows.append(((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height))
-    return np.array(rows, np.float32).reshape(-1, 4)
+            rows.append(((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height, score))
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return table[:, :4], table[:, 4]
 
 
 def cut_out(image: Image, mask: Image) -> Image:
