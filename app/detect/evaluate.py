@@ -65,7 +65,7 @@ def evaluate_detector(settings: DetectSettings, data: Sequence[Path], every: int
     """
     # The whole curve of precision and recall takes weak boxes too.
     detector = build_detector(settings.model_copy(update={"min_score": _LEAST_SCORE}), [])
-    scores = {}
+    scores: dict[str, dict[str, Any]] = {}
     for path in data:
         for name, pictures in _sets(path, every):
             found: list[Detections] = []
@@ -233,7 +233,7 @@ def _match(
     hit = np.zeros((len(OVERLAPS), len(boxes)), bool)
     ignored = np.zeros_like(hit)
     overlap = iou(boxes, truth.boxes)
-    in_doubt = (coverage(boxes, truth.unknown) >= IN_DOUBT).any(axis=1)
+    in_doubt = np.any(coverage(boxes, truth.unknown) >= IN_DOUBT, axis=1)
     for level, least in enumerate(OVERLAPS):
         free = np.ones(len(truth.boxes), bool)
         for row in range(len(boxes)):

@@ -121,7 +121,7 @@ def draw(rng: np.random.Generator, material: Material, width: int, height: int, 
 
 
 def _pick(rng: np.random.Generator, frames: Sequence[Photo]) -> Photo:
-    return frames[rng.integers(len(frames))]
+    return frames[int(rng.integers(len(frames)))]
 
 
 def piece(rng: np.random.Generator, photo: Photo, width: int, height: int) -> Sample:
@@ -208,7 +208,7 @@ def add_people(rng: np.random.Generator, sample: Sample, cutouts: Sequence[NDArr
             tall = float(heights[rng.integers(len(heights))] * np.exp(rng.normal(0, 0.25)))
         tall = float(np.clip(tall, 14, 1.5 * height))
         foot = rng.uniform(0.3, 1.2) * height + 0.3 * tall
-        paste(canvas, dress(rng, cutouts[rng.integers(len(cutouts))], tall), rng.uniform(0, width), foot)
+        paste(canvas, dress(rng, cutouts[int(rng.integers(len(cutouts)))], tall), rng.uniform(0, width), foot)
     seen = canvas.seen()
     boxes = clip(np.array(canvas.boxes, np.float32).reshape(-1, 4), width, height)
     scores = np.concatenate([sample.scores, np.ones(len(boxes) - len(sample.scores), np.float32)])

@@ -182,7 +182,7 @@ def _not_among(boxes: Boxes, given: Boxes) -> NDArray[np.bool_]:
         return np.ones(len(boxes), bool)
     same = (iou(boxes, given) > KNOWN_IOU) | (coverage(boxes, given) > KNOWN_COVER)
     same |= coverage(given, boxes).T > KNOWN_COVER
-    return ~same.any(axis=1)
+    return np.asarray(~same.any(axis=1), np.bool_)
 
 
 def _lines(boxes: Boxes, scores: NDArray[np.float32] | None, width: int, height: int) -> str:

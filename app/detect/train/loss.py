@@ -21,7 +21,7 @@ LEAST_WEIGHT = 0.5
 """What a label of score 0 counts."""
 
 
-class FrameLoss(v8DetectionLoss):
+class FrameLoss(v8DetectionLoss):  # type: ignore[misc]  # a class without types
     """Ultralytics' detection loss (task-aligned assignment, cross-entropy, IoU and distance), with two changes.
 
     A label counts as much as it is sure: the confidence that the network should give, and the weight of the box's
