@@ -35,7 +35,7 @@ def importers(package: str) -> set[str]:
         # openvino_cache.py converts networks of both packages: torch comes in with them, as an argument.
         ("torch", ("app/detect/", "app/reid/", "app/openvino_cache.py")),
         ("torchvision", ("app/detect/", "app/reid/")),
-        ("ultralytics", ("app/detect/yolo.py", "app/detect/train/loop.py")),
+        ("ultralytics", ("app/detect/yolo.py", "app/detect/train/")),
         ("gradio", ("app/ui/",)),
         ("ray", ("app/cluster.py",)),
     ],
