@@ -194,6 +194,13 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
                             "beside them or in the folder of their name")  # fmt: skip
     found.add_argument("--every", type=int, default=1, metavar="N", help="of videos, every n-th picture (default: 1)")
 
+    calibrated = command("calibrate-reid", _calibrate_reid,
+                         "fit what a network's distances mean in places that it was not trained in")  # fmt: skip
+    calibrated.add_argument("--weights", required=True, metavar="NAME|FILE")
+    calibrated.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
+                            help="pictures of people, of three places or more that the weights were not trained on; "
+                                 "one folder or zip file each")  # fmt: skip
+
     converted = command("export-reid", _export_reid, "write ReID weights for other programs, checked")
     converted.add_argument("--weights", required=True, metavar="NAME|FILE")
     converted.add_argument("--format", required=True, choices=["onnx", "openvino", "torchscript", "tensorrt"])
@@ -406,6 +413,18 @@ def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
         _show(detector_table(scores))
         _show(heights_table(scores))
     return scores
+
+
+def _calibrate_reid(options: argparse.Namespace) -> dict[str, Any]:
+    from app.reid.calibrating import calibrate_reid
+
+    made = calibrate_reid(options.weights, options.data)
+    if not options.json:
+        for name, place in made["left_out"].items():
+            shares = f"{100 * place['strangers']:.2f} % of strangers, {100 * place['same']:.1f} % of one person"
+            _say(f"{name}, left out: pairs taken for one person: {shares}")
+        _say(f"wrote {made['file']}")
+    return made
 
 
 def _export_reid(options: argparse.Namespace) -> dict[str, Any]:

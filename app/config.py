@@ -395,6 +395,13 @@ class LinkSettings(Section):
     min_probability: float = Field(
         0.5, gt=0.0, lt=1.0, description="Tracklets are joined into one person from this probability on."
     )
+    min_margin: float = Field(
+        0.1,
+        ge=0.0,
+        lt=1.0,
+        description="Links whose next best person is less far behind in probability are marked as doubtful; where that "
+        "person is so far ahead, the link is not made.",
+    )
     neighbours: int = Field(
         32, ge=1, le=1024, description="How many similar tracklets are compared in detail with each tracklet."
     )

@@ -173,5 +173,6 @@ def _evidence(result: LinkResult, cuts: Mapping[Key, Cut]) -> dict[Key, dict[str
                 "p_same": link.p_same,
                 "runner_up": link.runner_up,
                 "gates": list(link.gates),
+                "doubtful": link.doubtful,
             }
     return evidence

@@ -23,6 +23,10 @@ from app.errors import InputError
 BIN_COUNT = 512
 """Bins of distance in [0, 2] in which pairs are counted: fine against the width of any curve, cheap at any size."""
 
+UNKNOWN_WEIGHT = 9.0
+"""How much likelier it is beforehand that somebody is none of the people compared with than any one of them. Where each
+were equally likely, a good part of all strangers who look a little alike would be taken for one person."""
+
 BLOCK_ROWS = 1024
 """Rows of the distance matrix held at once, so that memory does not grow with the square of the vectors."""
 
@@ -78,9 +82,10 @@ def fit_calibration(
     weight for same and different pairs, so that its probabilities are prior-balanced.
     Raises InputError when there is no pair of one person or no pair of strangers.
     """
-    unit = _unit_rows(np.asarray(vectors, np.float32))
+    unit = unit_rows(np.asarray(vectors, np.float32))
     center = unit.mean(axis=0) if len(unit) else np.zeros(unit.shape[1], np.float32)
-    same, different = _pair_counts(_unit_rows(unit - center), person_ids, camera_ids)
+    counts = pair_counts(unit_rows(unit - center), person_ids, camera_ids)
+    same, different = counts.same, counts.strangers
     if not same.sum() or not different.sum():
         raise InputError("a calibration needs two pictures of one person and pictures of two people at the least")
     distances, probabilities = fit_curve(same, different)
@@ -99,8 +104,9 @@ def expected_calibration_error(
     Takes the same kind of pairs as `fit_calibration`, of other people than it was fitted on, with the same balanced
     weights; a bin counts by the weight of its pairs (Naeini et al., 2015).
     """
-    centered = calibration.centered(_unit_rows(np.asarray(vectors, np.float32)))
-    same, different = _pair_counts(centered, person_ids, camera_ids)
+    centered = calibration.centered(unit_rows(np.asarray(vectors, np.float32)))
+    counts = pair_counts(centered, person_ids, camera_ids)
+    same, different = counts.same, counts.strangers
     if not same.sum() or not different.sum():
         raise InputError("a calibration error needs two pictures of one person and pictures of two people at the least")
     same_weight, different_weight = same / same.sum() / 2, different / different.sum() / 2
@@ -156,24 +162,41 @@ def _pool_adjacent_violators(
     return np.array(block_values), np.array(block_counts, np.int64)
 
 
-def _pair_counts(
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """(BIN_COUNT,) int64 pairs by cosine distance in [0, 2]: of one person, of strangers on one camera and on two."""
+
+    same: NDArray[np.int64]
+    strangers_here: NDArray[np.int64]
+    strangers_elsewhere: NDArray[np.int64]
+
+    @property
+    def strangers(self) -> NDArray[np.int64]:
+        return self.strangers_here + self.strangers_elsewhere
+
+
+def pair_counts(
     unit: NDArray[np.float32], person_ids: NDArray[np.integer[Any]], camera_ids: NDArray[np.integer[Any]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (BIN_COUNT,) counts of same-person and different-person pairs in bins of cosine distance in [0, 2]."""
+) -> PairCounts:
+    """Count the pairs of (N, D) unit rows. Those of one person count when they come from two cameras, or at all where
+    every person has one camera only."""
     cross_camera = _anyone_in_two_cameras(person_ids, camera_ids)
-    same = np.zeros(BIN_COUNT, np.int64)
-    different = np.zeros(BIN_COUNT, np.int64)
+    same, here, elsewhere = (np.zeros(BIN_COUNT, np.int64) for _ in range(3))
     for start in range(0, len(unit), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         distances = 1 - unit[rows] @ unit[start:].T
         bins = np.clip(distances * (BIN_COUNT / 2), 0, BIN_COUNT - 1).astype(np.int64)
         upper = np.arange(bins.shape[0])[:, None] < np.arange(bins.shape[1])[None, :]
         equal = person_ids[rows, None] == person_ids[None, start:]
-        elsewhere = camera_ids[rows, None] != camera_ids[None, start:]
-        same_pairs = upper & equal & elsewhere if cross_camera else upper & equal
-        same += np.bincount(bins[same_pairs], minlength=BIN_COUNT)
-        different += np.bincount(bins[upper & ~equal], minlength=BIN_COUNT)
-    return same, different
+        two_cameras = camera_ids[rows, None] != camera_ids[None, start:]
+        same_pairs = upper & equal & two_cameras if cross_camera else upper & equal
+        for counts, pairs in (
+            (same, same_pairs),
+            (here, upper & ~equal & ~two_cameras),
+            (elsewhere, upper & ~equal & two_cameras),
+        ):
+            counts += np.bincount(bins[pairs], minlength=BIN_COUNT)
+    return PairCounts(same, here, elsewhere)
 
 
 def _anyone_in_two_cameras(person_ids: NDArray[np.integer[Any]], camera_ids: NDArray[np.integer[Any]]) -> bool:
@@ -181,7 +204,8 @@ def _anyone_in_two_cameras(person_ids: NDArray[np.integer[Any]], camera_ids: NDA
     return bool(len(np.unique(pairs[:, 0])) < len(pairs))
 
 
-def _unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (N, D) rows scaled to length 1; zero rows stay zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
 

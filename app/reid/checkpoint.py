@@ -13,7 +13,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from app.openvino_cache import core
 from app.reid.calibrate import Calibration
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
+from app.reid.unseen_places import sidecar, with_sidecar
 
 FORMAT = "omnitrack-reid-1"
 EXPORT_KEY = "omnitrack"
@@ -74,13 +75,22 @@ class Checkpoint:
         return network.eval()
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, own_curve: bool = False) -> Checkpoint:
     """Read `.safetensors` (ours, or a bare OSNet state dict), a Torchreid `.pth`, `.pt` or `.pth.tar`, or `.onnx` or
     OpenVINO's `.xml` as `main.py export-reid` writes them.
 
     A file without our header is taken to expect what Torchreid's networks expect: RGB, 256 × 128, ImageNet's mean and
-    deviation; its calibration is `Calibration.default`. Raises InputError if it is none of these.
+    deviation; its calibration is `Calibration.default`. A calibration for unseen places that lies beside the file (see
+    `app.reid.unseen_places`) is taken instead of the file's own curve, unless `own_curve`.
+    Raises InputError if it is none of these.
     """
+    checkpoint = _load(path)
+    if own_curve:
+        return checkpoint
+    return replace(checkpoint, calibration=with_sidecar(path, checkpoint.sha256, checkpoint.calibration))
+
+
+def _load(path: Path) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"{path}: there is no such ReID weight file")
     if path.suffix in EXPORTED:
@@ -132,6 +142,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, half: bool = False) -> N
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
+    sidecar(path).unlink(missing_ok=True)  # it was of the weights that were there before
 
 
 def exported_facts(checkpoint: Checkpoint) -> dict[str, Any]:

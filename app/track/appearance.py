@@ -4,9 +4,10 @@ A single first vector would decide a track for ever, and a running mean is spoil
 track keeps a small bank of its best crops, and its typical appearance is their mean, weighted by crop quality and by
 how well each agrees with the others: one bad crop is outvoted.
 
-A network's calibration answers for two cameras, in the places where it was trained. Within one camera, seconds apart, a
-person resembles himself far more than that, and in a new place strangers resemble each other more. So each camera has
-a reading of its own, `FootageLooks`, which it learns from the people it shows. `app.search` has one of a whole run.
+A network's calibration answers for people in general. In one camera, seconds apart, a person resembles himself far more
+than that, and in some places all people resemble each other more. So each camera has a reading of its own,
+`FootageLooks`, which it learns from people who are in view together, and so are different whatever the network says of
+them. `app.search` has one of a whole run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.reid.calibrate import Calibration
-from app.track.evidence import CENTER_SHRINKAGE, footage_share, log_odds, probability
+from app.track.evidence import CENTER_SHRINKAGE, footage_share, log_odds, open_set_probabilities, probability
 
 Vectors = NDArray[np.float32]
 
@@ -117,6 +118,7 @@ class Strangers:
         self._calibration = calibration
         self._mistaken = 0.0
         self._pairs = 0.0
+        self._together = 0
 
     def note(self, known: Vectors, seen: Vectors, together: NDArray[np.bool_]) -> None:
         """Take note of the pairs that `together` (T, N) marks among (T, D) and (N, D) unit rows. Each column counts
@@ -125,23 +127,24 @@ class Strangers:
         counted = per_column > 0
         if not counted.any():
             return
+        self._together = max(self._together, int(per_column.max()) + 1)
         taken_for_one = self._calibration.probability(1 - known @ seen.T)
         self._mistaken += float(((taken_for_one * together).sum(axis=0)[counted] / per_column[counted]).sum())
         self._pairs += int(counted.sum())
         if self._pairs > MOST_PAIRS:
             self._mistaken, self._pairs = self._mistaken / 2, self._pairs / 2
 
-    def footage_share(self, people: int) -> float:
-        """Return the say of the footage's own scale, from 0 to 1, where it shows so many different people."""
-        return footage_share(people, self._mistaken, self._pairs)
+    def footage_share(self) -> float:
+        """Return the say of the footage's own scale, from 0 to 1: the more people it showed together, the more."""
+        return footage_share(self._together, self._mistaken, self._pairs)
 
 
 class FootageLooks:
     """How to read the likeness of two crops of one footage, learnt from the people it shows.
 
     What all its people share (light, lens, background) is subtracted before vectors are compared. That takes several
-    different people; with few the network's calibration speaks, unless people in view together showed that it takes
-    strangers for one person here. Footage that shows one person again and again keeps to the calibration.
+    people who are known to be different; while few were in view together the network's calibration speaks, unless they
+    showed that it takes strangers for one person here. Footage of people who come one by one keeps to the calibration.
     """
 
     def __init__(self, calibration: Calibration, dimension: int) -> None:
@@ -152,6 +155,17 @@ class FootageLooks:
     def probability(self, known: Vectors, seen: Vectors) -> NDArray[np.float64]:
         """Return (T, N) P(same person), prior-balanced, of (T, D) and (N, D) unit rows."""
         return probability(self.log_odds(known, seen))
+
+    def return_probability(self, known: Vectors, seen: Vectors) -> NDArray[np.float64]:
+        """Return (T, N) P that each of N vectors shows each of T people who were out of sight; it may be none of them.
+
+        Where a place fits, one box and one track are alike likely to be one person; of somebody who was away nothing
+        but looks is known, and anybody may have come instead. How often that misleads, people in view together tell.
+        """
+        balanced = self.log_odds(known, seen)
+        share = self.strangers.footage_share()
+        unfamiliar = open_set_probabilities(balanced.T).T
+        return np.asarray(share * probability(balanced) + (1 - share) * unfamiliar)
 
     def know(self, people: Vectors) -> None:
         """Start with (M, D) typical vectors of people who are known to be different, `MOST_PEOPLE` at the most."""
@@ -172,8 +186,8 @@ class FootageLooks:
         """Return (T, N) prior-balanced log-odds of (T, D) and (N, D) unit rows."""
         cosines = known @ seen.T
         by_calibration = log_odds(self._calibration.probability(1 - cosines))
-        share = self.strangers.footage_share(len(self._people))
-        if share == 0:
+        share = self.strangers.footage_share()
+        if share == 0 or not len(self._people):
             return by_calibration
         center = self._people.sum(axis=0) / (len(self._people) + CENTER_SHRINKAGE)
         # The cosine of two vectors less the centre, without writing either anew.

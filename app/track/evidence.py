@@ -10,8 +10,10 @@ Three things make this more than a cosine (each is the result of an ablation, se
   are a free pair of the same person. A similarity is read between the two: 0 is how alike strangers look, 1 how alike
   one person looks within a tracklet. On that scale one curve serves every network and camera that was tried.
 
-The footage's own statistics need several different people. Where it shows few, the network's `Calibration` speaks,
-unless it takes people in view together for one person.
+The footage's own statistics need several people who are known to be different, and the only ones are those in view
+together: to count as different whoever the network finds different would be to let it confirm itself. Where few were
+ever together, `unfamiliar_log_odds` speaks instead, which believes no more than is known of people in general, unless
+it takes people in view together for one person.
 
 Ablation: IDF1 over tracklets, with the same clustering, mean over six data sets (two trackers' tracklets of
 `campus_people`, `vtest`, `pets_virtual`, and 24 worlds with random Market-1501 test people in the place of the painted
@@ -30,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import Tracklet
-from app.reid.calibrate import Calibration
+from app.reid.calibrate import UNKNOWN_WEIGHT, Calibration
 from app.track.neighbours import MAX_EXACT, nearest_pairs, project
 from app.track.presence import Presence, co_present_pairs, least_people
 
@@ -54,14 +56,17 @@ CENTER_SHRINKAGE = 2.0
 """A camera's centre is drawn to the centre of all cameras as if by so many more tracklets."""
 
 FEW_PEOPLE = 5.0
-"""With so many different people the footage's own scale and the network's calibration have equal say."""
+"""With so many people in view together the footage's own scale and what holds in general have equal say."""
+
+NOISE_LOG_ODDS = 3.0
+NOISE_STEEPNESS = 4.0
+"""Log-odds of two tracklets that differ as much as halves of one tracklet do on average, and how fast they fall with
+the logarithm of how many times as much they differ. Over six data sets and three networks (tests/bench/bench_strangers.md)
+strangers on one camera differ 2.2 to 3.7 times as much as halves (medians), 2 % of them less than 0.7 to 2.7 times; one
+person who comes again 1.3 to 2.9 times."""
 
 ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
 """What a pair counts that is not among the most similar ones: typical strangers, P(same) = 0.08."""
-
-UNKNOWN_WEIGHT = 9.0
-"""How much likelier it is beforehand that somebody is none of the people compared with than any one of them. Where each
-new track was equally likely to be known or new, a tenth of all strangers who look a little alike would be linked."""
 
 MAX_SAMPLED_PAIRS = 4000
 
@@ -119,7 +124,8 @@ def pair_evidence(
     rows, columns = nearest_pairs(unit_rows(footage.typical - footage.centers), neighbours)
     evidence = np.zeros(len(rows), np.float32)
     if footage.share < 1:
-        evidence += (1 - footage.share) * log_odds(calibration.probability(1 - sets.similarities(rows, columns)))
+        unfamiliar = unfamiliar_log_odds(sets.similarities(rows, columns), sets.halves(), calibration, len(seen) - 2)
+        evidence += (1 - footage.share) * unfamiliar
     sets.subtract(footage.centers)
     if len(seen) > MAX_EXACT:
         sets = Sets(unit_rows(project(sets.vectors, COMPARED_DIMENSION)), sets.counts)
@@ -149,9 +155,8 @@ class Footage:
         cameras = np.unique([tracklet.camera for tracklet in tracklets], return_inverse=True)[1]
         typical = sets.directions(np.concatenate([tracklet.qualities for tracklet in tracklets]))
         strangers = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
-        people = max(least_people(presences), distinct_looks(typical, calibration))
         mistaken = calibration.probability(1 - sets.similarities(*strangers))
-        share = footage_share(people, float(mistaken.sum()), len(mistaken))
+        share = footage_share(least_people(presences), float(mistaken.sum()), len(mistaken))
         return cls(typical, camera_centers(typical, cameras)[cameras], strangers, share if share < 0.9 else 1.0)
 
     def scale(self, sets: Sets) -> Scale:
@@ -260,16 +265,24 @@ def camera_centers(typical: Vectors, cameras: NDArray[np.integer[Any]]) -> Vecto
     return np.asarray((sums + CENTER_SHRINKAGE * overall) / (counts + CENTER_SHRINKAGE), np.float32)
 
 
-def distinct_looks(typical: Vectors, calibration: Calibration, most: int = 64) -> int:
-    """Return how many mutual strangers the network's own calibration finds among (n, D) vectors, `most` at the most."""
-    sample = typical[:: max(1, len(typical) // 1024)]
-    found: list[NDArray[np.float32]] = []
-    for vector in sample:
-        if not found or calibration.probability(1 - np.stack(found) @ vector).max() < 0.5:
-            found.append(vector)
-        if len(found) == most:
-            break
-    return len(found)
+def unfamiliar_log_odds(
+    similarities: NDArray[np.float32], halves: NDArray[np.float32], calibration: Calibration, others: int
+) -> NDArray[np.float32]:
+    """Return the log-odds of one person for set similarities, of any shape, where no two people were ever together.
+
+    halves: (H,) similarities of halves of its tracklets. others: tracklets besides two that either of the two might
+    belong to as well.
+
+    Two things must both speak for it: how alike the network finds people in places that it does not know
+    (`calibration`), and how alike this very footage finds one and the same tracklet. In a place where all look alike,
+    because floor and light are in every picture, the one deceives; where people stand still the other one does not.
+    Prior is that of a stranger, see `UNKNOWN_WEIGHT`.
+    """
+    noise = 1 - max(TYPICAL_SAME, float(halves.mean()) if len(halves) else 0.0)
+    times_noise = np.maximum(1 - similarities, 1e-3) / max(noise, 1e-3)
+    by_noise = NOISE_LOG_ODDS - NOISE_STEEPNESS * np.log(times_noise)
+    balanced = np.minimum(log_odds(calibration.probability(1 - similarities)), by_noise)
+    return np.asarray(balanced - np.log(UNKNOWN_WEIGHT + max(others, 0)), np.float32)
 
 
 def open_set_probabilities(log_odds: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

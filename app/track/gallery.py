@@ -20,7 +20,7 @@ from app.frames import NO_ID, TrackAppearances, Tracklet
 from app.reid.calibrate import Calibration
 from app.track.appearance import Strangers
 from app.track.assignment import assign
-from app.track.evidence import log_odds, typical_vector
+from app.track.evidence import log_odds, open_set_probabilities, typical_vector
 from app.track.known_looks import Key, KnownLooks
 
 MIDDLE = 0.35
@@ -270,8 +270,9 @@ class PersonGallery:
         return person_id
 
     def _probabilities(self, camera: str, vectors: NDArray[np.float32], people: Sequence[int]) -> NDArray[np.float32]:
-        """Return (R, P) P(same) between tracks of a camera, (R, D) vectors, and sorted people: the mean log-odds over
-        each person's looks. Rows without a vector and people without looks get 0."""
+        """Return (R, P) P of being each of the sorted people, none of whom need be the right one, for tracks of a
+        camera, (R, D) vectors, from the mean log-odds over each person's looks. Rows without a vector and people
+        without looks get 0."""
         likeness = self._looks.likeness(camera, vectors)
         if likeness is None:
             return np.zeros((len(vectors), len(people)), np.float32)
@@ -279,10 +280,12 @@ class PersonGallery:
         assert self._strangers is not None
         raw = log_odds(self._calibration.probability(1 - likeness.plain))
         own = STEEPNESS * (likeness.centred - MIDDLE)
-        share = self._strangers.footage_share(len(people))
+        share = self._strangers.footage_share()
         means, known = likeness.means(np.clip(share * own + (1 - share) * raw, -6, 6), people)
         there = known & np.any(vectors, axis=1)[:, None]
-        return np.where(there, 1 / (1 + np.exp(-means)), 0).astype(np.float32)
+        balanced = 1 / (1 + np.exp(-means))
+        found = share * balanced + (1 - share) * open_set_probabilities(np.where(there, means, -np.inf))
+        return np.where(there, found, 0).astype(np.float32)
 
     def _give(
         self, key: Key, person_id: int, time: float, p_same: float, runner_up: float, gates: tuple[str, ...]

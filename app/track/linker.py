@@ -21,6 +21,7 @@ from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.track.clustering import Graph, agglomerate, refine
 from app.track.evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence, probability
+from app.track.margin import Standing
 from app.track.neighbours import MAX_EXACT
 from app.track.place_evidence import close_in_time, place_evidence, with_candidates
 from app.track.presence import Presence, least_people
@@ -51,7 +52,8 @@ class LinkEvidence:
 
     a, b: a tracklet (b) and the one among the earlier linked tracklets of its person that it resembles most (a).
     p_same: P(same) of this pair; 1 where a human confirmed it.
-    runner_up: P(same) of the most similar tracklet of another person; 0 when there is none.
+    runner_up: P(same) of the most similar tracklet of another person that it could be; 0 when there is none.
+    doubtful: that person is about as likely (`link.min_margin`).
     gates: what the link passed: "not co-present" always, "confirmed", "alike" (the pair alone is convincing) or
         "company" (the person's other tracklets carried it).
     """
@@ -61,6 +63,7 @@ class LinkEvidence:
     p_same: float
     runner_up: float
     gates: tuple[str, ...]
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,15 @@ def link_tracklets(
     topology = None
     if settings.place_and_time and ordered:
         people, evidence, topology = _relink(ordered, evidence, people, settings, decide)
+    foes = _foes(apart, np.arange(len(ordered)))
+    standing = Standing.of(people, evidence, presences, foes)
+    if settings.num_people is None:
+        loose = standing.taken_back(settings.min_margin)
+        loose[[index for pair in held for index in pair]] = False
+        if loose.any():
+            fresh = people.max() + 1 + np.arange(len(people))
+            people = _number(np.where(loose, fresh, people).tolist())
+            standing = Standing.of(people, evidence, presences, foes)
     person_ids = np.zeros(len(ordered), np.int64)
     person_ids[order] = people
     if settings.num_people is not None and people.max(initial=0) != settings.num_people:
@@ -135,7 +147,7 @@ def link_tracklets(
             people.max(initial=0),
             least_people(presences),
         )
-    links = _explain(ordered, people, evidence, held, settings.min_probability)
+    links = _explain(ordered, people, evidence, standing, held, settings)
     return LinkResult(person_ids, links, topology, _propose(ordered, presences, people, evidence, apart))
 
 
@@ -215,15 +227,12 @@ def _graph(
                 "same camera; withdraw that confirmation"
             )
         joined[node] = presences[index] if before is None else before.joined(presences[index])
-    foes: dict[int, set[int]] = {}
     for a, b in rejected:
         if node_of[a] == node_of[b]:
             raise InputError(
                 f"tracklets {tracklets[a].key} and {tracklets[b].key} are confirmed as one person and rejected as one; "
                 "withdraw one of the two"
             )
-        foes.setdefault(int(node_of[a]), set()).add(int(node_of[b]))
-        foes.setdefault(int(node_of[b]), set()).add(int(node_of[a]))
     rows, columns = node_of[evidence.rows], node_of[evidence.columns]
     between = rows != columns
     weights = evidence.log_odds[between].astype(np.float64) - ABSENT_LOG_ODDS
@@ -232,9 +241,18 @@ def _graph(
         presences=[presence for presence in joined if presence is not None],
         sizes=np.bincount(node_of, minlength=count),
         weights=csr_array((np.tile(weights, 2), ends), shape=(count, count)),
-        foes=foes,
+        foes=_foes(rejected, node_of),
         threshold=float(np.log(min_probability / (1 - min_probability))),
     )
+
+
+def _foes(pairs: Sequence[tuple[int, int]], number_of: NDArray[np.int64]) -> dict[int, set[int]]:
+    """Return for each number that has any the numbers of other people, both ways."""
+    foes: dict[int, set[int]] = {}
+    for a, b in pairs:
+        foes.setdefault(int(number_of[a]), set()).add(int(number_of[b]))
+        foes.setdefault(int(number_of[b]), set()).add(int(number_of[a]))
+    return foes
 
 
 def _number(labels: Sequence[int]) -> NDArray[np.int64]:
@@ -247,8 +265,9 @@ def _explain(
     tracklets: Sequence[Tracklet],
     people: NDArray[np.int64],
     evidence: PairEvidence,
+    standing: Standing,
     confirmed: Sequence[tuple[int, int]],
-    min_probability: float,
+    settings: LinkSettings,
 ) -> list[LinkEvidence]:
     """Return for each person a tree of links, grown along the most similar pairs; confirmed pairs come first."""
     within: dict[int, dict[int, float]] = {}
@@ -257,10 +276,7 @@ def _explain(
     pairs = (values[same].tolist() for values in (rows, columns, probabilities))
     for a, b, p_same in zip(*pairs, strict=True):
         within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = p_same
-    best_other = np.zeros(len(tracklets))
-    for ends in (rows, columns):
-        np.maximum.at(best_other, ends[~same], probabilities[~same])
-    runner_up = best_other.tolist()
+    runner_up = standing.runner_up.tolist()
     for a, b in confirmed:
         within.setdefault(a, {})[b] = within.setdefault(b, {})[a] = 1.0
     said = {pair for a, b in confirmed for pair in ((a, b), (b, a))}
@@ -275,10 +291,10 @@ def _explain(
         while best:
             new = max(best, key=lambda index: (best[index][0], -index))
             p_same, old = best.pop(new)
-            gate = "confirmed" if (old, new) in said else "alike" if p_same >= min_probability else "company"
-            links.append(
-                LinkEvidence(tracklets[old].key, tracklets[new].key, p_same, runner_up[new], ("not co-present", gate))
-            )
+            gate = "confirmed" if (old, new) in said else "alike" if p_same >= settings.min_probability else "company"
+            doubtful = gate != "confirmed" and p_same - runner_up[new] < settings.min_margin
+            keys = tracklets[old].key, tracklets[new].key
+            links.append(LinkEvidence(*keys, p_same, runner_up[new], ("not co-present", gate), doubtful))
             linked.append(new)
             for index in best:
                 best[index] = max(best[index], _link(within, new, index))

@@ -155,7 +155,7 @@ class CameraTracker:
         weak = _match(box_of, tracks.confirmed & expected, weak, weak_costs, 1 - settings.min_weak_similarity)
         confident = _match(box_of, ~tracks.confirmed, confident, costs, 1 - settings.min_similarity)
         weak = _match(box_of, ~tracks.confirmed & tracks.doubtful, weak, weak_costs, 1 - settings.min_weak_similarity)
-        recovered, confident = self._recover(box_of, confident, detections.boxes, p_same, time)
+        recovered, confident = self._recover(box_of, confident, detections.boxes, embeddings, time)
 
         self._continue(box_of, recovered, detections.boxes)
         box_of = self._bury(box_of, time)
@@ -243,12 +243,24 @@ class CameraTracker:
             )
         return p_same
 
+    def _return_probabilities(self, embeddings: Embeddings, lost: Rows, rows: Rows) -> NDArray[np.float64]:
+        """Return (L, R) P that the boxes of `rows` show the `lost` tracks; 0 where either's looks are not known."""
+        assert self._camera_looks is not None
+        looks = self._tracks.looks
+        p_same = np.zeros((len(lost), len(rows)))
+        known, seen = (looks.counts[lost] > 0).nonzero()[0], embeddings.valid[rows].nonzero()[0]
+        if len(known) and len(seen):
+            p_same[known[:, None], seen] = self._camera_looks.return_probability(
+                looks.typical[lost[known]], embeddings.vectors[rows[seen]]
+            )
+        return p_same
+
     def _recover(
         self,
         box_of: Rows,
         free: Rows,
         boxes: NDArray[np.float32],
-        p_same: NDArray[np.float64],
+        embeddings: Embeddings,
         time: float,
     ) -> tuple[Rows, Rows]:
         """Give lost tracks a box by appearance: one of the `free` rows, or one that only a tentative track claims,
@@ -263,7 +275,8 @@ class CameraTracker:
         centers, heights = tracks.motion.position[lost, :2], tracks.motion.position[lost, 3]
         distances = reach_heights(centers, heights, boxes[rows])
         reach = REACH_HEIGHTS + settings.max_speed_heights_per_s * lost_s[lost, None]
-        costs = np.where(distances <= reach, 1.0 - p_same[lost[:, None], rows], np.inf)
+        p_same = self._return_probabilities(embeddings, lost, rows)
+        costs = np.where(distances <= reach, 1.0 - p_same, np.inf)
         matched, columns = assign(costs, 1.0 - settings.recovery_probability)
         taken = rows[columns]
         box_of[claimed & np.isin(box_of, taken)] = NO_ID

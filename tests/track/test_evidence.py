@@ -17,10 +17,10 @@ from app.track.evidence import (
     Sets,
     calibration_trust,
     camera_centers,
-    distinct_looks,
     open_set_probabilities,
     pair_evidence,
     typical_vector,
+    unfamiliar_log_odds,
     unit_rows,
 )
 from app.track.neighbours import nearest_pairs
@@ -84,12 +84,53 @@ def test_a_calibration_that_takes_strangers_for_one_person_is_not_believed() -> 
     assert calibration_trust(100 * 0.9, 100) == 0.0
 
 
-def test_distinct_looks_are_counted() -> None:
-    rng = np.random.default_rng(0)
-    people = random_units(rng, 5, 64)
-    vectors = unit_rows(np.repeat(people, 10, axis=0) + 0.02 * rng.normal(size=(50, 64)).astype(np.float32))
-    assert distinct_looks(vectors, Calibration.default(64)) == 5
-    assert distinct_looks(vectors, Calibration.default(64), most=3) == 3
+def similar(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+BELIEVES_ALL = Calibration(np.zeros(4, np.float32), similar(0, 2), similar(0.99, 0.98))
+
+
+@effort(deadline=None)  # a busy machine takes its time
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=9), st.floats(0, 0.99), st.integers(0, 300))
+def test_unfamiliar_looks_are_read_with_the_prior_of_a_stranger(values: list[float], alike: float, others: int) -> None:
+    similarities, halves = np.sort(similar(*values)), similar(alike)
+    calibration = Calibration.default(4)
+    found = unfamiliar_log_odds(similarities, halves, calibration, others)
+    assert np.all(np.diff(found) >= 0), "the more alike, the likelier"
+    balanced = calibration.probability(1 - similarities)
+    assert np.all(found <= np.log(0.99 / 0.01) - np.log(UNKNOWN_WEIGHT) + 1e-5)
+    assert np.all(found[balanced <= 0.5] <= -np.log(UNKNOWN_WEIGHT) + 1e-5), "no evidence: no more than the prior"
+    assert np.all(unfamiliar_log_odds(similarities, halves, calibration, others + 1) <= found)
+    steadier = unfamiliar_log_odds(similarities, similar(min(alike + 0.005, 1)), calibration, others)
+    assert np.all(steadier <= found + 1e-6)
+
+
+def test_a_gullible_network_links_nobody_where_halves_of_a_tracklet_are_far_more_alike() -> None:
+    """Every picture of an entrance has the same floor: all are alike, and each person far more like itself."""
+    halves = similar(0.98, 0.97, 0.99)
+    like_halves, like_others = unfamiliar_log_odds(similar(0.98, 0.93), halves, BELIEVES_ALL, 4)
+    assert like_halves > 0 > like_others
+
+
+def people_one_by_one(count: int, network: Calibration) -> np.ndarray:
+    """What is made of `count` people of one place who come one after another, by a network that believes all."""
+    rng = np.random.default_rng(count)
+    place, own = random_units(rng, 1, 64), random_units(rng, count, 64)
+    tracklets = []
+    for number in range(count):
+        vectors = unit_rows(0.8 * place + 0.6 * own[number] + 0.07 * random_units(rng, 8, 64)).astype(np.float32)
+        times = 10.0 * number + np.arange(4.0)
+        boxes, ones = np.zeros((4, 4), np.float32), np.ones(4, np.float32)
+        crops = tuple("abcdefgh")
+        tracklets.append(Tracklet("door", number, times, boxes, ones, crops, vectors, np.ones(8, np.float32)))
+    presences = [Presence.of(tracklet) for tracklet in tracklets]
+    return pair_evidence(tracklets, presences, network, 32).log_odds
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 16])
+def test_people_who_come_one_by_one_are_not_counted_by_the_network_that_judges_them(count: int) -> None:
+    assert people_one_by_one(count, BELIEVES_ALL).max() < 0
 
 
 def test_good_crops_weigh_more_in_the_typical_vector() -> None:

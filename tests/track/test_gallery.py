@@ -236,9 +236,10 @@ def test_what_linking_decided_is_taken_over() -> None:
 def test_people_that_were_merged_know_the_looks_of_both() -> None:
     people = gallery()
     watch(people, "a", 0, 10, {1: LOOKS[0], 2: LOOKS[3]})
-    watch(people, "a", 20, 30, {3: LOOKS[1]})
+    other = 0.6 * LOOKS[0] + 0.8 * LOOKS[1]
+    assert set(watch(people, "a", 20, 30, {3: other})[3][-1:]) == {3}
     people.adopt(lambda camera, track: {1: 1, 2: 2, 3: 1}[track], everybody, 4)
-    blended = (LOOKS[0] + LOOKS[1]) / np.sqrt(2)
+    blended = (LOOKS[0] + other) / np.linalg.norm(LOOKS[0] + other)
     (history,) = watch(people, "b", 60, 70, {1: blended}).values()
     assert history[-1] == 1
     assert people.decisions()[-1].runner_up < 0.2, "nobody else has those looks any more"
@@ -263,7 +264,8 @@ def test_only_as_many_looks_are_kept_after_taking_over_and_the_latest() -> None:
 
 def test_people_of_earlier_runs_are_merged_and_forgotten_as_the_ledger_says() -> None:
     people = gallery()
-    people.know({1: [("a", LOOKS[0])], 2: [("a", LOOKS[1])], 3: [("a", LOOKS[2])]}, 4)
+    other = 0.8 * LOOKS[0] + 0.6 * LOOKS[1]
+    people.know({1: [("a", LOOKS[0])], 2: [("a", other)], 3: [("a", LOOKS[2])]}, 4)
     people.adopt(lambda camera, track: NO_ID, {1: 1, 2: 1, 3: NO_ID}.__getitem__, 4)
-    now = watch(people, "b", 10_000, 10_010, {1: LOOKS[1], 2: LOOKS[2]})
+    now = watch(people, "b", 10_000, 10_010, {1: other, 2: LOOKS[2]})
     assert (now[1][-1], now[2][-1]) == (1, 4)
