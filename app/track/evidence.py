@@ -62,8 +62,8 @@ NOISE_LOG_ODDS = 3.0
 NOISE_STEEPNESS = 4.0
 """Log-odds of two tracklets that differ as much as halves of one tracklet do on average, and how fast they fall with
 the logarithm of how many times as much they differ. Over six data sets and three networks (bench_strangers.py)
-strangers on one camera differ 2.2 to 3.7 times as much as halves (medians), 2 % of them less than 0.7 to 2.7 times; somebody who
-comes again 1.3 to 2.9 times."""
+strangers on one camera differ 2.2 to 3.7 times as much as halves (medians), 2 % of them less than 0.7 to 2.7
+times; somebody who comes again 1.3 to 2.9 times."""
 
 ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
 """What a pair counts that is not among the most similar ones: typical strangers, P(same) = 0.08."""
