@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
+from app.bands import MEANING
 from app.cli_runs import add_commands
 from app.errors import InputError, OmniTrackError
 from app.export_formats import FORMATS, IDS
@@ -127,12 +128,17 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     search = command("search", _search, "which people of a run look like the one in a picture", settings=True)
     search.add_argument("folder", type=Path, metavar="RUN")
-    search.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture of one person, cut out tightly")
+    search.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture that shows the person")
     search.add_argument("--camera", metavar="NAME", help="instead of IMAGE: the camera whose frame shows the person")
     search.add_argument("--at", type=float, metavar="S", help="when, seconds on the shared clock of the run")
     search.add_argument("--box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"),
-                        help="where on that frame, pixels of the recording")  # fmt: skip
+                        help="where on that frame, or on IMAGE, in pixels")  # fmt: skip
+    search.add_argument("--person", type=int, metavar="N", help="which of several people in IMAGE, from 1 at the left")
     search.add_argument("--top", type=int, default=10, metavar="N", help="how many people to list (default: 10)")
+    search.epilog = (
+        f"How sure: {MEANING}. Somebody is shown as found only if that would happen to at most one in a hundred people "
+        "who are not in the run; else the answer is that nobody here looks like that."
+    )
 
     erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops, videos, known people")
     erase.add_argument("folder", type=Path, metavar="RUN")
@@ -303,22 +309,26 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options)
     if options.top < 1:
         raise InputError(f"--top {options.top}: must be at least 1")
+    from dataclasses import asdict
+
     from app.audit import COMMAND_LINE, numbers_text, record
     from app.search import search_in_frame, search_run, search_table
 
-    place = (options.camera, options.at, options.box)
-    if (options.image is None) is (None in place) or (options.image is not None and place != (None, None, None)):
+    in_run = (options.camera, options.at)
+    if (options.image is None) is (None in (*in_run, options.box)) or (
+        options.image is not None and in_run != (None, None)
+    ):
         raise InputError("give IMAGE, or all of --camera, --at and --box")
     if options.image is not None:
-        found = search_run(options.folder, options.image, settings.reid, options.top)
+        found = search_run(options.folder, options.image, settings, options.top, options.person, options.box)
     else:
-        found = search_in_frame(options.folder, *place, settings.reid, options.top)
+        found = search_in_frame(options.folder, *in_run, options.box, settings, options.top)
     source = "a picture from outside" if options.image is not None else f"a box on {options.camera}"
-    listed = numbers_text(entry["person"] for entry in found)
+    listed = numbers_text(entry["person"] for entry in found.people)
     record(options.folder, COMMAND_LINE, "searched", f"with {source}; listed: {listed}")
     if not options.json:
         _show(search_table(found))
-    return {"people": found}
+    return asdict(found)
 
 
 def _erase(options: argparse.Namespace) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.bands import band
 from app.camera_states import blind_times, blind_to_json
 from app.draw import format_time
 from app.errors import InputError
 from app.people import Person, people_of
-from app.reid.bands import band
 from app.review import describe, doubtful_people, links_in_force
 from app.runs import Run
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.bands import band
 from app.draw import format_time
 from app.identities import WHOLE, Event, Identities, Key
 from app.ledger import Ledger
 from app.people import Person
-from app.reid.bands import band
 
 MARGIN = 1.0
 """Log-odds by which a link must beat the runner-up not to be doubtful: its odds are 2.7 times as high."""
@@ -35,13 +35,16 @@ class Link:
     gates: tuple[str, ...]
     event: int
     made: bool = True
+    by_small_margin: bool = False
+    """Whether the linker had no clear winner."""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it is no more than likely, or somebody else looks nearly as much like it."""
-        return self.made and (
-            band(self.p_same) not in SURE or _log_odds(self.p_same) - _log_odds(self.runner_up) < MARGIN
-        )
+        """Whether it is less than likely, or somebody else looks nearly as much like it."""
+        if not self.made:
+            return False
+        margin = _log_odds(self.p_same) - _log_odds(self.runner_up)
+        return self.by_small_margin or band(self.p_same) not in SURE or margin < MARGIN
 
     @property
     def certainty(self) -> float:
@@ -71,7 +74,9 @@ def links_in_force(people: Mapping[int, Person], evidence: Mapping[Key, Event]) 
         if owner.get(own, -1) != owner.get(other, -2):
             continue
         gates = tuple(map(str, values.get("gates", ())))
-        link = Link(own, other, owner[own], float(values["p_same"]), float(values["runner_up"]), gates, event.id)
+        p_same, runner_up = float(values["p_same"]), float(values["runner_up"])
+        doubtful = bool(values.get("doubtful", False))
+        link = Link(own, other, owner[own], p_same, runner_up, gates, event.id, by_small_margin=doubtful)
         links.setdefault(link.pair, link)
     return sorted(links.values(), key=lambda link: (link.p_same, link.pair))
 

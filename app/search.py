@@ -1,27 +1,28 @@
-"""`main.py search RUN IMAGE`: which people of a run look like the one in a picture."""
+"""`main.py search RUN IMAGE`: which people of a run look like the one in a picture, if anybody does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from app.config import ReidSettings
+from app.bands import band
+from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
 from app.linking import run_calibration
+from app.query import Finder, choose
+from app.reid.nobody import FEW_PEOPLE, Nobody, standing_out
 from app.runs import Run
-from app.track.appearance import MOST_PEOPLE, FootageLooks
-from app.track.evidence import probability, weighted_direction
+from app.track.evidence import CENTER_SHRINKAGE, unit_rows, weighted_direction
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from app.identities import Identities
     from app.reid import Embedder
     from app.reid.calibrate import Calibration
@@ -34,33 +35,94 @@ CROPS_COMPARED = 3
 STRETCHES_TOGETHER = 256
 """Stretches of tracks whose crops are compared in one go."""
 
+MOST_ASKED = 64
+"""So many people of a run tell what they have in common, and how much an absent person resembles somebody of it."""
 
-def search_run(folder: Path, image: Path, settings: ReidSettings, top: int) -> list[dict[str, Any]]:
-    """Return the `top` most similar people, best first, each with its most similar tracklet.
+Vectors = NDArray[np.float32]
 
-    image: a picture of one person, cut out tightly. The ReID weights must be those of the run.
-    Each entry: person, name, p_same (P(same person)), camera, track_id, start_s, end_s, crop (a file).
-    Raises InputError for a picture that cannot be read, a run without vectors or other weights than the run's.
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Who looks like the person of a picture, or that nobody does.
+
+    people: the most similar ones, best first, each with its most similar tracklet: person, name, p_same (P(this is the
+    person), with nobody as an answer), band (p_same in words), accepted (whether it is shown as a match), camera,
+    track_id, start_s, end_s, crop (a file).
+    nobody: whether no one is accepted.  false_accept_rate: the share of people who are not in the run for whom somebody
+    is accepted all the same.  learnt_from: how many people of the run that was learnt from, beside held-out data.
+    compared: with how many people the picture was compared.  box: whom of the picture it is about, None for a picture
+    of the run; in_picture: how many people are in the picture.
+    """
+
+    people: list[dict[str, Any]]
+    nobody: bool
+    false_accept_rate: float
+    learnt_from: int
+    compared: int
+    box: list[int] | None = None
+    in_picture: int = 1
+
+    @property
+    def said(self) -> str:
+        """The answer in a sentence."""
+        if not self.compared:
+            return "There is nobody to compare with: this run kept no pictures of anybody."
+        if self.nobody and self.people[0]["band"] == "unlikely":
+            return "Nobody here looks like that."
+        if self.nobody:
+            return "Nobody here looks enough like that to be told from a stranger."
+        best = self.people[0]
+        return f"{best['name'] or 'Person ' + str(best['person'])}: {best['band']}."
+
+    @property
+    def rate_in_words(self) -> str:
+        return (
+            f"Of 100 people who are not in this run, about {100 * self.false_accept_rate:.2g} would be taken for "
+            f"somebody (learnt from {self.learnt_from} people of this run and from others)."
+        )
+
+
+def search_run(
+    folder: Path,
+    image: Path,
+    settings: Settings,
+    top: int,
+    number: int | None = None,
+    box: Sequence[float] | None = None,
+) -> Answer:
+    """Say who looks like the person in a picture; list the `top` most similar people.
+
+    number: which of several people in it, from 1 at the left.  box: x1, y1, x2, y2 around the person instead.
+    The ReID weights must be those of the run. Raises InputError for a picture that cannot be read, that shows nobody or
+    several people of whom none is chosen, a run without vectors or other weights than the run's.
     """
     run = Run.open(folder)
     _calibration(run)
-    picture = cv2.imread(str(image), cv2.IMREAD_COLOR)
-    if picture is None:
+    read = cv2.imread(str(image), cv2.IMREAD_COLOR)
+    if read is None:
         raise InputError(f"{image}: not a picture that can be read")
-    return search_picture(run, np.asarray(picture, np.uint8), embedder_of(run, settings), top)
+    picture = np.asarray(read, np.uint8)
+    embedder = embedder_of(run, settings.reid)
+    crops = (folder / "crops").resolve()
+    if image.resolve().is_relative_to(crops) and number is None and box is None:  # its vector is known
+        return search_vector(run, crop_vector(run, f"crops/{image.resolve().relative_to(crops).as_posix()}"), top)
+    return search_picture(run, picture, embedder, Finder(settings.detect), top, number, box)
 
 
 def search_in_frame(
-    folder: Path, camera: str, time_s: float, box: Sequence[float], settings: ReidSettings, top: int
-) -> list[dict[str, Any]]:
-    """Search, as `search_run` does, for the person in a box on a frame of the run itself; see `cut_out`."""
+    folder: Path, camera: str, time_s: float, box: Sequence[float], settings: Settings, top: int
+) -> Answer:
+    """Search, as `search_run` does, for the person in a box on a frame of the run itself; see `frame_and_box`."""
     run = Run.open(folder)
     _calibration(run)
-    return search_picture(run, cut_out(run, camera, time_s, box), embedder_of(run, settings), top)
+    frame, inside = frame_and_box(run, camera, time_s, box)
+    return search_picture(run, frame, embedder_of(run, settings.reid), Finder(settings.detect), top, box=inside)
 
 
-def cut_out(run: Run, camera: str, time_s: float, box: Sequence[float]) -> NDArray[np.uint8]:
-    """Return what is in a box on the frame that a camera showed at a time, (H, W, 3) uint8 BGR, to search for it.
+def frame_and_box(
+    run: Run, camera: str, time_s: float, box: Sequence[float]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the frame that a camera showed at a time, (H, W, 3) uint8 BGR, and the box cut off at its edges.
 
     time_s: seconds on the shared clock.  box: x1, y1, x2, y2 in pixels of the recording.
     Raises InputError for a camera or box that is not there, or if the recording cannot be read any more.
@@ -71,15 +133,22 @@ def cut_out(run: Run, camera: str, time_s: float, box: Sequence[float]) -> NDArr
     indices, times = run.frames(camera)
     if not len(times):
         raise InputError(f"camera {camera} has no frames")
-    if not np.isfinite([time_s, *box]).all():
+    if not np.isfinite(time_s):
         raise InputError("a time and a box are finite numbers")
     row = max(0, int(np.searchsorted(times, time_s, side="right")) - 1)
     picture = read_still(run, record, int(indices[row]), float(times[row]))
+    return picture, _box_within(picture, box, f"on {camera}")
+
+
+def _box_within(picture: NDArray[np.uint8], box: Sequence[float] | NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Return a box in whole pixels, cut off at the edges of a picture. Raises InputError where too little is left."""
+    if not np.isfinite(np.asarray(box, np.float64)).all():
+        raise InputError("a time and a box are finite numbers")
     height, width = picture.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height, width, height]).astype(int)
+    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height, width, height]).astype(np.int64)
     if x2 - x1 < LEAST_BOX_PX or y2 - y1 < LEAST_BOX_PX:
-        raise InputError(f"a box on {camera} needs x1 < x2 and y1 < y2, {LEAST_BOX_PX} pixels apart, in the picture")
-    return picture[y1:y2, x1:x2]
+        raise InputError(f"a box {where} needs x1 < x2 and y1 < y2, {LEAST_BOX_PX} pixels apart, in the picture")
+    return np.array([x1, y1, x2, y2], np.int64)
 
 
 def embedder_of(run: Run, settings: ReidSettings) -> Embedder:
@@ -96,51 +165,89 @@ def embedder_of(run: Run, settings: ReidSettings) -> Embedder:
     return embedder
 
 
-def search_picture(run: Run, picture: NDArray[np.uint8], embedder: Embedder, top: int) -> list[dict[str, Any]]:
-    """Search for the person in a picture, (H, W, 3) uint8 BGR, as `search_run` does."""
-    height, width = picture.shape[:2]
-    query = embedder.embed([picture], [np.array([[0, 0, width, height]], np.float32)])[0][0]
-    return search_vector(run, query, top)
+def search_picture(
+    run: Run,
+    picture: NDArray[np.uint8],
+    embedder: Embedder,
+    finder: Finder,
+    top: int,
+    number: int | None = None,
+    box: Sequence[float] | NDArray[Any] | None = None,
+) -> Answer:
+    """Search for a person in a picture, (H, W, 3) uint8 BGR, as `search_run` does."""
+    if box is not None:
+        whom, count = finder.person_in_box(picture, _box_within(picture, box, "in the picture")), 1
+    else:
+        found = finder.people(picture)
+        whom, count = choose(found, number), len(found)
+    query = embedder.embed([picture], [whom.box[None].astype(np.float32)])[0][0]
+    return replace(search_vector(run, query, top), box=whom.box.tolist(), in_picture=count)
 
 
-def search_vector(run: Run, query: NDArray[np.float32], top: int) -> list[dict[str, Any]]:
+def search_vector(run: Run, query: Vectors, top: int) -> Answer:
     """Search for the (D,) float32 unit vector of a person, as `search_run` does for a picture.
 
-    The vectors are read part by part: however long the run, only what is compared is in memory.
+    The vectors are read part by part: however long the run, only what is compared is in memory. In the same pass some
+    people of the run are looked for as if they were absent, which says how much that means (`app.reid.nobody`).
     """
+    _calibration(run)
     identities = run.identities()
-    looks = run_looks(run, identities, len(query))
+    center, asked, askers = _askers(run, identities, len(query))
+    queries = _centered(np.concatenate([query[None], asked]), center)
     compared: dict[tuple[str, int], _Compared] = {}
+    others: dict[int, Vectors] = {}
     for camera in run.cameras:
         with_crops = (stretch for stretch in run.tracklet_stretches(camera.name) if len(stretch.crops))
         while together := list(islice(with_crops, STRETCHES_TOGETHER)):
-            for stretch, found in zip(together, _compare(query, together, looks), strict=True):
+            for stretch, found, likeness in _compare(queries, together, center):
                 before = compared.get(stretch.key)
                 compared[stretch.key] = found if before is None else before.joined(found)
-    seen = list(compared.values())
-    p_same = probability(np.array([np.mean(tracklet.likenesses) for tracklet in seen], np.float32))
-    return _rank(run, identities, seen, p_same)[:top]
+                person = _person_of(identities, stretch)
+                if person != NO_ID:
+                    others[person] = np.maximum(others.get(person, likeness), likeness)
+    return _rank(run, identities, list(compared.values()), _law(others, askers), top)
 
 
-def run_looks(run: Run, identities: Identities, dimension: int) -> FootageLooks:
-    """Return how to read a likeness in this run, of vectors of length `dimension`: its people, of all cameras, show
-    what they have in common and how far the network's calibration can be believed.
+def _askers(run: Run, identities: Identities, dimension: int) -> tuple[Vectors, Vectors, list[int]]:
+    """Return what the people of a run have in common, (D,); the best vectors of some of them, (n, D); and who they are.
 
-    Raises InputError for a run without vectors.
+    They are of all cameras. Raises InputError for a run without vectors.
     """
-    looks = FootageLooks(_calibration(run), dimension)
-    people: dict[int, NDArray[np.float32]] = {}
+    typical: dict[int, Vectors] = {}
+    best: dict[int, Vectors] = {}
     for number, camera in enumerate(run.cameras, 1):
         for stretch in run.tracklet_stretches(camera.name):
-            if len(people) >= MOST_PEOPLE * number // len(run.cameras):
+            if len(typical) >= MOST_ASKED * number // len(run.cameras):
                 break
             if len(stretch.crops):
                 person = _person_of(identities, stretch)
-                if person != NO_ID and person not in people:
-                    people[person] = weighted_direction(stretch.vectors, stretch.qualities)
-    if people:
-        looks.know(np.stack(list(people.values())))
-    return looks
+                if person != NO_ID and person not in typical:
+                    typical[person] = weighted_direction(stretch.vectors, stretch.qualities)
+                    best[person] = stretch.vectors[0]
+    if not typical:
+        return np.zeros(dimension, np.float32), np.zeros((0, dimension), np.float32), []
+    center = np.sum(list(typical.values()), axis=0) / (len(typical) + CENTER_SHRINKAGE)
+    return np.asarray(center, np.float32), np.stack(list(best.values())), list(best)
+
+
+def _law(others: Mapping[int, Vectors], askers: Sequence[int]) -> Nobody:
+    """Return how far the most similar person stands out for somebody who is absent.
+
+    others: of each person the (1 + n,) similarities to the query and to n people, `askers`.
+    """
+    if not others:
+        return Nobody.of(np.zeros(0), 0)
+    table = np.stack([others[person] for person in sorted(others)])  # (people, 1 + n)
+    row_of = {person: row for row, person in enumerate(sorted(others))}
+    absent = []
+    if len(table) > FEW_PEOPLE:
+        for column, person in enumerate(askers, 1):
+            absent.append(standing_out(np.delete(table[:, column], row_of[person])).max())
+    return Nobody.of(np.array(absent), len(table))
+
+
+def _centered(vectors: Vectors, center: Vectors) -> Vectors:
+    return unit_rows(vectors - center)
 
 
 def crop_vector(run: Run, reference: str) -> NDArray[np.float32]:
@@ -161,23 +268,26 @@ def _calibration(run: Run) -> Calibration:
     return calibration
 
 
-def search_table(found: list[dict[str, Any]]) -> Any:
-    """Return a rich table of what `search_run` found."""
+def search_table(found: Answer) -> Any:
+    """Return a rich table of what a search found, with the answer above it."""
+    from rich.console import Group
     from rich.table import Table
 
-    table = Table("person", "P(same)", "camera", "from", "to", "crop")
-    for entry in found:
+    table = Table("person", "the same", "camera", "from", "to", "crop")
+    if found.nobody and found.people:
+        table.title = "The most similar, all the same"
+    for entry in found.people:
         label = entry["name"] or str(entry["person"])
         span = (f"{entry['start_s']:.1f} s", f"{entry['end_s']:.1f} s")
-        table.add_row(label, f"{entry['p_same']:.2f}", entry["camera"], *span, entry["crop"])
-    return table
+        table.add_row(label, entry["band"], entry["camera"], *span, entry["crop"])
+    return Group(found.said, table, found.rate_in_words) if found.people else found.said
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
     """What is left of a tracklet after it was compared with the query.
 
-    likenesses: log-odds of its most similar crops, at most `CROPS_COMPARED`, the highest first.  crop: the most similar
+    likenesses: cosines of its most similar crops, at most `CROPS_COMPARED`, the highest first.  crop: the most similar
     one.
     """
 
@@ -201,22 +311,24 @@ class _Compared:
 
 
 def _compare(
-    query: NDArray[np.float32], stretches: Sequence[TrackletSummary], looks: FootageLooks
-) -> Iterator[_Compared]:
-    """Yield what is left of each stretch of a track; all have crops."""
+    queries: Vectors, stretches: Sequence[TrackletSummary], center: Vectors
+) -> Iterator[tuple[TrackletSummary, _Compared, Vectors]]:
+    """Yield of each stretch of a track, all of which have crops, what is left of it after it was compared with the
+    first of the (Q, D) centred queries, and its (Q,) similarities to all of them."""
     vectors = np.concatenate([stretch.vectors for stretch in stretches])
-    likenesses = looks.log_odds(vectors, query[None])[:, 0]
+    cosines = _centered(vectors, center) @ queries.T
     ends = np.cumsum([len(stretch.vectors) for stretch in stretches])
-    for stretch, own in zip(stretches, np.split(likenesses, ends[:-1]), strict=True):
-        best = np.argsort(-own, kind="stable")[:CROPS_COMPARED]
-        yield _Compared(
+    for stretch, own in zip(stretches, np.split(cosines, ends[:-1]), strict=True):
+        best = np.argsort(-own[:, 0], kind="stable")[:CROPS_COMPARED]
+        compared = _Compared(
             stretch.camera,
             stretch.track_id,
             stretch.start_time,
             stretch.end_time,
-            tuple(own[best].tolist()),
+            tuple(own[best, 0].tolist()),
             stretch.crops[best[0]],
         )
+        yield stretch, compared, np.sort(own, axis=0)[-CROPS_COMPARED:].mean(axis=0)
 
 
 def _person_of(identities: Identities, tracklet: TrackletSummary | _Compared) -> int:
@@ -224,24 +336,34 @@ def _person_of(identities: Identities, tracklet: TrackletSummary | _Compared) ->
     return int(identities.person_of(tracklet.camera, np.array([tracklet.track_id]), middle)[0])
 
 
-def _rank(
-    run: Run, identities: Identities, seen: list[_Compared], probabilities: NDArray[np.float64]
-) -> list[dict[str, Any]]:
-    """Return one entry for each person, from its most probable tracklet."""
-    best: dict[int, dict[str, Any]] = {}
-    for row in np.argsort(-probabilities, kind="stable").tolist():
+def _rank(run: Run, identities: Identities, seen: Sequence[_Compared], law: Nobody, top: int) -> Answer:
+    """Return the answer: one entry for each person, from its most similar tracklet."""
+    likenesses = np.array([np.mean(tracklet.likenesses) for tracklet in seen], np.float64)
+    best: dict[int, int] = {}
+    for row in np.argsort(-likenesses, kind="stable").tolist():
+        person = _person_of(identities, seen[row])
+        if person != NO_ID:
+            best.setdefault(person, row)
+    distances = standing_out(likenesses[list(best.values())])
+    probabilities, threshold = law.probability(distances), law.threshold()
+    entries: list[dict[str, Any]] = []
+    for (person, row), distance, p_same in zip(best.items(), distances.tolist(), probabilities.tolist(), strict=True):
+        if len(entries) == top:
+            break
         tracklet = seen[row]
-        person = _person_of(identities, tracklet)
-        if person == NO_ID or person in best:
-            continue
-        best[person] = {
-            "person": person,
-            "name": identities.names.get(person, ""),
-            "p_same": float(probabilities[row]),
-            "camera": tracklet.camera,
-            "track_id": tracklet.track_id,
-            "start_s": tracklet.start_time,
-            "end_s": tracklet.end_time,
-            "crop": str(run.crop_path(tracklet.crop)),
-        }
-    return list(best.values())
+        entries.append(
+            {
+                "person": person,
+                "name": identities.names.get(person, ""),
+                "p_same": p_same,
+                "band": band(p_same),
+                "accepted": distance >= threshold,
+                "camera": tracklet.camera,
+                "track_id": tracklet.track_id,
+                "start_s": tracklet.start_time,
+                "end_s": tracklet.end_time,
+                "crop": str(run.crop_path(tracklet.crop)),
+            }
+        )
+    nobody = not any(entry["accepted"] for entry in entries)
+    return Answer(entries, nobody, law.false_accept_rate(threshold), law.people, len(best))

@@ -26,7 +26,7 @@ from app.header import RUN_FILE
 from app.ledger import Ledger
 from app.run_writer import RunWriter
 from app.runs import LEDGER_FILE, Run
-from app.search import cut_out
+from app.search import frame_and_box
 from app.sources import ticks
 from app.stills import read_still
 from app.video_writer import VideoWriter
@@ -172,7 +172,7 @@ def assert_hidden_everywhere(folder: Path) -> None:
     run = Run.open(folder)
     some = frames[1::4]
     stills = [read_still(run, run.camera("cam"), index, time) for index, time, _ in some]
-    stills += [cut_out(run, "cam", time, [0, 0, *SIZE]) for _, time, _ in some]
+    stills += [frame_and_box(run, "cam", time, [0, 0, *SIZE])[0] for _, time, _ in some]
     assert [number_of(image) for image in stills] == 2 * [number for _, _, number in some]
     for image in (*drawn, *stills):
         assert abs(image[INSIDE].astype(int) - 96).max() < 24

@@ -12,10 +12,10 @@ import gradio as gr
 import numpy as np
 
 from app import corrections
+from app.bands import band
 from app.errors import InputError
 from app.identities import MACHINE, WHOLE, Event, Key
 from app.people import Person, Visit, crop_time, fingerprint, shown_at
-from app.reid.bands import band
 from app.review import describe, in_words, last_correction
 from app.runs import crop_frame
 from app.ui import layout, people

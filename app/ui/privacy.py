@@ -16,6 +16,7 @@ from app.erase import erase_person, erased_text
 from app.errors import InputError
 from app.frames import NO_ID
 from app.known_people import gallery_of_run
+from app.people import fingerprint
 from app.retention import Term, gallery_text, purge, terms
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, count
@@ -86,7 +87,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             return people.card(found, person)
 
         html = layout.shown(render)
-        return html, _erase_button(number), _videos(found, number)
+        return html, _erase_button(number, fingerprint(found.identities(), number)), _videos(found, number)
 
     def on_export(
         number: int | None,
@@ -115,6 +116,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         def act() -> str:
             found = layout.run_of(library, request)
             actor = layout.actor_of(request)
+            if fingerprint(found.identities(), number) != event._data.get("seen"):
+                raise InputError(f"Person {number} has changed since this page showed it: look again before you erase.")
             summary = erase_person(found.folder, number, actor)
             record(found.folder, actor, "erased", f"person {summary['person']}")
             return escape(erased_text(summary)).replace("\n", "<br><br>")
@@ -161,11 +164,11 @@ def _videos(found: OpenRun, number: int) -> str:
     return f'<div class="ot-films">{videos}</div>{note}' if videos else ""
 
 
-def _erase_button(person: int | None) -> str:
+def _erase_button(person: int | None, seen: str = "") -> str:
     if person is None:
         return '<button type="button" class="ot-button danger" disabled>Erase</button>'
     question = f"Erase person {person} for good? This cannot be undone."
-    return button(f"Erase person {person}", "erase", "danger", person=person, ask=question)
+    return button(f"Erase person {person}", "erase", "danger", person=person, seen=seen, ask=question)
 
 
 def _retention(found: OpenRun, settings: RetentionSettings, keep_people_days: float) -> str:

@@ -13,11 +13,11 @@ import gradio as gr
 
 import app
 from app import corrections
+from app.bands import band
 from app.config import Settings
 from app.errors import InputError
 from app.identities import Key
 from app.people import Person, Visit
-from app.reid.bands import band
 from app.review import Link, in_words, last_correction
 from app.runs import Run
 from app.ui import layout
@@ -247,5 +247,5 @@ def _between(link: Link, first: Visit, second: Visit) -> str:
     state = layout.chip("linked", "warn" if link.is_doubtful else "") if link.made else layout.chip("not linked")
     runner_up = f"<span>somebody else {escape(band(link.runner_up))}</span>" if link.made else ""
     return f"""<div class="ot-vs"><b title="P(same person) {link.p_same:.2f}">{escape(band(link.p_same))}</b>
-    <span>the same person</span>{runner_up}<span>{apart}</span>
+    <span>the same person?</span>{runner_up}<span>{apart}</span>
     <span class="ot-chips" style="justify-content:center">{state}{gates}</span></div>"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -18,7 +19,8 @@ from app.audit import numbers_text
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.search import crop_vector, cut_out, embedder_of, search_picture, search_vector
+from app.query import Finder, NobodyInPicture, Person, Picture, SeveralInPicture
+from app.search import Answer, crop_vector, embedder_of, frame_and_box, search_picture, search_vector
 from app.ui import layout
 from app.ui.layout import count, span
 from app.ui.library import OpenRun, RunLibrary
@@ -31,29 +33,42 @@ if TYPE_CHECKING:
 _TOP = 24
 _START = layout.empty(
     "Whom are you looking for?",
-    "Give a picture of one person, cut out tightly, draw a box on a frame, or choose <b>Similar</b> at any picture.",
+    "Give a picture that shows the person, draw a box on a frame, or choose <b>Similar</b> at any picture.",
 )
 
 
 class Searcher:
-    """Keeps the network of the last run that was searched: loading it takes longer than searching."""
+    """Keeps the networks of the last run that was searched: loading them takes longer than searching."""
 
-    def __init__(self, settings: ReidSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._embedder: tuple[str, Embedder] | None = None
+        self._finder: Finder | None = None
 
-    def by_picture(self, found: OpenRun, picture: Any) -> list[dict[str, Any]]:
-        """Search for the person in a picture, with the network that the run was made with."""
+    def people(self, picture: Picture) -> list[Person]:
+        """Return the people in a picture, from the left to the right."""
+        with self._lock:
+            return self._find().people(picture)
+
+    def by_picture(
+        self, found: OpenRun, picture: Picture, number: int | None = None, box: Sequence[float] | None = None
+    ) -> Answer:
+        """Search for somebody in a picture, with the network that the run was made with. Raises as `search_run`."""
         with self._lock:
             weights = str(found.run.header["provenance"]["weights"].get("reid", ""))
             if self._embedder is None or self._embedder[0] != weights:
                 recorded = found.run.settings_dict["reid"]["weights"]
-                settings = self._settings
+                settings = self._settings.reid
                 if settings.weights == ReidSettings().weights:
                     settings = settings.model_copy(update={"weights": recorded})
                 self._embedder = weights, embedder_of(found.run, settings)
-            return search_picture(found.run, picture, self._embedder[1], _TOP)
+            return search_picture(found.run, picture, self._embedder[1], self._find(), _TOP, number, box)
+
+    def _find(self) -> Finder:
+        if self._finder is None:
+            self._finder = Finder(self._settings.detect)
+        return self._finder
 
 
 def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
@@ -64,17 +79,17 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=240):
             upload = gr.File(label="Picture of a person", file_types=["image"], height=150, elem_id="search-upload")
-            query = layout.html(elem_id="search-query")
+            query = layout.html(actions=True, elem_id="search-query")
         with gr.Column(scale=4):
-            results = layout.html(elem_id="search-results")
-    searcher = Searcher(settings.reid)
+            results = layout.html(actions=True, elem_id="search-results")
+    searcher = Searcher(settings)
 
-    def noted(found: OpenRun, request: gr.Request, source: str, entries: list[dict[str, Any]]) -> str:
+    def noted(found: OpenRun, request: gr.Request, source: str, answer: Answer) -> str:
         """Return the results, once the audit log says who looked for whom and who was listed."""
-        actor, listed = layout.actor_of(request), [entry["person"] for entry in entries]
+        actor, listed = layout.actor_of(request), [entry["person"] for entry in answer.people]
         found.views.did(actor, "searched", f"with {source}; listed: {numbers_text(listed)}")
         found.views.mark(actor, listed)
-        return _results(found, entries)
+        return _results(found, answer)
 
     def from_address(request: gr.Request) -> tuple[str, str]:
         wanted = dict(request.query_params).get("crop", "")
@@ -90,26 +105,36 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
                 f'<div class="ot-query">{layout.crop(found, reference, "the picture that was searched for")}</div>'
             )
             whose = found.person_of(Path(reference).parent.name, *_numbers(str(wanted))[1:])
-            entries = search_vector(found.run, crop_vector(found.run, reference), _TOP)
+            answer = search_vector(found.run, crop_vector(found.run, reference), _TOP)
             source = "a picture of somebody undecided" if whose == NO_ID else f"a picture of person {whose}"
-            return noted(found, request, source, entries)
+            return noted(found, request, source, answer)
 
         html = layout.shown(render)
         return shown_query, html
 
     def from_upload(file: str | None, request: gr.Request) -> tuple[str, str]:
+        return in_upload(file, None, request)
+
+    def from_choice(file: str | None, request: gr.Request, event: gr.EventData) -> tuple[str, str]:
+        return in_upload(file, int(event._data["number"]), request)
+
+    def in_upload(file: str | None, number: int | None, request: gr.Request) -> tuple[str, str]:
         if file is None:
             return "", _START
 
         def act() -> tuple[str, str]:
             found = layout.run_of(library, request)
             picture = read_upload(Path(file), settings.ui.max_picture_mb * 1_000_000)
-            return _inline(picture), noted(
-                found, request, "a picture from outside", searcher.by_picture(found, picture)
-            )
+            people = searcher.people(picture)
+            try:
+                answer = searcher.by_picture(found, picture, number)
+            except SeveralInPicture:
+                return "", _CHOOSE + _inline(picture, people, height_px=960)
+            except NobodyInPicture as error:
+                return _inline(picture), layout.empty("Nobody in this picture", escape(_sentence(error)))
+            return _inline(picture, people, answer.box), noted(found, request, "a picture from outside", answer)
 
-        answer: tuple[str, str] = layout.told(act)
-        return answer
+        return _two(layout.told(act))
 
     def from_box(request: gr.Request, event: gr.EventData) -> tuple[str, str]:
         def act() -> tuple[str, str]:
@@ -117,12 +142,17 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             camera = found.run.camera(found.camera_named(int(event._data["camera"])))
             shares = [float(event._data[side]) for side in ("x1", "y1", "x2", "y2")]
             box = (np.array(shares) * [camera.width, camera.height, camera.width, camera.height]).tolist()
-            picture = cut_out(found.run, camera.name, float(event._data["t"]), box)
+            frame, inside = frame_and_box(found.run, camera.name, float(event._data["t"]), box)
+            x1, y1, x2, y2 = inside.tolist()
+            drawn = _inline(frame[y1:y2, x1:x2])
+            try:
+                answer = searcher.by_picture(found, frame, box=inside.tolist())
+            except NobodyInPicture as error:
+                return drawn, layout.empty("Nobody in this box", escape(_sentence(error)))
             source = f"a box on {camera.name} at {layout.clock(float(event._data['t']))}"
-            return _inline(picture), noted(found, request, source, searcher.by_picture(found, picture))
+            return drawn, noted(found, request, source, answer)
 
-        answer: tuple[str, str] = layout.told(act)
-        return answer
+        return _two(layout.told(act))
 
     def open_page(request: gr.Request) -> tuple[str, str, str]:
         picker = ""
@@ -132,6 +162,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
 
     page.load(open_page, None, [pick, query, results], queue=False, show_progress="hidden")
     pick.select(from_box, None, [query, results], show_progress="hidden")
+    for pressed in (query, results):
+        pressed.select(from_choice, upload, [query, results], show_progress="minimal")
     gr.on([upload.upload, upload.clear], from_upload, upload, [query, results], show_progress="minimal")
 
 
@@ -171,14 +203,41 @@ def crop_reference(found: OpenRun, text: str) -> str:
     return f"crops/{found.camera_named(camera)}/{track_id}_{frame}.jpg"
 
 
-def _results(found: OpenRun, entries: list[dict[str, Any]]) -> str:
-    if not entries:
+_CHOOSE = """<h2 class="ot-section">Whom do you mean?
+<small>there are several people in this picture: choose a box</small></h2>"""
+
+
+def _two(answer: tuple[str, str]) -> tuple[str, str]:
+    return answer
+
+
+def _sentence(error: InputError) -> str:
+    """Return what is wrong without the words that are for the command line."""
+    text = str(error).split(", or another detector")[0]
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _results(found: OpenRun, answer: Answer) -> str:
+    if not answer.compared:
         return layout.empty("Nobody to compare with", "This run kept no pictures of anybody.")
-    cards = "".join(_result(found, entry) for entry in entries if entry["person"] != NO_ID)
-    total = count(len(entries), "person", "people")
-    return (
-        f'<h2 class="ot-section">{total} <small>the most similar first</small></h2><div class="ot-grid">{cards}</div>'
-    )
+    shown = [entry for entry in answer.people if entry["accepted"]]
+    others = [entry for entry in answer.people if not entry["accepted"]]
+    rate = f'<p class="ot-hint ot-rate">{escape(answer.rate_in_words)}</p>'
+    if answer.nobody:
+        why = "Somebody is always the most similar: those below resemble the picture no more than strangers do."
+        head = f'<div class="ot-note ot-nobody" role="status"><b>{escape(answer.said)}</b> {why}</div>{rate}'
+    else:
+        total = count(len(shown), "person", "people")
+        head = f'<h2 class="ot-section">{total} <small>who may well be the one in the picture</small></h2>{rate}'
+        head += _grid(found, shown)
+    if not others:
+        return head
+    title = '<h2 class="ot-section ot-apart">The most similar others <small>not taken for the same</small></h2>'
+    return head + title + _grid(found, others)
+
+
+def _grid(found: OpenRun, entries: Sequence[dict[str, Any]]) -> str:
+    return f'<div class="ot-grid">{"".join(_result(found, entry) for entry in entries)}</div>'
 
 
 def _result(found: OpenRun, entry: dict[str, Any]) -> str:
@@ -191,17 +250,38 @@ def _result(found: OpenRun, entry: dict[str, Any]) -> str:
     return f"""<div class="ot-card" data-person="{person.id}">
     <div class="ot-card-head">{layout.person_tag(found, person.id, person.label)}</div>
     <div class="ot-match"><a href="{href}">{layout.crop(found, reference, person.label)}</a>
-      <div class="ot-facts">{meter("P(same)", entry["p_same"])}
+      <div class="ot-facts">{meter("the same", entry["p_same"])}
       <span>best match on</span><b>{escape(entry["camera"])}</b>
       <span>{span(entry["start_s"], entry["end_s"])}</span><span>{count(len(person.cameras), "camera")}</span>
       <span>{count(len(person.visits), "visit")}</span><span>{links}</span>
       </div></div></div>"""
 
 
-def _inline(picture: Any) -> str:
-    """Return an uploaded picture as HTML; it is not stored anywhere."""
-    scale = min(1.0, 480 / picture.shape[0])
+def _inline(
+    picture: Picture, people: Sequence[Person] = (), chosen: Sequence[int] | None = None, height_px: int = 480
+) -> str:
+    """Return an uploaded picture as HTML; it is not stored anywhere.
+
+    people: each gets a numbered box that a click chooses, if there are several.  chosen: box of the one searched for.
+    height_px: of the picture at the most.
+    """
+    scale = min(1.0, height_px / picture.shape[0])
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     data = base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
     source = f"data:image/jpeg;base64,{data}"
-    return f'<div class="ot-query"><img class="ot-crop" alt="the uploaded picture" src="{source}"></div>'
+    height, width = picture.shape[:2]
+    boxes = ""
+    for number, person in enumerate(people if len(people) > 1 else (), 1):
+        x1, y1, x2, y2 = (person.box / [width, height, width, height] * 100).tolist()
+        place = f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%"
+        mark = ' aria-pressed="true"' if chosen is not None and list(chosen) == person.box.tolist() else ""
+        boxes += (
+            f'<button type="button" class="ot-who" data-action="choose" data-number="{number}" style="{place}"'
+            f' aria-label="Person {number} in the picture"{mark}><b>{number}</b></button>'
+        )
+    kind = "ot-whole" if boxes else "ot-crop"
+    wide = " wide" if height_px > 480 else ""
+    return (
+        f'<div class="ot-query{wide}"><div class="ot-chosen">'
+        f'<img class="{kind}" alt="the uploaded picture" src="{source}">{boxes}</div></div>'
+    )

@@ -55,7 +55,11 @@ def test_merging_and_undoing_leaves_the_export_as_it_was(
     page.wait_for_selector(".ot-visit")
     page.click("#merge-with input")
     page.locator("[role=option]").filter(has_text=re.compile(r"^\s*(✓\s*)?Person 3$")).click()
+    page.wait_for_selector("#merge-preview .ot-card")
     page.click("#merge")
+    page.wait_for_selector("#merge-preview >> text=were seen in the same frame")  # the two are in view together
+    assert Run.open(folder).identities().resolve(3) == 3
+    page.click("#merge-preview [data-action='merge-anyway']")
     page.wait_for_selector("#person-history >> text=merged person 3 into person 1")
     assert Run.open(folder).identities().resolve(3) == 1
     assert exported(folder, tmp_path / "merged") != before
@@ -64,6 +68,27 @@ def test_merging_and_undoing_leaves_the_export_as_it_was(
     assert exported(folder, tmp_path / "after") == before
     with Run.open(folder).ledger() as ledger:
         assert [event.actor for event in ledger.corrections()] == ["ui", "ui"]
+
+
+def test_a_page_that_is_behind_does_nothing_and_says_so(page: Any, server: str, own_run: MakeRun) -> None:
+    folder, run = own_run("behind")
+    page.goto(f"{server}/person?run={run}&person=3")
+    page.wait_for_selector(".ot-visit")
+    with Run.open(folder).ledger() as ledger:
+        ledger.merge(3, 1, "anna")
+    page.fill("#name input, #name textarea", "Ada")
+    page.click("#save-name")
+    page.wait_for_selector("text=This page was behind")
+    assert Run.open(folder).identities().names == {}
+    page.wait_for_selector("h1 >> text=Person 1")  # it shows now what is so
+    assert page.locator("text=Undo last correction").count() == 0  # the merge was anna's
+    assert page.input_value("#name input, #name textarea") == "Ada"
+    page.click("#save-name")
+    page.wait_for_selector("h1 >> text=Ada")
+    assert Run.open(folder).identities().names == {1: "Ada"}
+    page.locator("#person-history tr", has_text="merged").locator("[data-action='undo']").click()  # after a question
+    page.wait_for_selector("#person-history >> text=undone")
+    assert 3 in Run.open(folder).identities().people()
 
 
 def test_a_name_and_a_split_reach_the_ledger(page: Any, server: str, own_run: MakeRun) -> None:

@@ -22,7 +22,7 @@ from app.cli import main
 from app.config import UiSettings
 from app.people import people_of
 from app.runs import Run
-from app.search import cut_out
+from app.search import frame_and_box
 from app.stills import read_still
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, crop_url, media_routes
@@ -140,8 +140,8 @@ def test_an_erased_person_is_in_no_picture_that_is_sent(own_run: MakeRun) -> Non
         check("/still/{camera}", decoded(sent), name, middle[name])
         looked_at.add("/still/{camera}")
         box = theirs[name].boxes[3]
-        found = cut_out(Run.open(folder), name, float(theirs[name].times[3]), box.tolist())
-        assert (abs(found.astype(int) - 96) < 5).all()
+        frame, (x1, y1, x2, y2) = frame_and_box(Run.open(folder), name, float(theirs[name].times[3]), box.tolist())
+        assert (abs(frame[y1:y2, x1:x2].astype(int) - 96) < 5).all()
     for address in own_crops:
         assert client.get(address).status_code == 404
     timeline = client.get(f"{base}/timeline").json()
