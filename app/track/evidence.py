@@ -55,8 +55,8 @@ ASSUMED_PAIRS = 20
 CENTER_SHRINKAGE = 2.0
 """A camera's centre is drawn to the centre of all cameras as if by so many more tracklets."""
 
-FEW_PEOPLE = 5.0
-"""With so many people in view together the footage's own scale and what holds in general have equal say."""
+FEW_PAIRS = 2.0
+"""With so many pairs of people in view together the footage's own scale and what holds in general have equal say."""
 
 NOISE_LOG_ODDS = 3.0
 NOISE_STEEPNESS = 4.0
@@ -248,9 +248,10 @@ def calibration_trust(mistaken: float, pairs: float) -> float:
 
 
 def footage_share(people: int, mistaken: float, pairs: float) -> float:
-    """Return the say of the footage's own scale, from 0 to 1, where it shows so many different people; the rest is the
-    calibration's. mistaken, pairs: see `calibration_trust`."""
-    return people / (people + FEW_PEOPLE * calibration_trust(mistaken, pairs)) if people else 0.0
+    """Return the say of the footage's own scale, from 0 to 1, where it shows so many people together, of whom each two
+    are a pair of strangers; the rest is the calibration's. mistaken, pairs: see `calibration_trust`."""
+    shown = people * (people - 1) / 2
+    return shown / (shown + FEW_PAIRS * calibration_trust(mistaken, pairs)) if shown else 0.0
 
 
 def camera_centers(typical: Vectors, cameras: NDArray[np.integer[Any]]) -> Vectors:
