@@ -32,7 +32,7 @@ FALSE_ACCEPTS = 0.01
 PRESENT = 0.25
 """Share of searches whose person is there, beforehand: most people are not in most runs."""
 
-ABSENT_MODE, ABSENT_SPREAD = 0.155, 0.061
+ABSENT_MODE, ABSENT_SPREAD = 0.155, 0.072
 """Gumbel's location and scale for people of held-out data who are absent from a run of `USUAL_PEOPLE`."""
 
 PRESENT_MEAN, PRESENT_DEVIATION = 0.56, 0.115

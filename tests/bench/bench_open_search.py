@@ -47,7 +47,8 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 PEOPLE = (4, 8, 16, 31, 100)
 RUNS_EACH = 12
 QUERIES = 200
-PER_CAMERA = 3
+PER_CAMERA = 2
+SPARE = 20
 
 Vectors = NDArray[np.float32]
 Pictures = Mapping[str, Mapping[int, Sequence[str]]]
@@ -167,10 +168,13 @@ def main() -> None:
         table.add_row(name, str(len(picked)), str(taken), f"{100 * taken / len(picked):.2f}")
     console.print(table)
 
+    several = [person for person, cameras in tested.items() if len(cameras) > 1]
     chosen = {
-        person: {camera: [str(n) for n in random.permutation(names)[:PER_CAMERA]] for camera, names in cameras.items()}
-        for person, cameras in tested.items()
-        if len(cameras) > 1
+        person: {
+            camera: [str(name) for name in random.permutation(names)[:PER_CAMERA]]
+            for camera, names in tested[person].items()
+        }
+        for person in random.permutation(several)[: max(PEOPLE) + QUERIES + SPARE].tolist()
     }
     names = [name for cameras in chosen.values() for own in cameras.values() for name in own]
     vectors = dict(zip(names, embed(embedder, market, names), strict=True))

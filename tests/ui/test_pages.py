@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -101,6 +102,16 @@ def test_searching_with_a_crop_finds_its_person_first(page: Any, server: str, sc
     page.goto(f"{server}/search?run={run_id(scene.folder)}&crop={number}.{best.track_id}.{frame}")
     page.wait_for_selector("#search-results .ot-card")
     assert int(page.locator("#search-results .ot-card").first.get_attribute("data-person")) == person
+
+
+def test_a_picture_without_people_is_searched_for_nobody(page: Any, server: str, scene: Run, tmp_path: Path) -> None:
+    """Every network finds somebody who resembles a grey rectangle most; whoever looks for one is told so."""
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((240, 120, 3), 128, np.uint8))
+    page.goto(f"{server}/search?run={run_id(scene.folder)}")
+    page.wait_for_selector(".ot-empty")
+    page.set_input_files("#search-upload input[type=file]", tmp_path / "grey.png")
+    page.wait_for_selector("#search-results >> text=Nobody in this picture")
+    assert page.locator("#search-results .ot-card").count() == 0
 
 
 def test_searching_with_a_box_on_a_frame_finds_its_person_first(page: Any, server: str, scene: Run) -> None:
