@@ -25,7 +25,7 @@ LEAST_SCORE = 0.3
 """A picture shows somebody if the detector is at least this sure."""
 
 LEAST_SCORE_WHOLE = 0.25
-"""The same for somebody who fills the picture, as seen within a margin. Some 95 % of 48 tight crops of Market-1501 and six
+"""The same for somebody who fills the picture, as seen within a margin. Some 95 % of 48 tight crops of Market-1501 and
 other places reach it; at their own size, without a margin, hardly any is found."""
 
 LEAST_SCORE_PART = 0.5
