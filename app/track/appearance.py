@@ -7,7 +7,7 @@ how well each agrees with the others: one bad crop is outvoted.
 A network's calibration answers for people in general. In one camera, seconds apart, a person resembles himself far more
 than that, and in some places all people resemble each other more. So each camera has a reading of its own,
 `FootageLooks`, which it learns from people who are in view together, and so are different whatever the network says of
-them. `app.search` has one of a whole run.
+them.
 """
 
 from __future__ import annotations

@@ -134,7 +134,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
                 return _inline(picture), layout.empty("Nobody in this picture", escape(_sentence(error)))
             return _inline(picture, people, answer.box), noted(found, request, "a picture from outside", answer)
 
-        return _two(layout.told(act))
+        answer: tuple[str, str] = layout.told(act)
+        return answer
 
     def from_box(request: gr.Request, event: gr.EventData) -> tuple[str, str]:
         def act() -> tuple[str, str]:
@@ -152,7 +153,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             source = f"a box on {camera.name} at {layout.clock(float(event._data['t']))}"
             return drawn, noted(found, request, source, answer)
 
-        return _two(layout.told(act))
+        answer: tuple[str, str] = layout.told(act)
+        return answer
 
     def open_page(request: gr.Request) -> tuple[str, str, str]:
         picker = ""
@@ -205,10 +207,6 @@ def crop_reference(found: OpenRun, text: str) -> str:
 
 _CHOOSE = """<h2 class="ot-section">Whom do you mean?
 <small>there are several people in this picture: choose a box</small></h2>"""
-
-
-def _two(answer: tuple[str, str]) -> tuple[str, str]:
-    return answer
 
 
 def _sentence(error: InputError) -> str:
