@@ -20,6 +20,8 @@ Ablation: IDF1 over tracklets, with the same clustering, mean over six data sets
 ones): as here 92.9; centres shrunk harder 91.7; mean vectors blended in 92.1; whitened by within-tracklet scatter
 90.8 to 91.5; k-reciprocal re-ranking (Zhong et al., 2017) at its best setting 92.9, at others less. Mean average
 precision of the ranking on `campus_people`: uncentred means 0.74, one centre 0.73, centres by camera 0.88.
+All of it was measured before only people in view together counted, where that gave the footage nearly all the say; what
+is made of footage without any is in tests/bench/bench_strangers.py.
 """
 
 from __future__ import annotations
