@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bands import band
+from app.boxes import iou
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
 from app.linking import run_calibration
-from app.query import Finder, choose
+from app.query import Finder, Person, choose
 from app.reid.nobody import FEW_PEOPLE, Nobody, standing_out
 from app.runs import Run
 from app.track.evidence import CENTER_SHRINKAGE, unit_rows, weighted_direction
@@ -34,6 +35,9 @@ CROPS_COMPARED = 3
 
 STRETCHES_TOGETHER = 256
 """Stretches of tracks whose crops are compared in one go."""
+
+FOLLOWED_IOU = 0.5
+"""A box that somebody draws on a frame means whom the run followed there, if they overlap by this."""
 
 MOST_ASKED = 64
 """So many people of a run tell what they have in common, and how much an absent person resembles somebody of it."""
@@ -116,7 +120,9 @@ def search_in_frame(
     run = Run.open(folder)
     _calibration(run)
     frame, inside = frame_and_box(run, camera, time_s, box)
-    return search_picture(run, frame, embedder_of(run, settings.reid), Finder(settings.detect), top, box=inside)
+    embedder = embedder_of(run, settings.reid)
+    finder = None if is_followed(run, camera, time_s, inside) else Finder(settings.detect)
+    return search_picture(run, frame, embedder, finder, top, box=inside)
 
 
 def frame_and_box(
@@ -138,6 +144,14 @@ def frame_and_box(
     row = max(0, int(np.searchsorted(times, time_s, side="right")) - 1)
     picture = read_still(run, record, int(indices[row]), float(times[row]))
     return picture, _box_within(picture, box, f"on {camera}")
+
+
+def is_followed(run: Run, camera: str, time_s: float, box: NDArray[np.int64]) -> bool:
+    """Say whether the run followed somebody in about this box (4,) of the frame that a camera showed at a time."""
+    _, times = run.frames(camera)
+    shown = float(times[max(0, int(np.searchsorted(times, time_s, side="right")) - 1)])
+    rows = run.observations(camera, shown, shown)
+    return len(rows) > 0 and float(iou(rows.boxes, box[None].astype(np.float32)).max()) >= FOLLOWED_IOU
 
 
 def _box_within(picture: NDArray[np.uint8], box: Sequence[float] | NDArray[Any], where: str) -> NDArray[np.int64]:
@@ -169,13 +183,20 @@ def search_picture(
     run: Run,
     picture: NDArray[np.uint8],
     embedder: Embedder,
-    finder: Finder,
+    finder: Finder | None,
     top: int,
     number: int | None = None,
     box: Sequence[float] | NDArray[Any] | None = None,
 ) -> Answer:
-    """Search for a person in a picture, (H, W, 3) uint8 BGR, as `search_run` does."""
-    if box is not None:
+    """Search for a person in a picture, (H, W, 3) uint8 BGR, as `search_run` does.
+
+    finder: None where it is known that there is somebody in the box.
+    """
+    if finder is None:
+        if box is None:
+            raise ValueError("without a finder it takes a box")
+        whom, count = Person(_box_within(picture, box, "in the picture"), 1.0), 1
+    elif box is not None:
         whom, count = finder.person_in_box(picture, _box_within(picture, box, "in the picture")), 1
     else:
         found = finder.people(picture)

@@ -22,7 +22,7 @@ from app.query import Finder, NobodyInPicture, SeveralInPicture, choose
 from app.reid.calibrate import Calibration
 from app.reid.nobody import Nobody
 from app.runs import Run
-from app.search import MOST_ASKED, frame_and_box, search_picture, search_table, search_vector
+from app.search import MOST_ASKED, frame_and_box, is_followed, search_picture, search_table, search_vector
 from app.tracklet_parts import TrackletSummary
 
 
@@ -49,6 +49,12 @@ def test_a_box_is_cut_out_of_the_frame_shown_at_a_time(run: Run) -> None:
 def test_a_box_that_holds_nobody_is_refused(run: Run, box: list[float]) -> None:
     with pytest.raises(InputError, match="box"):
         frame_and_box(run, "left", 0.5, box)
+
+
+def test_whom_the_run_followed_is_somebody_without_a_second_look(run: Run) -> None:
+    assert is_followed(run, "left", 0.55, np.array([46, 22, 74, 108]))  # track 1 in frame 5: 45 21.25 75.5 110
+    assert not is_followed(run, "left", 0.55, np.array([200, 22, 230, 108]))
+    assert not is_followed(run, "left", 1.95, np.array([46, 22, 74, 108]))  # gone by then
 
 
 def test_a_search_is_for_a_picture_or_for_a_box(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
 from app.query import Finder, NobodyInPicture, Person, Picture, SeveralInPicture
-from app.search import Answer, crop_vector, embedder_of, frame_and_box, search_picture, search_vector
+from app.search import Answer, crop_vector, embedder_of, frame_and_box, is_followed, search_picture, search_vector
 from app.ui import layout
 from app.ui.layout import count, span
 from app.ui.library import OpenRun, RunLibrary
@@ -52,9 +52,17 @@ class Searcher:
             return self._find().people(picture)
 
     def by_picture(
-        self, found: OpenRun, picture: Picture, number: int | None = None, box: Sequence[float] | None = None
+        self,
+        found: OpenRun,
+        picture: Picture,
+        number: int | None = None,
+        box: Sequence[float] | None = None,
+        is_sure: bool = False,
     ) -> Answer:
-        """Search for somebody in a picture, with the network that the run was made with. Raises as `search_run`."""
+        """Search for somebody in a picture, with the network that the run was made with. Raises as `search_run`.
+
+        is_sure: there is somebody in the box, and no detector has to say so.
+        """
         with self._lock:
             weights = str(found.run.header["provenance"]["weights"].get("reid", ""))
             if self._embedder is None or self._embedder[0] != weights:
@@ -63,7 +71,8 @@ class Searcher:
                 if settings.weights == ReidSettings().weights:
                     settings = settings.model_copy(update={"weights": recorded})
                 self._embedder = weights, embedder_of(found.run, settings)
-            return search_picture(found.run, picture, self._embedder[1], self._find(), _TOP, number, box)
+            finder = None if is_sure else self._find()
+            return search_picture(found.run, picture, self._embedder[1], finder, _TOP, number, box)
 
     def _find(self) -> Finder:
         if self._finder is None:
@@ -146,8 +155,9 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             frame, inside = frame_and_box(found.run, camera.name, float(event._data["t"]), box)
             x1, y1, x2, y2 = inside.tolist()
             drawn = _inline(frame[y1:y2, x1:x2])
+            is_sure = is_followed(found.run, camera.name, float(event._data["t"]), inside)
             try:
-                answer = searcher.by_picture(found, frame, box=inside.tolist())
+                answer = searcher.by_picture(found, frame, box=inside.tolist(), is_sure=is_sure)
             except NobodyInPicture as error:
                 return drawn, layout.empty("Nobody in this box", escape(_sentence(error)))
             source = f"a box on {camera.name} at {layout.clock(float(event._data['t']))}"
