@@ -28,6 +28,7 @@ from app.run_parts import Part, lock_run, write_parts
 from app.run_writer import delete_unlisted
 from app.runs import TRACKLET_SCHEMA, Observations, Run, concatenate, crop_frame
 from app.tracklet_parts import INDEX_FILE, TrackletSummary
+from app.uploads import sweep_uploads
 
 RENDERED = ("video", "export")
 """Folders of a run that are made from its rows and may show anybody: they are deleted whole and can be made again."""
@@ -54,6 +55,7 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
         raise InputError(f"{gallery}: no folder of known people (there is no {PEOPLE_FILE})")
     gallery = gallery or used
     known = gallery is not None and (gallery / PEOPLE_FILE).is_file()
+    sweep_uploads(of_living=True)  # a picture that somebody searched with may be left, and may show the person
     with lock_run(gallery) if gallery is not None and known else nullcontext(), lock_run(folder):
         run = Run.open(folder)
         with run.ledger() as ledger:

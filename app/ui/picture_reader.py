@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.errors import InputError
+from app.uploads import uploaded
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _MOST_PIXELS = 60_000_000
@@ -27,8 +28,14 @@ _SECONDS = 20
 def read_upload(file: Path, largest_bytes: int) -> NDArray[np.uint8]:
     """Return the picture in an uploaded file, (H, W, 3) uint8 BGR, upright, at most 2048 pixels a side.
 
-    Raises InputError if it is too large or no picture.
+    The file is deleted: it shows somebody, and was given for one search. Raises InputError if it was not uploaded here,
+    is too large or no picture.
     """
+    with uploaded(file) as own:
+        return _read(own, largest_bytes)
+
+
+def _read(file: Path, largest_bytes: int) -> NDArray[np.uint8]:
     if file.stat().st_size > largest_bytes:
         raise InputError(f"This file is larger than {largest_bytes / 1e6:.0f} MB.")
     copy = file.with_name("decoded.png")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InputError
+from app.uploads import uploaded
 
 _FORMATS = {"mov": ".mp4", "matroska": ".mkv", "avi": ".avi", "mpegts": ".ts", "mpeg": ".mpg"}
 """Containers that are read, by FFmpeg's name; none of them can refer to other files here."""
@@ -29,8 +30,14 @@ def keep_upload(file: Path, folder: Path, name: str, largest_bytes: int) -> Path
     """Move an uploaded video into `folder` and return where it is now.
 
     name: what the visitor calls it; only its letters and digits become part of the new name, and the ending is that of
-    the content. Raises InputError if the file is too large or no video that can be read.
+    the content. Raises InputError if the file was not uploaded here, is too large or no video that can be read; what is
+    refused is deleted.
     """
+    with uploaded(file) as own:
+        return _keep(own, folder, name, largest_bytes)
+
+
+def _keep(file: Path, folder: Path, name: str, largest_bytes: int) -> Path:
     if file.stat().st_size > largest_bytes:
         raise InputError(f"{name} is larger than {largest_bytes / 1e6:,.0f} MB, which ui.max_video_mb allows.")
     found = look_into(file)

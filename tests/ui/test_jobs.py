@@ -200,7 +200,14 @@ def test_a_list_of_jobs_that_cannot_be_read_is_put_aside(tmp_path: Path, caplog:
     assert "jobs.json: cannot be read" in caplog.text
 
 
-def test_an_uploaded_video_gets_a_name_of_our_own(tmp_path: Path, small_videos: ModuleType) -> None:
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where uploads of this server lie."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_an_uploaded_video_gets_a_name_of_our_own(scratch: Path, tmp_path: Path, small_videos: ModuleType) -> None:
     folder = tmp_path / "uploads"
     names = []
     for row in range(2):
@@ -212,17 +219,22 @@ def test_an_uploaded_video_gets_a_name_of_our_own(tmp_path: Path, small_videos: 
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"])
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_video_is_refused(scratch: Path, tmp_path: Path, content: bytes) -> None:
     upload = tmp_path / "upload.mp4"
     upload.write_bytes(content)
     with pytest.raises(InputError, match="no video"):
         keep_upload(upload, tmp_path / "uploads", "door.mp4", 10**6)
     assert not (tmp_path / "uploads").exists()
+    assert not upload.exists()
+    upload.write_bytes(bytes(101))
     with pytest.raises(InputError, match="larger"):
-        keep_upload(Path(__file__), tmp_path / "uploads", "door.mp4", 100)
+        keep_upload(upload, tmp_path / "uploads", "door.mp4", 100)
+    with pytest.raises(InputError, match="not uploaded here"):
+        keep_upload(Path(__file__), tmp_path / "uploads", "door.mp4", 10**6)
+    assert Path(__file__).is_file()
 
 
-def test_a_playlist_that_names_a_video_is_refused(tmp_path: Path, small_videos: ModuleType) -> None:
+def test_a_playlist_that_names_a_video_is_refused(scratch: Path, tmp_path: Path, small_videos: ModuleType) -> None:
     small_videos.write(tmp_path / "secret.mp4", 6)
     upload = tmp_path / "upload.mp4"
     upload.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path / 'secret.mp4'}\n#EXT-X-ENDLIST\n")
