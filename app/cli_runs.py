@@ -190,5 +190,5 @@ def _answer(
     if not options.json:
         from rich.console import Console
 
-        Console().print(table(report))
+        Console(markup=False, emoji=False).print(table(report))  # a name in it is text
     return report

@@ -73,7 +73,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     if not quiet:
         from rich.console import Console
 
-        Console(stderr=True).print(summary_table(summary))
+        Console(stderr=True, markup=False, emoji=False).print(summary_table(summary))
     blind = {name: state for name, state in outcome.states.items() if state != "live"}
     for name, state in blind.items():
         logger.warning("%s was %s at the end", name, state)

@@ -9,6 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("omnitrack", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("omnitrack")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(os.environ.get("OMNITRACK_SHARED_DATA", ROOT.parent / "shared" / "data"))

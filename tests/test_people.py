@@ -6,9 +6,11 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from app import corrections
+from app.cli import main
 from app.identities import Event
 from app.people import people_of
 from app.people_report import people_report, route_report, route_table
@@ -51,6 +53,17 @@ def test_a_no_takes_the_visit_out_and_undo_brings_it_back(make_run: Callable[...
         assert ledger.replay().rejected == ()
         assert ledger.replay().people() == [1]
         assert last_correction(ledger) == []
+
+
+def test_a_name_is_text_in_tables(make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_run()
+    name = "[/b] [red]Ada[/red] :boom:"
+    with Run.open(folder).ledger() as ledger:
+        ledger.assign("left", 1, 1, "tester")
+        ledger.name(1, name, "anna")
+    for words in (["people", str(folder)], ["route", str(folder), "1"], ["audit", str(folder)]):
+        assert main(words) == 0
+        assert name in " ".join(capsys.readouterr().out.replace("│", " ").split()), words
 
 
 def test_a_route_says_where_two_cameras_saw_a_person_at_the_same_time(make_run: Callable[..., Path]) -> None:

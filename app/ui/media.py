@@ -5,6 +5,7 @@ Whatever shows people leaves a line in the run's audit log (`app.ui.views`), als
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -34,11 +35,14 @@ RECORDINGS = "the recordings"
 _STATIC_TYPES = {
     "omnitrack.css": "text/css",
     "omnitrack.js": "text/javascript",
+    "login.css": "text/css",
     "places.css": "text/css",
     "places.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _HEAT_PX = (640, 360)
+_PIECE_BYTES = 1_000_000
+_OPEN_RANGE = re.compile(rb"^\s*bytes=(\d{1,15})-\s*$")
 _PRIVATE = {"Cache-Control": "no-store"}
 """Pictures of people are not kept by the browser: after an erasure none may be left."""
 
@@ -76,21 +80,21 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
     def video(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
         found.views.things(_actor(request), RECORDINGS)
-        return _file(_found(lambda: found.video(found.camera_named(camera))), "video/mp4")
+        return _film(_found(lambda: found.video(found.camera_named(camera))))
 
     @routes.get("/{number}/person/{person}/{camera}")
     def person(request: Request, number: str, person: int, camera: int) -> Response:
         found = opened(number)
         name = _found(lambda: found.camera_named(camera))
         found.views.people(_actor(request), [person], "video, everybody else blurred")
-        return _file(blurred_video(found.run, person, name), "video/mp4")
+        return _film(blurred_video(found.run, person, name))
 
     @routes.get("/{number}/everybody/{camera}")
     def everybody(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
         found.views.things(_actor(request), "videos with everybody blurred")
         name = _found(lambda: found.camera_named(camera))
-        return _file(blurred_video(found.run, NO_ID, name), "video/mp4")
+        return _film(blurred_video(found.run, NO_ID, name))
 
     @routes.get("/{number}/frame/{camera}")
     def frame(request: Request, number: str, camera: int, t: float) -> Response:
@@ -178,6 +182,29 @@ def _file(path: Path | None, media_type: str) -> Response:
     if path is None or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type=media_type, headers=_PRIVATE)
+
+
+class _Film(FileResponse):
+    """A video in pieces. A player asks for everything from a moment on and reads it when it needs it: with one answer
+    for all, six players would hold all connections that a browser makes to a host, and no click would get through."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [
+            (name, _OPEN_RANGE.sub(_one_piece, value) if name == b"range" else value)
+            for name, value in scope["headers"]
+        ]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def _one_piece(asked: re.Match[bytes]) -> bytes:
+    first = int(asked[1])
+    return b"bytes=%d-%d" % (first, first + _PIECE_BYTES - 1)
+
+
+def _film(path: Path | None) -> Response:
+    if path is None or not path.is_file():
+        raise HTTPException(404)
+    return _Film(path, media_type="video/mp4", headers=_PRIVATE)
 
 
 def _still(found: OpenRun, camera: int, time_s: float, height_px: int) -> bytes:

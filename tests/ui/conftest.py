@@ -145,6 +145,7 @@ def page(visitor: Any, server: str) -> Iterator[Any]:
             None if request.url.startswith((server, "data:", "blob:")) else problems.append(f"asked {request.url}")
         ),
     )
+    page.on("request", lambda request: problems.extend(held(request.url, page.url)))
     page.on("dialog", lambda dialog: dialog.accept())
     goto = page.goto
 
@@ -157,6 +158,12 @@ def page(visitor: Any, server: str) -> Iterator[Any]:
     yield page
     page.close()
     assert problems == []
+
+
+def held(asked: str, page: str) -> list[str]:
+    """Say which request keeps one of the few connections of a browser. Only the page that makes videos may."""
+    kept = "/gradio_api/heartbeat" in asked or ("/gradio_api/queue" in asked and "/privacy" not in page)
+    return [f"a connection is held by {asked}"] if kept else []
 
 
 @pytest.fixture

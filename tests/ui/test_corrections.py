@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app import corrections
 from app.cli import build_parser, main
 from app.config import Settings, load_settings
 from app.identities import Event, Key
@@ -98,6 +100,8 @@ def test_a_name_and_a_split_reach_the_ledger(page: Any, server: str, own_run: Ma
     page.fill("#name input, #name textarea", "<b>Ada</b> & Co")
     page.click("#save-name")
     page.wait_for_selector("h1 >> text=<b>Ada</b> & Co")
+    page.wait_for_selector(".ot-toast p >> text=<b>Ada</b> & Co")  # a name is text
+    assert page.locator(".ot-toast p b").count() == 0
     figure = page.locator(".ot-visit").first.locator(".ot-strip figure").nth(1)
     figure.hover()
     figure.locator("text=Split here").click()
@@ -107,6 +111,28 @@ def test_a_name_and_a_split_reach_the_ledger(page: Any, server: str, own_run: Ma
     assert any(
         np.isfinite(segment.start_s) for person in identities.people() for segment in identities.tracklets_of(person)
     )
+
+
+def test_clicks_in_quick_succession_all_arrive(
+    page: Any, server: str, own_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, run = own_run("quick")
+    name = corrections.name
+
+    def slowly(*values: Any) -> str:
+        time.sleep(1.0)
+        return name(*values)
+
+    monkeypatch.setattr(corrections, "name", slowly)
+    page.goto(f"{server}/person?run={run}&person=1")
+    page.wait_for_selector(".ot-visit")
+    for text in ("First", "Second", "Third"):  # each while the one before is on its way
+        page.fill("#name input, #name textarea", text)
+        page.click("#save-name")
+    page.wait_for_selector("h1 >> text=Third")
+    with Run.open(folder).ledger() as ledger:
+        assert [event.text for event in ledger.corrections()] == ["First", "Second", "Third"]
+    assert page.locator("h1").inner_text() == "Third"
 
 
 def linked(folder: Path) -> tuple[Key, Key]:

@@ -27,9 +27,46 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+// What the server says beside its answers (app/ui/calls.py): always as text, whatever names are in it.
+function tell({ title, text, tone, seconds }) {
+  let place = document.querySelector('.ot-toasts');
+  if (!place) {
+    place = element('div', { className: 'ot-toasts' });
+    place.setAttribute('role', 'status');
+    document.body.append(place);
+  }
+  const close = element('button', { type: 'button', textContent: '×', title: 'Close' });
+  close.setAttribute('aria-label', 'Close');
+  const toast = element('div', { className: `ot-toast ${tone}` }, element('b', { textContent: title }), close, element('p', { textContent: text }));
+  close.addEventListener('click', () => toast.remove());
+  place.append(toast);
+  while (place.children.length > 4) place.firstChild.remove();
+  if (seconds) setTimeout(() => toast.remove(), seconds * 1000);
+}
+
+// Calls that correct are sent one after the other, so that the last answer that a page shows is of the last click.
+const plainFetch = window.fetch;
+let before = Promise.resolve();
+function inTurn(request) {
+  const isCall = String(request[0]?.url || request[0]).includes('/gradio_api/run/');
+  if (!isCall || !/\/(person|review|places|privacy)$/.test(location.pathname)) return plainFetch(...request);
+  const answer = before.then(() => plainFetch(...request));
+  before = answer.catch(() => {});
+  return answer;
+}
+
+window.fetch = async (...request) => {
+  const answer = await inTurn(request);
+  if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  const said = answer.headers.get('x-omnitrack-said');
+  if (said) for (const one of JSON.parse(decodeURIComponent(said))) tell(one);
+  return answer;
+};
+
 class Header extends HTMLElement {
   async connectedCallback() {
     applyTheme();
+    this.who();
     this.querySelector('.ot-theme').addEventListener('click', () => {
       localStorage.setItem('omnitrack-theme', document.body.classList.contains('dark') ? 'light' : 'dark');
       applyTheme();
@@ -45,6 +82,16 @@ class Header extends HTMLElement {
       const page = location.pathname.replace(/\/person$/, '/people');
       location.href = `${page}?run=${encodeURIComponent(chooser.value)}`;
     });
+  }
+
+  // Who is logged in, with a way out; what the role does not allow is not offered (the server refuses it anyway).
+  async who() {
+    const { user, role, login } = await (await fetch(`${PREFIX}/me`)).json();
+    document.body.dataset.role = role;
+    if (!login) return;
+    const out = element('form', { method: 'post', action: '/logout', className: 'ot-user' },
+      element('span', { textContent: user, title: `may ${role}` }), element('button', { textContent: 'Log out' }));
+    this.append(out);
   }
 }
 
@@ -472,6 +519,14 @@ function handOver() {
   });
   watching.observe(document.body, { childList: true, subtree: true });
 }
+
+// The second half of a double click is not meant as a second correction.
+document.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-action], .ot-once button, button.ot-once');
+  if (event.detail < 2 || !button || ['next', 'previous', 'skip'].includes(button.dataset.action)) return;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+}, true);
 
 handOver();
 customElements.define('ot-header', Header);
