@@ -12,7 +12,7 @@ It answers "who got to see this person?": every line has its actor and names the
     erased, purged
 
 Append-only, like the ledger. No picture, vector or name of a person is written here. What the log cannot know: who
-looks at a screen or at files outside the program. Without `--auth`, the actor is `ui` or `command line`.
+looks at a screen or at files outside the program. Where nobody logs in, the actor is `ui` or `command line`.
 """
 
 from __future__ import annotations

@@ -150,7 +150,15 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     ui.add_argument("folders", type=Path, nargs="*", metavar="RUN", help="runs to show (default: all under runs/)")
     ui.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1, this machine only)")
     ui.add_argument("--port", type=int, metavar="N", help="port to listen on (default: 7860)")
-    ui.add_argument("--auth", default="", metavar="USER:FILE", help="ask for this user and the password in FILE")
+    ui.add_argument("--users", type=Path, metavar="FILE", help="ask for name and password of one of the users in FILE")
+    ui.add_argument("--auth", default="", metavar="USER:FILE", help="or of one user, with the password in FILE")
+    ui.add_argument("--add-user", metavar="NAME", help="write a user into the --users file and end; the password is "
+                    "asked for, or comes from OMNITRACK_PASSWORD")  # fmt: skip
+    ui.add_argument("--role", choices=["look", "correct", "erase"], help="what --add-user may do: look and search; "
+                    "correct, start runs, make videos as well; erase and purge as well")  # fmt: skip
+    ui.add_argument("--remove-user", metavar="NAME", help="take a user out of the --users file and end")
+    ui.add_argument("--tls-certificate", type=Path, metavar="FILE", help="serve https with this certificate (PEM)")
+    ui.add_argument("--tls-key", type=Path, metavar="FILE", help="the key of the certificate (PEM, without a password)")
 
     train = command("train", _train, "train ReID weights on pictures of people", settings=True)
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
@@ -344,9 +352,23 @@ def _erase(options: argparse.Namespace) -> dict[str, Any]:
 
 def _ui(options: argparse.Namespace) -> dict[str, Any]:
     settings = _load_settings(options, {"ui.host": ("--host", options.host), "ui.port": ("--port", options.port)})
-    from app.ui.server import run_ui
+    if options.add_user or options.remove_user or options.role:
+        from app.cli_users import change_users
 
-    run_ui(options.folders, settings, options.auth, (lambda text: None) if options.json else _say)
+        listed = change_users(options.users, options.add_user, options.role, options.remove_user)
+        if not options.json:
+            _say("\n".join(f"{user['name']}: {user['role']}" for user in listed) or "nobody")
+        return {"users": listed}
+    if options.users and options.auth:
+        raise InputError("give --users or --auth, not both")
+    if (options.tls_certificate is None) is not (options.tls_key is None):
+        raise InputError("--tls-certificate and --tls-key belong together")
+    from app.ui.server import read_login, run_ui
+    from app.ui.users import Users
+
+    users = Users.read(options.users) if options.users else read_login(options.auth) if options.auth else None
+    certificate = (options.tls_certificate, options.tls_key) if options.tls_key else None
+    run_ui(options.folders, settings, users, certificate, (lambda text: None) if options.json else _say)
     return {}
 
 
@@ -502,4 +524,4 @@ def _show(table: Any) -> None:
     """Print a rich table on stdout."""
     from rich.console import Console
 
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # a name in it is text, whatever it looks like

@@ -561,7 +561,7 @@ class UiSettings(Section):
     """The user interface in the browser."""
 
     host: str = Field(
-        "127.0.0.1", description="Address to listen on; one that other machines reach needs --auth as well."
+        "127.0.0.1", description="Address to listen on; one that other machines reach needs --users or --auth as well."
     )
     port: int = Field(7860, ge=1, le=65535, description="Port to listen on.")
     source_folders: list[str] = Field(
@@ -571,6 +571,7 @@ class UiSettings(Section):
     max_picture_mb: int = Field(20, ge=1, le=500, description="Largest picture that may be uploaded, megabytes.")
     max_video_mb: int = Field(4000, ge=1, le=1_000_000, description="Largest video that may be uploaded, megabytes.")
     frame_height_px: int = Field(540, ge=120, le=2160, description="Height of frames that are drawn on demand.")
+    session_hours: float = Field(12.0, gt=0, le=720, description="How long somebody who logged in stays so, hours.")
 
 
 class Settings(Section):

@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,19 @@ def uploaded(file: Path) -> Iterator[Path]:
             file.unlink(missing_ok=True)
             if file.parent != _own_folder():
                 file.parent.rmdir()  # each upload has a folder of its own
+
+
+def forget(file: Path) -> None:
+    """Delete an uploaded file; anything else stays."""
+    with suppress(InputError), uploaded(file):
+        pass
+
+
+def forget_later(file: Path, after_s: float = 600.0) -> None:
+    """Delete an uploaded file that may be used once more, after a while."""
+    timer = threading.Timer(after_s, forget, [file])
+    timer.daemon = True
+    timer.start()
 
 
 def is_uploaded(file: Path) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from app.erase import erase_person
 from app.errors import InputError
 from app.runs import Run
-from app.uploads import is_uploaded, scratch_folder, uploaded
+from app.uploads import forget, forget_later, is_uploaded, scratch_folder, uploaded
 
 SERVER = """
 import sys, time
@@ -66,6 +66,20 @@ def test_an_upload_is_deleted_once_it_was_used() -> None:
         with pytest.raises(RuntimeError), uploaded(file):
             raise RuntimeError("it could not be read")
         assert not file.exists()
+
+
+def test_an_upload_that_may_be_used_again_goes_after_a_while(tmp_path: Path) -> None:
+    own = tmp_path / "harmless.txt"
+    own.write_text("not uploaded")
+    with scratch_folder() as folder:
+        file = upload(folder)
+        forget_later(file, 0.05)
+        end = time.monotonic() + 20
+        while file.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not file.exists()
+        forget(own)
+    assert own.exists()
 
 
 def test_other_files_are_no_uploads(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from app.ui import layout
 from app.ui.layout import PAGES
 from app.ui.media import STATIC
+from app.ui.users import Role
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class PageVisitor:
 
     query_params: Mapping[str, str]
     username: str | None
+    role: Role = "look"
 
 
 class Boot:
@@ -67,9 +69,9 @@ class Boot:
             return
         # Plain text, so that there is something to be changed.
         scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"accept-encoding"]}
-        visitor = PageVisitor(
-            dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))), scope.get("state", {}).get("user")
-        )
+        state = scope.get("state", {})
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        visitor = PageVisitor(query, state.get("user"), state.get("role", "look"))
         start: Any = None
         body = b""
 

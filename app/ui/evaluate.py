@@ -37,7 +37,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
     layout.title("Evaluate", "Scores against the truth, beside what no linking and perfect linking would reach.")
     with gr.Row(equal_height=True):
         truth = gr.Dropdown([], label="Truth", scale=4, elem_id="truth")
-        start = gr.Button("Evaluate", variant="primary", scale=1, elem_id="evaluate")
+        start = gr.Button("Evaluate", variant="primary", scale=1, elem_id="evaluate", elem_classes="ot-once")
     report = layout.html(elem_id="report")
 
     def open_page(request: gr.Request) -> tuple[Any, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.ui.job_records import JobRecord
 from app.ui.jobs import Jobs
-from app.ui.layout import button, chip, count, duration
+from app.ui.layout import Visitor, actor_of, button, chip, count, duration
 from app.ui.library import RunLibrary, run_id
 from app.ui.media import PREFIX
 
@@ -37,8 +37,9 @@ def card(job: JobRecord, library: RunLibrary) -> str:
     <div class="ot-acts">{action}</div></div>{more}{said}</div>"""
 
 
-def on_card(jobs: Jobs, clicked: Mapping[str, Any]) -> None:
-    """Do what a button of a card says."""
+def on_card(jobs: Jobs, clicked: Mapping[str, Any], visitor: Visitor) -> None:
+    """Do what a button of a card says. Raises InputError if the visitor may not."""
+    actor_of(visitor, "correct")
     act = jobs.go_on if clicked["action"] == "go-on" else jobs.cancel
     act(int(clicked["job"]))
 

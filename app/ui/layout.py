@@ -13,8 +13,11 @@ import gradio as gr
 from app.draw import format_time
 from app.errors import InputError, OmniTrackError
 from app.people import Person
+from app.ui import calls
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, STATIC, crop_url, person_hex
+from app.ui.users import NOBODY as WITHOUT_LOGIN
+from app.ui.users import Role, may
 
 ICON = STATIC / "icon.svg"
 PAGES = {
@@ -167,15 +170,24 @@ class Visitor(Protocol):
     @property
     def username(self) -> str | None: ...
 
+    @property
+    def role(self) -> Any: ...
+
 
 def run_of(library: RunLibrary, request: Visitor) -> OpenRun:
     """Return the run that the page's address names, the newest if it names none."""
     return library.get(dict(request.query_params).get("run"))
 
 
-def actor_of(request: Visitor) -> str:
-    """Return whose name corrections carry: the user who logged in, else `ui`."""
-    return request.username or "ui"
+def actor_of(request: Visitor, needed: Role = "look") -> str:
+    """Return whose name actions carry: the user who logged in, else `ui`.
+
+    Raises InputError if the visitor's role does not include what is needed for the action.
+    """
+    role = request.request.scope["state"]["role"] if isinstance(request, gr.Request) else request.role
+    if not may(role, needed):
+        raise InputError(f"Your role here is “{role}”, and this needs “{needed}”. Ask whoever keeps the users.")
+    return request.username or WITHOUT_LOGIN
 
 
 def note_view(library: RunLibrary, request: Visitor, what: str) -> None:
@@ -207,11 +219,8 @@ def told(act: Callable[[], Any]) -> Any:
 
 
 def say(text: str, done: bool = True) -> None:
-    """Show what a correction did, or, without `done`, why nothing was done. The text may hold names: it is no HTML."""
-    if done:
-        gr.Info(escape(text), duration=4, title="Done")
-    else:
-        gr.Warning(escape(text), duration=10, title="Nothing was done")
+    """Show what an action did, or, without `done`, why nothing was done. The text may hold names: it is no HTML."""
+    calls.say(text, "done" if done else "warning")
 
 
 def address(page: str, found: OpenRun, **values: object) -> str:

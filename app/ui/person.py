@@ -34,11 +34,11 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     with gr.Row(visible=False, equal_height=False) as actions:
         with gr.Column(elem_classes="ot-panel"):
             name = gr.Textbox(label="Name", placeholder="What this person is called", max_length=200, elem_id="name")
-            rename = gr.Button("Save name", elem_id="save-name")
+            rename = gr.Button("Save name", elem_id="save-name", elem_classes="ot-once")
         with gr.Column(elem_classes="ot-panel"):
             other = gr.Dropdown([], label="The same person as", filterable=True, elem_id="merge-with")
             preview = layout.html(actions=True, elem_id="merge-preview")
-            merge = gr.Button("Merge", variant="primary", elem_id="merge")
+            merge = gr.Button("Merge", variant="primary", elem_id="merge", elem_classes="ot-once")
     history = layout.html(actions=True, elem_id="person-history")
     seen = gr.State({})  # fingerprints of the people whom the page shows: what a correction is about
     outputs = [content, history, actions, name, other, preview, seen]
@@ -71,10 +71,10 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     ) -> list[Any]:
         def run_action() -> tuple[str, bool]:
             found = layout.run_of(library, request)
-            person = found.person(asked_for(request))
+            person, actor = found.person(asked_for(request)), layout.actor_of(request, "correct")
             if not known or any(fingerprint(found.identities(), number) != known[number] for number in known):
                 return _BEHIND.format(person.label), False
-            return act(found, person, layout.actor_of(request)), True
+            return act(found, person, actor), True
 
         said, done = layout.told(run_action)
         layout.say(said, done)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.errors import InputError
-from app.uploads import uploaded
+from app.uploads import is_uploaded, uploaded
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _MOST_PIXELS = 60_000_000
@@ -25,12 +25,14 @@ _MEMORY_BYTES = 2 * 1024**3
 _SECONDS = 20
 
 
-def read_upload(file: Path, largest_bytes: int) -> NDArray[np.uint8]:
+def read_upload(file: Path, largest_bytes: int, keep: bool = False) -> NDArray[np.uint8]:
     """Return the picture in an uploaded file, (H, W, 3) uint8 BGR, upright, at most 2048 pixels a side.
 
-    The file is deleted: it shows somebody, and was given for one search. Raises InputError if it was not uploaded here,
-    is too large or no picture.
+    The file is deleted: it shows somebody, and was given for one search. With `keep` the caller deletes it (`forget`).
+    Raises InputError if it was not uploaded here, is too large or no picture.
     """
+    if keep and is_uploaded(file):
+        return _read(file, largest_bytes)
     with uploaded(file) as own:
         return _read(own, largest_bytes)
 

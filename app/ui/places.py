@@ -37,8 +37,9 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
 
         def act() -> int:
             found = layout.run_of(library, request)
+            actor = layout.actor_of(request, "correct")
             number = change(found, values)
-            record(found.folder, layout.actor_of(request), "changed", "zones and lines")
+            record(found.folder, actor, "changed", "zones and lines")
             return number
 
         return view(library, request, layout.told(act))

@@ -18,7 +18,7 @@ from app.frames import NO_ID
 from app.known_people import gallery_of_run
 from app.people import fingerprint
 from app.retention import Term, gallery_text, purge, terms
-from app.ui import layout, people
+from app.ui import calls, layout, people
 from app.ui.layout import button, chip, clock, count
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX
@@ -49,7 +49,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
                 "while before and after; what moves elsewhere is counted. Look at the videos before you give them "
                 "away.</p>"
             )
-            export = gr.Button("Make videos", elem_id="export-person")
+            export = gr.Button("Make videos", elem_id="export-person", elem_classes="ot-once")
             made = layout.html(elem_id="exported")
             layout.html(
                 '<h2 class="ot-section" style="margin-top:18px">Erase</h2><p class="ot-facts">Removes this person\'s '
@@ -98,13 +98,14 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             progress((so_far.frames, so_far.frames_total), unit="frames")
 
         def act() -> tuple[str, str]:
+            actor = layout.actor_of(request, "correct")
             if number is None:
                 raise InputError("Choose a person first, or everybody.")
             found = layout.run_of(library, request)
             person = number if number == NO_ID else found.person(number).id
             render_blurred(found.run, settings, person, report)
             what = "everybody blurred" if person == NO_ID else f"person {person}, everybody else blurred"
-            record(found.folder, layout.actor_of(request), "rendered", what)
+            record(found.folder, actor, "rendered", what)
             return _videos(found, number), _audit(found)
 
         answer: tuple[str, str] = layout.told(act)
@@ -115,25 +116,25 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
 
         def act() -> str:
             found = layout.run_of(library, request)
-            actor = layout.actor_of(request)
+            actor = layout.actor_of(request, "erase")
             if fingerprint(found.identities(), number) != event._data.get("seen"):
                 raise InputError(f"Person {number} has changed since this page showed it: look again before you erase.")
             summary = erase_person(found.folder, number, actor)
             record(found.folder, actor, "erased", f"person {summary['person']}")
-            return escape(erased_text(summary)).replace("\n", "<br><br>")
+            return erased_text(summary)
 
-        gr.Info(layout.told(act), duration=None, title="Erased")
+        calls.say(layout.told(act), title="Erased", seconds=0)
         return everything(request)
 
     def on_purge(request: gr.Request) -> tuple[Any, str, str, str, str, str]:
         def act() -> str:
             found = layout.run_of(library, request)
-            actor, keep_people_days = layout.actor_of(request), settings.gallery.keep_days
+            actor, keep_people_days = layout.actor_of(request, "erase"), settings.gallery.keep_days
             report = purge(found.folder, settings.retention, actor=actor, keep_people_days=keep_people_days)
             done = f"Deleted: {', '.join(one['kind'] for one in report['purged']) or 'nothing was due'}."
-            return f"{done} {escape(gallery_text(report))}" if report["gallery"] else done
+            return f"{done} {gallery_text(report)}" if report["gallery"] else done
 
-        gr.Info(layout.told(act), duration=8, title="Purged")
+        calls.say(layout.told(act), title="Purged", seconds=8)
         return everything(request)
 
     outputs = [who, card, confirm, made, kept, log]

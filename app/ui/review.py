@@ -68,7 +68,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
 
         def act() -> tuple[list[Any], str, bool]:
             found = layout.run_of(library, request)
-            actor = layout.actor_of(request)
+            actor = layout.actor_of(request, "look" if values["action"] == "skip" else "correct")
             if values["action"] == "undo":
                 return [], corrections.undo(found.ledger, None, actor), True
             own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
@@ -87,17 +87,18 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     def learn(request: gr.Request, event: gr.EventData) -> tuple[str, Any]:
         def act() -> None:
             found = layout.run_of(library, request)
+            actor = layout.actor_of(request, "correct")
             if event._data["action"] == "export":
                 jobs.start_export(found.folder)
             else:
                 jobs.start_training(found.folder, training_options(found.run, settings))
-            found.views.did(layout.actor_of(request), "exported", "a training set")
+            found.views.did(actor, "exported", "a training set")
 
         layout.told(act)
         return show_jobs(request)
 
     def on_job(request: gr.Request, event: gr.EventData) -> tuple[str, Any]:
-        on_card(jobs, event._data)
+        layout.told(lambda: on_card(jobs, event._data, request))
         time.sleep(0.3)
         return show_jobs(request)
 

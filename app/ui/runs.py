@@ -61,7 +61,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
             device = gr.Dropdown(list(_DEVICES), value=_CONFIGURED, label="Device", elem_id="job-device")
         with gr.Row():
             video = gr.Checkbox(True, label="Annotated videos, for the overview", scale=3, elem_id="job-video")
-            start = gr.Button("Start", variant="primary", elem_id="job-start", scale=1)
+            start = gr.Button("Start", variant="primary", elem_id="job-start", elem_classes="ot-once", scale=1)
     every_run = layout.html(elem_id="all-runs")
     timer = gr.Timer(1.5, active=False)
     outputs = [live, status, every_run, timer]
@@ -85,8 +85,9 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     def open_page() -> tuple[Any, ...]:
         return offered([]), gr.Dropdown(list(_reids(library.root)), value=_CONFIGURED), *show()
 
-    def on_upload(files: list[str] | None, chosen: list[str]) -> tuple[Any, Any]:
+    def on_upload(files: list[str] | None, chosen: list[str], request: gr.Request) -> tuple[Any, Any]:
         def act() -> list[Path]:
+            layout.actor_of(request, "correct")
             folder = Path(settings.ui.source_folders[0]) / UPLOADS
             largest = settings.ui.max_video_mb * 1_000_000
             return [keep_upload(Path(file), folder, Path(file).name, largest) for file in files or []]
@@ -96,9 +97,17 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         return offered([*chosen, *new]), None
 
     def on_start(
-        chosen: list[str], together: str, names: str, detector: str, reid: str, device: str, video: bool
+        chosen: list[str],
+        together: str,
+        names: str,
+        detector: str,
+        reid: str,
+        device: str,
+        video: bool,
+        request: gr.Request,
     ) -> tuple[Any, ...]:
         def act() -> None:
+            layout.actor_of(request, "correct")
             found = recordings(settings.ui.source_folders)
             paths = [path for name, path in found.items() if name in chosen]
             if not paths:
@@ -124,8 +133,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         layout.told(act)
         return show()
 
-    def on_button(event: gr.EventData) -> tuple[Any, ...]:
-        on_card(jobs, event._data)
+    def on_button(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+        layout.told(lambda: on_card(jobs, event._data, request))
         time.sleep(0.3)
         return show()
 

@@ -26,6 +26,7 @@ from app.ui.layout import count, span
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.person import meter
 from app.ui.picture_reader import read_upload
+from app.uploads import forget, forget_later
 
 if TYPE_CHECKING:
     from app.reid import Embedder
@@ -131,10 +132,14 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         if file is None:
             return "", _START
 
+        several = False
+
         def act() -> tuple[str, str]:
+            nonlocal several
             found = layout.run_of(library, request)
-            picture = read_upload(Path(file), settings.ui.max_picture_mb * 1_000_000)
+            picture = read_upload(Path(file), settings.ui.max_picture_mb * 1_000_000, keep=True)
             people = searcher.people(picture)
+            several = len(people) > 1
             try:
                 answer = searcher.by_picture(found, picture, number)
             except SeveralInPicture:
@@ -143,8 +148,14 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
                 return _inline(picture), layout.empty("Nobody in this picture", escape(_sentence(error)))
             return _inline(picture, people, answer.box), noted(found, request, "a picture from outside", answer)
 
-        answer: tuple[str, str] = layout.told(act)
-        return answer
+        try:
+            answer: tuple[str, str] = layout.told(act)
+            return answer
+        finally:  # a picture of one person was used; of several another one may be chosen yet
+            if several:
+                forget_later(Path(file))
+            else:
+                forget(Path(file))
 
     def from_box(request: gr.Request, event: gr.EventData) -> tuple[str, str]:
         def act() -> tuple[str, str]:

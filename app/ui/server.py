@@ -2,80 +2,116 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import logging
 import os
-import secrets
+import signal
 import socket
-import tempfile
+import ssl
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Request
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
 
 from app.config import Settings, UiSettings
 from app.errors import InputError
-from app.identities import MACHINE
 from app.ui import evaluate, layout, overview, people, person, places, privacy, review, runs, search
 from app.ui.boot import FILTERS, Boot, FirstView
+from app.ui.calls import answer_directly
+from app.ui.guard import Guard, is_loopback
 from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary
+from app.ui.login import Login, login_routes
 from app.ui.media import media_routes
+from app.ui.users import Users
+from app.uploads import scratch_folder
 
 RUNS_FOLDER = Path("runs")
-_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio's templates are functions made from text
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "font-src 'self' data:",
-        "frame-ancestors 'none'",
-        "form-action 'self'",
-    ]
-)
+_MOST_SESSIONS = 200
+"""So many open pages are remembered, the latest: each with all that it shows, which takes memory."""
+_LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """The one user who may come in, and the password."""
-
-    user: str
-    password: str
-
-
-def run_ui(folders: Sequence[Path], settings: Settings, auth: str = "", say: Callable[[str], None] = print) -> None:
-    """Serve the interface until Ctrl-C.
+def run_ui(
+    folders: Sequence[Path],
+    settings: Settings,
+    users: Users | None = None,
+    certificate: tuple[Path, Path] | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the interface until Ctrl-C or SIGTERM.
 
     folders: the runs to show; empty for all runs under `runs/`, also those made later.
-    auth: `user:file`, the file holding the password; empty lets everybody on this machine in.
+    users: who may come in; None lets everybody on this machine in.
+    certificate: files with a TLS certificate (chain) and its key; None serves plain HTTP.
     say: is told where the interface is.
-    Raises InputError for a folder without a run, a password that cannot be read, an address that others can reach
+    Raises InputError for a folder without a run, a certificate that cannot be used, an address that others can reach
     without a password, or one that is in use.
     """
-    login = read_login(auth) if auth else None
-    if login is None and not _is_loopback(settings.ui.host):
-        raise InputError(f"--host {settings.ui.host} lets other machines in: give --auth USER:PASSWORD-FILE as well")
+    if users is None and not is_loopback(settings.ui.host):
+        raise InputError(f"--host {settings.ui.host} lets other machines in: give --users or --auth as well")
+    _check_certificate(certificate)
+    if certificate is None and not is_loopback(settings.ui.host):
+        _LOG.warning("passwords and pictures go over the network in the clear: give --tls-certificate and --tls-key")
     library = RunLibrary(folders, RUNS_FOLDER)
-    with _listening(settings.ui) as port, tempfile.TemporaryDirectory(prefix="omnitrack_ui_") as scratch:
-        os.environ["GRADIO_TEMP_DIR"] = scratch  # uploads lie here, and are gone when the interface is
+    login = Login(users, settings.ui.session_hours * 3600.0) if users is not None else None
+    with _terminated_in_order(), _listening(settings.ui) as port, scratch_folder():
         app = build_app(library, settings, login)
         threading.Thread(target=warm_up, args=(library,), daemon=True).start()
-        say(f"open http://{settings.ui.host}:{settings.ui.port} in a browser; Ctrl-C ends")
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run(sockets=[port])
+        scheme = "http" if certificate is None else "https"
+        say(f"open {scheme}://{settings.ui.host}:{settings.ui.port} in a browser; Ctrl-C ends")
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+            ssl_certfile=certificate[0] if certificate else None,
+            ssl_keyfile=certificate[1] if certificate else None,
+        )
+        uvicorn.Server(config).run(sockets=[port])
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the program as Ctrl-C does: what is open is put away."""
+
+    def end(number: int, _frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {}
+    try:
+        for name in names:
+            number = getattr(signal, name)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, end)
+    except ValueError:  # not in the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check_certificate(certificate: tuple[Path, Path] | None) -> None:
+    if certificate is None:
+        return
+    chain, key = certificate
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password=lambda: "")
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise InputError(
+            f"--tls-certificate {chain} --tls-key {key}: these cannot be used ({error}); give PEM files that belong "
+            "together, the key without a password"
+        ) from error
 
 
 def _listening(settings: UiSettings) -> socket.socket:
@@ -99,19 +135,22 @@ def warm_up(library: RunLibrary) -> None:
 
 
 def build_app(library: RunLibrary, settings: Settings, login: Login | None = None) -> Any:
-    """Return the whole interface as an ASGI application."""
+    """Return the whole interface as an ASGI application. Uploads need a folder, which `scratch_folder` makes."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     app = FastAPI(title="OmniTrack", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(login_routes(login))
     app.include_router(media_routes(library, settings.ui))
     jobs = Jobs(library.root)
     for job in jobs.all():
         if job.kind == "run":
             library.add(job.folder)
+    pages = build_pages(library, settings, jobs)
+    pages.state_session_capacity = _MOST_SESSIONS
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode", UserWarning)  # it warns of what was never asked for
         gr.mount_gradio_app(
             app,
-            build_pages(library, settings, jobs),
+            pages,
             path="/",
             theme=layout.theme(),
             head=layout.styles(),
@@ -126,7 +165,9 @@ def build_app(library: RunLibrary, settings: Settings, login: Login | None = Non
             mcp_server=False,
             enable_monitoring=False,
         )
-    return Guard(Boot(app, partial(first_view, library, settings)), login, loopback_only=_is_loopback(settings.ui.host))
+    pages.has_launched = True  # which makes Gradio look whether a file that a call names was uploaded
+    pages.config["connect_heartbeat"] = False  # a connection for ever, of the six that a browser has for all its tabs
+    return Guard(Boot(app, partial(first_view, library, settings)), login, loopback_only=is_loopback(settings.ui.host))
 
 
 def first_view(library: RunLibrary, settings: Settings, page: str, visitor: layout.Visitor) -> FirstView | None:
@@ -165,87 +206,23 @@ def build_pages(library: RunLibrary, settings: Settings, jobs: Jobs) -> gr.Block
         evaluate.build(page, library, settings)
     with pages.route("Privacy", "privacy", show_in_navbar=False) as page:
         privacy.build(page, library, settings)
+    answer_directly(pages)
     return pages
 
 
-def read_login(auth: str) -> Login:
+def read_login(auth: str) -> Users:
     """Read `user:file`. Raises InputError if that is not what it is, or the file holds no password."""
     user, colon, file = auth.partition(":")
-    if not colon or not user or not file or user.startswith(MACHINE.rstrip(":")):
+    if not colon or not user or not file:
         raise InputError("--auth: write it as USER:PASSWORD-FILE; the file holds nothing but the password")
     try:
-        password = Path(file).read_text(encoding="utf-8").strip()
+        return Users.only(user, Path(file).read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--auth: cannot read the password file {file}") from error
-    if len(password) < 8:
-        raise InputError(f"--auth: the password in {file} needs at least 8 characters")
-    return Login(user, password)
-
-
-class Guard:
-    """Lets in who may come in, and says to the browser what pages may do: load from this server only.
-
-    A page of another site must not reach the interface through a visitor's browser, so requests that change something
-    have to come from a page of this server, and on a loopback address it has to be called by its own name.
-    """
-
-    def __init__(self, app: Any, login: Login | None, loopback_only: bool) -> None:
-        self._app = app
-        self._login = login
-        self._loopback_only = loopback_only
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-        scope.setdefault("state", {})["user"] = self._login.user if self._login else "ui"
-
-        async def send_with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = _POLICY
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "same-origin"
-            await send(message)
-
-        await self._app(scope, receive, send_with_policy)
-
-    def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
-        host = headers.get("host", "")
-        if self._loopback_only and not _is_loopback(host.rpartition(":")[0] or host):
-            return PlainTextResponse("This server answers to localhost only.", 403)
-        origin = headers.get("origin")
-        if method not in ("GET", "HEAD", "OPTIONS") and origin is not None and origin.partition("://")[2] != host:
-            return PlainTextResponse("Only pages of this server may change something.", 403)
-        if self._login is not None and not self._knows(headers.get("authorization", "")):
-            return PlainTextResponse("Who are you?", 401, {"WWW-Authenticate": 'Basic realm="OmniTrack"'})
-        return None
-
-    def _knows(self, authorization: str) -> bool:
-        scheme, _, given = authorization.partition(" ")
-        if self._login is None or scheme.lower() != "basic":
-            return False
-        try:
-            user, _, password = base64.b64decode(given, validate=True).partition(b":")
-        except (binascii.Error, ValueError):
-            return False
-        right_user = secrets.compare_digest(user, self._login.user.encode())
-        return secrets.compare_digest(password, self._login.password.encode()) and right_user
+    except InputError as error:
+        raise InputError(f"--auth {auth}: {error}") from error
 
 
 def _user_of(request: Request) -> str:
     """Tell Gradio who sent a request; the guard has looked already."""
-    return str(request.scope["state"]["user"])
-
-
-def _is_loopback(host: str) -> bool:
-    if host.strip("[]") == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return str(request.scope["state"].get("user", ""))

@@ -13,8 +13,11 @@ from app.runs import Run
 from app.ui import jobs as jobs_module
 from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary
-from app.ui.server import Login, build_app
+from app.ui.login import Login
+from app.ui.server import build_app
+from app.ui.users import User, Users, hash_password
 
+PATIENCE_MS = 90_000
 SLOW_IF_FIRST = """
 import sys, time, pathlib
 first = pathlib.Path(sys.argv[sys.argv.index('--config') + 1]).parent / 'first'
@@ -112,12 +115,27 @@ def test_a_video_is_uploaded_and_offered(page: Any, server: str, ui_folder: Path
 
 
 def test_pages_ask_for_the_password(browser: Any, library: RunLibrary, ui_settings: Settings, serving: Any) -> None:
-    with serving(build_app(library, ui_settings, Login("ada", "correct horse"))) as server:
-        stranger = browser.new_context()
-        assert stranger.request.get(f"{server}/people").status == 401
-        stranger.close()
-        known = browser.new_context(http_credentials={"username": "ada", "password": "correct horse"})
-        page = known.new_page()
-        page.goto(f"{server}/people")
-        page.wait_for_selector(".ot-card")
-        known.close()
+    users = Users({"lena": User("lena", "look", hash_password("correct horse"))})
+    with serving(build_app(library, ui_settings, Login(users, 3600.0))) as server:
+        context = browser.new_context()
+        assert context.request.get(f"{server}/omnitrack/runs").status == 401
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"{server}/person?person=1")
+        assert "/login?next=%2Fperson%3Fperson%3D1" in page.url
+        page.fill("[name=user]", "lena")
+        page.fill("[name=password]", "wrong horse")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[role=alert] >> text=do not fit")
+        page.fill("[name=password]", "correct horse")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#person-view .ot-visit")
+        assert page.url == f"{server}/person?person=1"
+        (cookie,) = context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"], cookie["secure"]) == (True, "Strict", False)
+        page.wait_for_selector(".ot-user >> text=lena")
+        page.wait_for_selector("#save-name", state="hidden")  # who may only look is not offered it
+        page.click(".ot-user button")
+        page.wait_for_selector("[name=password]")
+        assert context.request.get(f"{server}/omnitrack/runs").status == 401
+        context.close()
