@@ -170,7 +170,10 @@ def correct(
     }
     if (action, len(words)) not in ways:
         raise InputError(f"write: correct RUN {action} {ACTIONS[action]}")
-    return ways[action, len(words)]()
+    try:
+        return ways[action, len(words)]()
+    except Contradiction as error:
+        raise Contradiction(f"{error} If it is one person who got two boxes, say so with --anyway.") from error
 
 
 def _person(ledger: Ledger, person: int) -> int:
@@ -203,5 +206,5 @@ def _refuse_together(run: Run, both: str, first: Sequence[Segment], second: Sequ
         start, end = (format_time(time_s) for time_s in (longest.start_s, longest.end_s))
         raise Contradiction(
             f"{both} were seen in the same frame {frames} times, on {longest.camera} from {start} to {end}: nobody is "
-            "in two places at once. If it is one person who got two boxes, say so (--anyway)."
+            "in two places at once."
         )

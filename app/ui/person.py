@@ -142,7 +142,6 @@ def _fingerprints(found: OpenRun, *people: int) -> dict[int, str]:
 
 def _contradiction(text: str, number: int | None) -> str:
     """Return the question that is asked before two people who were in view together become one."""
-    text = text.replace(" If it is one person who got two boxes, say so (--anyway).", "")
     yes = button("One person with two boxes: merge", "merge-anyway", "danger", other=number)
     return f'<div class="ot-question" role="alert"><p>{escape(text)}</p>{yes}</div>'
 

@@ -136,14 +136,17 @@ def test_clicks_in_quick_succession_all_arrive(
 
 
 def linked(folder: Path) -> tuple[Key, Key]:
-    """Let the linker have joined the two tracklets with most pictures, in doubt; all others are alone."""
+    """Let the linker have joined two tracklets with most pictures, of two cameras, in doubt; all others are alone."""
     run = Run.open(folder)
-    first, second, *rest = sorted(run.tracklet_summaries(), key=lambda summary: -len(summary.crops))
+    first, *others = sorted(run.tracklet_summaries(), key=lambda summary: -len(summary.crops))
+    second = next(summary for summary in others if summary.camera != first.camera)
+    rest = [summary for summary in others if summary is not second]
     evidence = {"with": [*first.key], "p_same": 0.51, "runner_up": 0.4, "gates": ["not co-present"]}
     decisions = [Event("assign", LINKER, *first.key, 1), Event("assign", LINKER, *second.key, 1, evidence=evidence)]
     decisions += [Event("assign", LINKER, *summary.key, row) for row, summary in enumerate(rest, 2)]
     with run.ledger() as ledger:
         ledger.append(decisions)
+        ledger.propose([])
     return first.key, second.key
 
 
