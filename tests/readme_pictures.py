@@ -39,7 +39,7 @@ STEPS = {"evaluate": ("#evaluate", "#report table")}
 def main(folder: Path) -> None:
     run = Run.open(folder)
     for camera in run.cameras:
-        if not (Path(camera.origin).parent / "scene.json").is_file():
+        if not camera.inputs or not (Path(camera.inputs[0].path).parent / "scene.json").is_file():
             sys.exit(f"{folder}: camera {camera.name} is no rendered scene; its pictures must not be published")
     picture_of_wall(run, DOCS / "wall.jpg")
     with tempfile.TemporaryDirectory() as scratch:
