@@ -270,7 +270,7 @@ def test_an_erased_person_is_nowhere(page: Any, server: str, own_run: MakeRun) -
     assert not any(path.exists() for path in crops)
     assert not (folder / "video").exists()
     assert {s.key for s in after.tracklet_summaries()}.isdisjoint({segment.key for segment in segments})
-    assert 2 not in [entry["person"] for entry in search_vector(after, query, 100)]
+    assert 2 not in [entry["person"] for entry in search_vector(after, query, 100).people]
     rows = {(camera.name, int(track)) for camera in after.cameras for track in after.column(camera.name, "track_id")}
     assert rows.isdisjoint({segment.key for segment in segments})
     assert [page.request.get(address).status for address in addresses] == [404, 404, 404]
