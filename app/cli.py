@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
         return child
 
     track = command("track", _track, "find, follow and recognise people in recordings or streams", settings=True)
-    track.add_argument("--sources", nargs="+", required=True, metavar="SOURCE",
+    track.add_argument("--sources", nargs="+", default=[], metavar="SOURCE",
                        help="video file, folder of images or of recording segments, MOTChallenge folder, "
                             "camera number, stream URL, or a YAML list of cameras")  # fmt: skip
     track.add_argument("--names", nargs="+", default=[], metavar="NAME", help="camera names, one for each source")
@@ -100,8 +101,9 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     track.add_argument("--no-link", action="store_true", help="keep the identities that were decided online")
     track.add_argument("--gallery", type=Path, metavar="DIR",
                        help="folder that keeps people and their ids from run to run")  # fmt: skip
-    track.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
-    track.add_argument("--engine", choices=["local", "ray"], default="local",
+    track.add_argument("--resume", nargs="?", const=True, type=Path, metavar="RUN",
+                       help="go on with an unfinished run, or with --output; it knows its options")  # fmt: skip
+    track.add_argument("--engine", choices=["local", "ray"],
                        help="this process, or Ray tasks for cameras and run.chunk_s of each")  # fmt: skip
     track.add_argument("--trust-weights", action="store_true",
                        help="load a .pt file of unknown origin; it can run any program on this machine")  # fmt: skip
@@ -248,32 +250,59 @@ def _load_settings(options: argparse.Namespace, named: dict[str, tuple[str, Any]
     """Settings from `--config`, `--set` and the options in `named` that were given (value not None)."""
     from app.config import load_settings
 
-    given = {name: (option, value) for name, (option, value) in (named or {}).items() if value is not None}
-    return load_settings(options.config, options.assignments, given)
+    return load_settings(options.config, options.assignments, _given(named or {}))
+
+
+def _given(named: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Return the options that were given."""
+    return {name: (option, value) for name, (option, value) in named.items() if value is not None}
 
 
 def _track(options: argparse.Namespace) -> dict[str, Any]:
-    settings = _load_settings(
-        options,
-        {
-            "detect.weights": ("--detector", options.detector),
-            "detect.device": ("--device", options.device),
-            "detect.trust_weights": ("--trust-weights", options.trust_weights or None),
-            "reid.weights": ("--reid", options.reid),
-            "reid.device": ("--device", options.device),
-            "run.save_video": ("--save-video", options.save_video or None),
-            "render.blur": ("--blur", options.blur or None),
-            "link.enabled": ("--no-link", False if options.no_link else None),
-            "gallery.folder": ("--gallery", str(options.gallery.resolve()) if options.gallery else None),
-        },
-    )
-    if options.resume and options.output is None:
-        raise InputError("--resume needs --output RUN: the folder of the run to go on with")
-    from app.engines import Job
+    named = {
+        "detect.weights": ("--detector", _whole(options.detector)),
+        "detect.device": ("--device", options.device),
+        "detect.trust_weights": ("--trust-weights", options.trust_weights or None),
+        "reid.weights": ("--reid", _whole(options.reid)),
+        "reid.device": ("--device", options.device),
+        "run.save_video": ("--save-video", options.save_video or None),
+        "render.blur": ("--blur", options.blur or None),
+        "link.enabled": ("--no-link", False if options.no_link else None),
+        "gallery.folder": ("--gallery", str(options.gallery.resolve()) if options.gallery else None),
+    }
+    settings = _load_settings(options, named)
+    folder = options.output
+    if options.resume:
+        folder = _resumed_folder(options)
+    elif not options.sources:
+        raise InputError("give --sources, or --resume RUN to go on with a run")
+    if options.resume:
+        from app.config import given_settings
+        from app.resuming import recorded_job
+
+        places = given_settings(options.config, options.assignments, _given(named))
+        job, engine = recorded_job(folder, settings, places, options.sources, options.names, options.engine)
+    else:
+        from app.engines import Job
+
+        job, engine = Job(tuple(options.sources), tuple(options.names), settings), options.engine or "local"
     from app.job import track
 
-    job = Job(tuple(options.sources), tuple(options.names), settings, options.resume, preview=options.preview)
-    return track(job, options.output, engine=options.engine, quiet=options.json)
+    return track(replace(job, preview=options.preview), folder, engine=engine, quiet=options.json)
+
+
+def _whole(weights: str | None) -> str | None:
+    """Return the whole path of a file of weights, so that a run finds it again from wherever it is resumed."""
+    return str(Path(weights).resolve()) if weights and Path(weights).is_file() else weights
+
+
+def _resumed_folder(options: argparse.Namespace) -> Path:
+    """Return which run to go on with. Raises InputError if none is named, or two are."""
+    named = {Path(folder) for folder in (options.resume, options.output) if isinstance(folder, Path)}
+    if len(named) != 1:
+        problem = "name two runs" if named else "needs --output RUN, or the run itself: --resume RUN"
+        raise InputError(f"--resume and --output {problem}" if named else f"--resume {problem}")
+    return named.pop()
 
 
 def _link(options: argparse.Namespace) -> dict[str, Any]:

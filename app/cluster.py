@@ -118,7 +118,7 @@ def _follow_all(job: Job, tasks: Sequence[_Task], report: Report) -> tuple[dict[
             while waiting:
                 ready, waiting = ray.wait(waiting, num_returns=1, timeout=_POLL_S)
                 if interrupted.is_set():
-                    raise RunError("stopped early; to go on, give the same options with --resume and this --output")
+                    raise RunError("stopped early; to go on, give --resume and this --output")
                 for done in ready:
                     task = running[done]
                     try:
@@ -148,12 +148,13 @@ def _follow_one(job: Job, folder: Path) -> Outcome:
 
 def _finished(part: Path) -> Outcome | None:
     """Return how a task went that an earlier attempt finished."""
+    from app.run_state import FOLLOWED
     from app.runs import Run
 
     if not (part / "run.json").exists():
         return None
     run = Run.open(part)
-    return Outcome(**run.header["summary"]) if run.state == "finished" else None
+    return Outcome(**run.header["summary"]) if run.state in FOLLOWED else None
 
 
 def _bring_together(
@@ -169,4 +170,4 @@ def _bring_together(
     with begin(folder, job.settings, infos, runs[0].header["provenance"]) as writer:
         for run in runs:
             writer.adopt(run)
-        writer.finish("finished", asdict(outcome))
+        writer.finish("followed", asdict(outcome))

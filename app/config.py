@@ -632,13 +632,7 @@ def load_settings(
 
     Raises InputError that lists every problem at once.
     """
-    collected = _Collected()
-    if config is not None:
-        _read_yaml(config, collected)
-    for assignment in assignments:
-        _read_assignment(assignment, collected)
-    for name, (option, value) in (options or {}).items():
-        collected.put(tuple(name.split(".")), value, option)
+    collected = _collect(config, assignments, options)
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(collected.values)
@@ -649,6 +643,19 @@ def load_settings(
         heading = "1 problem in the settings:" if count == 1 else f"{count} problems in the settings:"
         raise InputError("\n  ".join([heading, *collected.problems]))
     return settings
+
+
+def given_settings(
+    config: Path | None = None, assignments: Sequence[str] = (), options: Mapping[str, tuple[str, Any]] | None = None
+) -> dict[str, str]:
+    """Return where each setting is named that one of the three places names. They are as for `load_settings`."""
+    collected = _collect(config, assignments, options)
+    paths = {name: tuple(name.split(".")) for name, _ in setting_names()}
+    return {
+        name: collected.place_of(path)
+        for name, path in paths.items()
+        if any(path == given[: len(path)] for given in collected.places)
+    }
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -668,6 +675,19 @@ def describe_settings() -> str:
         default = info.get_default(call_default_factory=True)
         lines.append(f"{name} = {yaml.safe_dump(default).splitlines()[0]}\n    {info.description}")
     return "\n".join(lines)
+
+
+def _collect(
+    config: Path | None, assignments: Sequence[str], options: Mapping[str, tuple[str, Any]] | None
+) -> _Collected:
+    collected = _Collected()
+    if config is not None:
+        _read_yaml(config, collected)
+    for assignment in assignments:
+        _read_assignment(assignment, collected)
+    for name, (option, value) in (options or {}).items():
+        collected.put(tuple(name.split(".")), value, option)
+    return collected
 
 
 def _read_yaml(path: Path, collected: _Collected) -> None:

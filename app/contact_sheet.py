@@ -10,6 +10,7 @@ from app.draw import contact_sheet
 from app.people import Person, people_of
 from app.render import VIDEO_FOLDER
 from app.runs import Run
+from app.written import copying_into, note_copies
 
 SHEET_NAME = "people.jpg"
 _MOST_PEOPLE = 60
@@ -22,6 +23,11 @@ def write_contact_sheet(run: Run) -> Path | None:
     People on many cameras come first, then those in sight for long; the first 60 are shown. It lies beside the videos
     so that `erase` removes it with them.
     """
+    with copying_into(run.folder, "drawing a sheet of people"):
+        return _write(Run.open(run.folder))
+
+
+def _write(run: Run) -> Path | None:
     everybody = people_of(run, run.identities()).values()
     people = sorted(everybody, key=lambda person: (-len(person.cameras), -person.seen_s, person.id))[:_MOST_PEOPLE]
     crops = {person.id: _crops_by_camera(run, person) for person in people}
@@ -30,6 +36,7 @@ def write_contact_sheet(run: Run) -> Path | None:
         return None
     names = {person.id: person.label for person in people}
     path = run.folder / VIDEO_FOLDER / SHEET_NAME
+    note_copies([path])
     path.parent.mkdir(exist_ok=True)
     cv2.imwrite(str(path), contact_sheet(crops, names, _CROPS_PER_CAMERA))
     return path

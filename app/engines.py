@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from app.config import Settings
 from app.errors import InputError
 from app.interrupt import interruptions
+from app.privacy import redact
+from app.run_lock import refuse_foreign_folder
 from app.sources import LiveSource, Source, SourceInfo, open_sources, ticks
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from app.ledger import Ledger
     from app.pipeline import Pipeline, Sink, Stopwatch
     from app.reid import Embedder
+    from app.render import AnnotatedVideos
+    from app.run_state import State
     from app.run_writer import RunWriter
     from app.track.gallery import PersonGallery
 
@@ -151,10 +155,11 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     lengths = [info.frame_count for info in infos]
     total = None if None in lengths else sum(length or 0 for length in lengths)
     frames = 0
-    state: Literal["finished", "failed", "cancelled"] = "failed"
+    state: State = "failed"
+    provenance = {**describe_models(detector, embedder), "job": describe_job(job)}
     with (
         interruptions() as interrupted,
-        _begin(job, folder, infos, describe_models(detector, embedder)) as writer,
+        _begin(job, folder, infos, provenance) as writer,
         ExitStack() as stack,
     ):
         first_indices = dict(writer.next_frame_index)
@@ -179,6 +184,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
 
             linking = stack.enter_context(LiveLinking(folder, job.settings.link))
         keeper = Housekeeping(sources, writer, job.settings.run, videos)
+        erasures = _Erasures(ledger, writer, pipeline, videos)
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         try:
@@ -189,13 +195,15 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                     frames += len(tick)
                     keeper.look()
                     if writer.part_is_due or (linking is not None and linking.wants_commit):
-                        _commit(writer, ledger, pipeline)
+                        _commit(writer, ledger, pipeline, erasures)
                         if linking is not None:
                             linking.after_commit(ledger)
-                        if live:
+                        if live or erasures.changed:
                             pipeline.adopt(ledger.hand_to_gallery())
                     elif live and writer.flush_is_due:
-                        _commit(writer, ledger, pipeline, flush=True)
+                        _commit(writer, ledger, pipeline, erasures, flush=True)
+                        if erasures.changed:
+                            pipeline.adopt(ledger.hand_to_gallery())
                     seconds = time.perf_counter() - start
                     progress = Progress(
                         before + frames, total, seconds, pipeline.people, len(infos), keeper.states, keeper.note
@@ -203,12 +211,11 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                     report(progress)
                     if preview is not None:
                         preview.report(progress)
-            state = "cancelled" if interrupted.is_set() and not live else "finished"  # Ctrl-C is how a stream ends
+            state = "cancelled" if interrupted.is_set() and not live else "followed"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
             states = keeper.stop()
-            writer.add_tracklets(pipeline.close())
-            _commit(writer, ledger, pipeline)
+            _commit(writer, ledger, pipeline, erasures, is_last=True)
             outcome = Outcome(
                 detector=detector.name,
                 reid=embedder.name if embedder else "none (motion only)",
@@ -263,6 +270,8 @@ def refuse_used_folder(folder: Path, resume: bool) -> None:
         raise InputError(f"{folder} holds no run to resume; leave out --resume to start one")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give another --output")
+    if not resume:
+        refuse_foreign_folder(folder)
 
 
 def describe_models(detector: Detector, embedder: Embedder | None) -> dict[str, Any]:
@@ -280,6 +289,16 @@ def describe_models(detector: Detector, embedder: Embedder | None) -> dict[str, 
             "probabilities": embedder.calibration.probabilities.tolist(),
         }
     return described
+
+
+def describe_job(job: Job) -> dict[str, Any]:
+    """Return what `run.json` keeps of a job, besides its settings, so that it can be resumed without its options."""
+    return {
+        "sources": [str(Path(source).resolve()) if Path(source).exists() else source for source in job.sources],
+        "names": list(job.names),
+        "engine": "ray" if job.cameras else "local",
+        "has_secrets": any(redact(source) != source for source in job.sources),
+    }
 
 
 def _build_pipeline(
@@ -326,10 +345,41 @@ def _seed_gallery(gallery: PersonGallery, folder: Path) -> None:
     gallery.seed_people(persons, tracklets, identities.next_person_id)
 
 
-def _commit(writer: RunWriter, ledger: Ledger, pipeline: Pipeline, flush: bool = False) -> None:
+class _Erasures:
+    """Lets what was collected of erased people go, before it gets into the run.
+
+    changed: whether there were new erasures at the last commit.
+    """
+
+    def __init__(self, ledger: Ledger, writer: RunWriter, pipeline: Pipeline, videos: AnnotatedVideos | None) -> None:
+        self._ledger, self._writer, self._pipeline, self._videos = ledger, writer, pipeline, videos
+        self._known = len(ledger.erased())
+        self.changed = False
+
+    def take_part(self) -> None:
+        """Drop what was erased since the last time. To be called while nobody else changes the run."""
+        new = self._ledger.erased()[self._known :]
+        self._known += len(new)
+        self.changed = bool(new)
+        if new:
+            self._pipeline.forget(new)
+            self._writer.forget(new)
+            if self._videos is not None:
+                self._videos.start_again()
+
+
+def _commit(
+    writer: RunWriter,
+    ledger: Ledger,
+    pipeline: Pipeline,
+    erasures: _Erasures,
+    flush: bool = False,
+    is_last: bool = False,
+) -> None:
     """Make everything so far durable: rows and tracklets first, then the decisions about them."""
-    with pipeline.stopwatch.measure("write"):
-        writer.add_tracklets(pipeline.finished_tracklets())
+    with pipeline.stopwatch.measure("write"), writer.changing():
+        erasures.take_part()
+        writer.add_tracklets(pipeline.close() if is_last else pipeline.finished_tracklets())
         write = writer.flush if flush else writer.commit
-        write(pipeline.open_tracklets())
+        write([] if is_last else pipeline.open_tracklets())
         ledger.append_decisions(pipeline.decisions())

@@ -7,7 +7,6 @@ forgotten there too.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,14 +23,12 @@ from app.identities import Identities, Segment
 from app.known_people import PEOPLE_FILE, forget_people, gallery_of_run
 from app.ledger import Ledger
 from app.manifest import Kind, PartFile
-from app.run_parts import Part, lock_run, write_parts
-from app.run_writer import delete_unlisted
+from app.run_lock import lock_deletion, lock_run
+from app.run_parts import Part, write_parts
 from app.runs import TRACKLET_SCHEMA, Observations, Run, concatenate, crop_frame
 from app.tracklet_parts import INDEX_FILE, TrackletSummary
 from app.uploads import sweep_uploads
-
-RENDERED = ("video", "export")
-"""Folders of a run that are made from its rows and may show anybody: they are deleted whole and can be made again."""
+from app.written import delete_files, delete_unlisted, files_of_others, named_files, rendered_files, sweep
 
 
 def erase_person(folder: Path, person: int, actor: str = "command line", gallery: Path | None = None) -> dict[str, Any]:
@@ -39,9 +36,10 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
 
     gallery: the folder of people from run to run; by default the one that the run was made with, where that is still.
     Raises InputError if the run has no such person or `gallery` is no such folder, RunError while another process
-    writes to the run or the gallery. Parts are rewritten beside the old ones and change places with them in one step;
-    then the old ones are deleted, and last the tombstone is written. A kill in between leaves a run that can be read;
-    erasing the person again completes it.
+    changes the run or the gallery, or if a file cannot be deleted. Parts are rewritten beside the old ones and change
+    places with them in one step; then the old ones are deleted, and last the tombstone is written. A kill in between
+    leaves a run that can be read, and that still knows the person; erasing the person again completes it. A process
+    that follows cameras into the run lets go of the person at its next part.
 
     `removed_files` lists deleted videos and exports (paths within the run): those still wanted have to be made again.
     `covered_crops` counts pictures of others in which the person was covered. `gallery` is the folder of known people
@@ -56,30 +54,29 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
     gallery = gallery or used
     known = gallery is not None and (gallery / PEOPLE_FILE).is_file()
     sweep_uploads(of_living=True)  # a picture that somebody searched with may be left, and may show the person
-    with lock_run(gallery) if gallery is not None and known else nullcontext(), lock_run(folder):
-        run = Run.open(folder)
+    doing = f"erasing person {person}"
+    lock = lock_run(gallery, doing) if gallery is not None and known else nullcontext()
+    with lock, lock_deletion(folder, doing):
+        run = after = Run.open(folder)
+        crops = _crops(run)
+        covered_crops = 0
+        removed_files: list[str] = []
         with run.ledger() as ledger:
-            identities = ledger.replay()
-            root = identities.resolve(person)
-            segments = identities.tracklets_of(root)
-            numbers = _numbers(ledger, identities, person)
-            if not segments:
-                if gallery is not None and known and forget_people(gallery, numbers) is not None:
-                    return _only_forgotten(person, gallery)  # erased from the run before the gallery was found
-                raise InputError(f"{folder}: there is no person {person}")
-            crops = _crops(run)
-            covered_crops = _cover(run, identities, root, segments)
-            rewritten: dict[PartFile, PartFile | None] = {}
-            for camera in {segment.camera for segment in segments} & {camera.name for camera in run.cameras}:
-                tracks = {segment.track_id for segment in segments if segment.camera == camera}
-                rewritten |= _CameraErasure(run, camera, tracks, identities, root).rewrite_parts()
-            files = [rewritten.get(file, file) for file in run.manifest.files]
-            (folder / INDEX_FILE).unlink(missing_ok=True)
-            run.manifest.replace_files(folder, (file for file in files if file is not None))
-            after = Run.open(folder)
-            delete_unlisted(after)
-            removed_files = _delete_rendered(folder)
-            ledger.erase(root, actor)
+            done = False
+            while not done:  # once more if a human gives the person more meanwhile
+                identities = ledger.replay()
+                root = identities.resolve(person)
+                segments = identities.tracklets_of(root)
+                numbers = _numbers(ledger, identities, person)
+                if not segments:
+                    if gallery is not None and known and forget_people(gallery, numbers) is not None:
+                        return _only_forgotten(person, gallery)  # erased from the run before the gallery was found
+                    raise InputError(f"{folder}: there is no person {person}")
+                covered_crops += _cover(after, identities, root, segments)
+                after = _remove_rows(after, identities, root, segments)
+                removed_files += _delete_rendered(run)
+                sweep(folder)
+                done = ledger.erase(root, actor, segments) is not None
             after.index_tracklets()
         others = forget_people(gallery, numbers) if gallery is not None and known else None
     return {
@@ -92,6 +89,21 @@ def erase_person(folder: Path, person: int, actor: str = "command line", gallery
         "gallery": str(gallery) if others is not None else None,
         "left": _left(run, root, {segment.camera for segment in segments}, None if known else used, others or ()),
     }
+
+
+def _remove_rows(run: Run, identities: Identities, person: int, segments: Sequence[Segment]) -> Run:
+    """Rewrite the parts of a run without the rows, vectors and pictures of a person; return the run as it is then."""
+    rewritten: dict[PartFile, PartFile | None] = {}
+    for camera in {segment.camera for segment in segments} & {camera.name for camera in run.cameras}:
+        tracks = {segment.track_id for segment in segments if segment.camera == camera}
+        rewritten |= _CameraErasure(run, camera, tracks, identities, person).rewrite_parts()
+    files = [rewritten.get(file, file) for file in run.manifest.files]
+    before = named_files(run)
+    (run.folder / INDEX_FILE).unlink(missing_ok=True)
+    run.manifest.replace_files(run.folder, (file for file in files if file is not None))
+    after = Run.open(run.folder)
+    delete_unlisted(after, before)
+    return after
 
 
 def _only_forgotten(person: int, gallery: Path) -> dict[str, Any]:
@@ -157,6 +169,12 @@ def _left(run: Run, person: int, cameras: set[str], missed: Path | None, others:
     shown = [camera.origin for camera in run.cameras if camera.name in cameras and camera.has_pixels]
     recordings = [] if run.was_live else shown  # a stream is no recording
     left = []
+    others_files = [path.relative_to(run.folder).as_posix() for path in files_of_others(run)]
+    if others_files:
+        left.append(
+            f"This program did not write {', '.join(others_files[:10])}{' and more' * (len(others_files) > 10)} in "
+            f"{run.folder}, so they are still there: look yourself whether they show the person."
+        )
     if recordings:
         left.append(
             f"The recordings still show the person: {', '.join(recordings)}. This program covers the person in every "
@@ -254,10 +272,8 @@ def _crops(run: Run) -> set[str]:
     return {crop for summary in run.tracklet_summaries(vectors=False) for crop in summary.crops}
 
 
-def _delete_rendered(folder: Path) -> list[str]:
+def _delete_rendered(run: Run) -> list[str]:
     """Delete what may show the person in a form that cannot be cut, and return the paths within the run."""
-    files = [path for name in RENDERED for path in sorted((folder / name).rglob("*")) if path.is_file()]
-    for name in RENDERED:
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-    return [path.relative_to(folder).as_posix() for path in files]
+    files = rendered_files(run)
+    delete_files(run.folder, files)
+    return [path.relative_to(run.folder).as_posix() for path in files]

@@ -24,6 +24,7 @@ from app.errors import RunError
 from app.frames import NO_ID
 from app.runs import Run
 from app.trajectories import Trajectories, load_truth, run_trajectories
+from app.written import copying_into, note_copies
 
 _PICTURES = 6
 
@@ -130,7 +131,11 @@ def report_run(folder: Path, truth: Path, output: Path, limit: int = 30) -> list
 
     Raises InputError as `evaluate_run` does, RunError if the page cannot be written.
     """
-    run = Run.open(folder)
+    with copying_into(output.parent, "writing a report of mistakes"):
+        return _report(Run.open(folder), truth, output, limit)
+
+
+def _report(run: Run, truth: Path, output: Path, limit: int) -> list[IdentityMistake]:
     true_rows = load_truth(truth, [camera.name for camera in run.cameras])
     mistakes = identity_mistakes(true_rows, run_trajectories(run), limit)
     crops = {
@@ -138,8 +143,9 @@ def report_run(folder: Path, truth: Path, output: Path, limit: int = 30) -> list
         for summary in run.tracklet_summaries(vectors=False)
     }
     try:
+        note_copies([output])
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(report_page(mistakes, crops, f"Identity mistakes of {folder.name}"), encoding="utf-8")
+        output.write_text(report_page(mistakes, crops, f"Identity mistakes of {run.folder.name}"), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{output}: cannot write the list of mistakes ({error.strerror})") from error
     return mistakes

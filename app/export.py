@@ -24,7 +24,10 @@ from app.places import read_topology
 from app.runs import Observations, Run, concatenate
 from app.track.floors import foot_points, mapped
 from app.trajectories import extra_boxes, warn_of_extra_boxes
+from app.written import copying_into, note_copies
 
+_README = "README.txt"
+_README_BEGINS = "OmniTrack export, format "
 _TRACKS_ACROSS = "Ids are tracks, numbered over all cameras, so that no id is on two cameras."
 _UNDECIDED_CROPS = (
     "Ids are person ids. Crops of tracklets whose person is not decided have the id -1, which loaders skip."
@@ -37,12 +40,27 @@ _LEFT_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What every writer of a format gets: the run, whose ids, and the folder to write to, which exists."""
+    """What every writer of a format gets: the run, whose ids, and the folder to write to, which exists.
+
+    replaces: whether that folder holds an earlier export, whose files may be replaced.
+    """
 
     run: Run
     ids: Ids
     objects: ObjectIds
     output: Path
+    replaces: bool
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that is about to be written, and note that it is one of ours.
+
+        Raises InputError if there is a file of that name which no export wrote.
+        """
+        path = self.output / name
+        if path.exists() and not self.replaces:
+            raise InputError(f"{path} is there already, and no export wrote it; give another --output")
+        note_copies([path])
+        return path
 
     def parts(self, camera: str) -> Iterator[tuple[Observations, NDArray[np.int64]]]:
         """Yield the rows of a camera part by part, each with its (R,) int64 ids. No id is twice in a frame."""
@@ -149,23 +167,34 @@ def export_run(run: Run, format: str, ids: Ids, output: Path) -> Exported:
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file; --output is a folder")
     across = format in ("aicity", "coco", "market1501")
-    output.mkdir(parents=True, exist_ok=True)
-    objects = ObjectIds(run, ids, across)
-    files = writers[format](Export(run, ids, objects, output))
+    with copying_into(output, "exporting this run"):
+        run = Run.open(run.folder)
+        objects = ObjectIds(run, ids, across)
+        export = Export(run, ids, objects, output, _is_export(output))
+        readme = export.file(_README)
+        output.mkdir(parents=True, exist_ok=True)
+        files = writers[format](export)
     meaning = _TRACKS_ACROSS if across and ids == "track" else IDS[ids]
     if format == "market1501" and ids == "person":
         meaning = _UNDECIDED_CROPS
     if objects.left_out:
         meaning += f"\n{_LEFT_OUT.format(objects.left_out)}"
-    readme = output / "README.txt"
     readme.write_text(_readme(run, format, meaning), encoding="utf-8")
     return Exported([*files, readme], objects.left_out)
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether an earlier export was written into a folder."""
+    try:
+        return (folder / _README).read_text(encoding="utf-8", errors="replace").startswith(_README_BEGINS)
+    except OSError:
+        return False
 
 
 def write_mot(export: Export) -> list[Path]:
     files = []
     for camera in export.run.cameras:
-        path = export.output / f"{camera.name}.txt"
+        path = export.file(f"{camera.name}.txt")
         rows, ids = export.rows(camera.name)
         write_rows(path, rows.frames + 1, ids, rows.boxes, rows.scores)
         files.append(path)
@@ -173,7 +202,7 @@ def write_mot(export: Export) -> list[Path]:
 
 
 def write_aicity(export: Export) -> list[Path]:
-    path = export.output / "track1.txt"
+    path = export.file("track1.txt")
     with path.open("w", encoding="utf-8") as file:
         for number, camera in enumerate(export.run.cameras, 1):
             for rows, ids in export.parts(camera.name):
@@ -186,7 +215,7 @@ def write_aicity(export: Export) -> list[Path]:
 
 
 def write_csv(export: Export) -> list[Path]:
-    path = export.output / "observations.csv"
+    path = export.file("observations.csv")
     fields = [("camera", pa.string()), ("frame", pa.int64()), ("time_s", pa.float64()), ("track_id", pa.int64())]
     fields += [("person_id", pa.int64()), ("name", pa.string()), ("id", pa.int64())]
     fields += [(name, pa.float32()) for name in ("x1", "y1", "x2", "y2", "score")]
@@ -224,7 +253,7 @@ def write_csv(export: Export) -> list[Path]:
 
 def write_camera_numbers(export: Export) -> Path:
     """Write which camera has which number, for the formats that know cameras by number only."""
-    path = export.output / "cameras.csv"
+    path = export.file("cameras.csv")
     lines = ["camera_id,camera", *(f"{number},{csv_cell(c.name)}" for number, c in enumerate(export.run.cameras, 1))]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -236,7 +265,7 @@ def csv_cell(text: str) -> str:
 
 def _readme(run: Run, format: str, meaning: str) -> str:
     lines = [
-        f"Format {format}, made by OmniTrack from a run of {len(run.cameras)} cameras.",
+        f"{_README_BEGINS}{format}, made from a run of {len(run.cameras)} cameras.",
         "",
         FORMATS[format],
         meaning,

@@ -20,7 +20,7 @@ _PERSON = {"id": 1, "name": "person"}
 
 
 def write_coco(export: Export) -> list[Path]:
-    path = export.output / "coco.json"
+    path = export.file("coco.json")
     with path.open("w", encoding="utf-8") as file:
         file.write('{"info": {"description": "OmniTrack run"},\n"licenses": [],\n')
         file.write(f'"categories": [{json.dumps(_PERSON)}],\n')
@@ -93,7 +93,7 @@ def _rows(export: Export) -> Iterator[dict[str, Any]]:
 def write_cvat(export: Export) -> list[Path]:
     files = []
     for camera in export.run.cameras:
-        path = export.output / f"{camera.name}.xml"
+        path = export.file(f"{camera.name}.xml")
         rows, ids = export.rows(camera.name)
         persons = export.objects.identities.person_of(camera.name, rows.track_ids, rows.times)
         names = export.objects.identities.names

@@ -14,6 +14,7 @@ from app.export import Export, csv_cell, write_camera_numbers
 from app.frames import NO_ID
 from app.identities import Key
 from app.runs import crop_frame
+from app.written import note_copies
 
 _Crops = Mapping[Key, Sequence[tuple[str, int]]]
 """Of each tracklet the crops that were written, best first: (path within the export, person)."""
@@ -30,6 +31,7 @@ def write_market1501(export: Export) -> list[Path]:
     taken: Counter[str] = Counter()
     written: dict[Key, list[tuple[str, int]]] = {}
     files = []
+    copies: list[tuple[Path, Path]] = []
     lines = ["file,id,person_id,name,camera,track_id,frame,time_s"]
     for tracklet in export.run.tracklet_summaries():
         references = [crop for crop in tracklet.crops if export.run.crop_path(crop).is_file()]
@@ -47,12 +49,15 @@ def write_market1501(export: Export) -> list[Path]:
             stem = f"{NO_ID if object_id == NO_ID else f'{object_id:04d}'}_c{numbers[tracklet.camera]}s1_{frame:06d}"
             path = folder / f"{stem}_{taken[stem]:02d}.jpg"
             taken[stem] += 1
-            shutil.copyfile(export.run.crop_path(reference), path)
+            copies.append((export.run.crop_path(reference), path))
             files.append(path)
             written.setdefault(tracklet.key, []).append((path.relative_to(export.output).as_posix(), person))
             name, camera = csv_cell(identities.names.get(person, "")), csv_cell(tracklet.camera)
             lines.append(f"{path.name},{object_id},{person},{name},{camera},{tracklet.track_id},{frame},{time!r}")
-    listing = export.output / "identities.csv"
+    note_copies(path for _, path in copies)
+    for source, path in copies:
+        shutil.copyfile(source, path)
+    listing = export.file("identities.csv")
     listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [*files, listing, _write_pairs(export, written), write_camera_numbers(export)]
 
@@ -62,7 +67,7 @@ def _write_pairs(export: Export, crops: _Crops) -> Path:
 
     What somebody decided about the people later counts: crops that contradict a judgement now are left out.
     """
-    path = export.output / "pairs.csv"
+    path = export.file("pairs.csv")
     identities = export.objects.identities
     judged = [*((pair, True) for pair in identities.confirmed), *((pair, False) for pair in identities.rejected)]
     lines = ["crop_a,crop_b,same"]

@@ -152,6 +152,12 @@ class TrackAppearances:
     def __len__(self) -> int:
         return len(self.track_ids)
 
+    def __getitem__(self, rows: NDArray[np.bool_]) -> TrackAppearances:
+        """Select tracks by a boolean mask."""
+        return TrackAppearances(
+            self.camera, self.track_ids[rows], self.start_times[rows], self.vectors[rows], self.counts[rows]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:

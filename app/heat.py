@@ -13,6 +13,7 @@ from app.errors import InputError
 from app.header import CameraRecord
 from app.runs import Run
 from app.stills import read_still
+from app.written import copying_into, note_copies
 
 _RAMP = np.array([[160, 60, 30], [200, 160, 40], [60, 210, 240], [30, 110, 250], [40, 30, 220]], np.float64)
 """Blue, cyan, yellow, orange, red, as BGR."""
@@ -46,7 +47,12 @@ def plain_still(run: Run, camera: CameraRecord) -> NDArray[np.uint8]:
 
 def write_heat(folder: Path, output: Path) -> list[Path]:
     """Write `output/CAMERA.png` for each camera of a run: its heat map over one of its pictures, or over grey."""
-    run = Run.open(folder)
+    with copying_into(output, "drawing heat maps"):
+        return _write(Run.open(folder), output)
+
+
+def _write(run: Run, output: Path) -> list[Path]:
+    note_copies(output / f"{camera.name}.png" for camera in run.cameras)
     output.mkdir(parents=True, exist_ok=True)
     files = []
     for camera in run.cameras:

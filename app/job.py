@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.camera_states import blind_seconds, blind_times
-from app.cluster import follow_on_ray
+from app.cluster import CAMERAS_FOLDER, follow_on_ray
 from app.engines import Engine, Job, Outcome, Progress, Report, follow
 from app.errors import InputError, RunError
 
@@ -29,6 +30,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     """Run a job and return its summary, which is what `--json` prints. Its `exit_status` is 1 if a live camera was not
     seen at the end: it was lost, frozen or refused, or never came.
 
+    A job that resumes a run begins with the first stage that is not through (`app.run_state`).
     output: the run folder; None makes one under `runs/` named after the time.
     quiet: no progress bar and no table.
     """
@@ -37,39 +39,83 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         raise InputError("--gallery recognises people while all cameras are followed together, which Ray does not do")
     from app.known_people import locked_gallery, remember_run
 
+    reached = _reached(folder) if job.resume else ""
+    if reached == "finished":
+        raise InputError(f"{folder}: this run is finished; give another --output")
     with locked_gallery(job.settings.gallery) as gallery:
-        with progress_bar(quiet) as report:
-            outcome = ENGINES[engine](job, folder, report)
-        from app.linking import link_run
-        from app.runs import Run
-
+        if reached:
+            outcome = _recorded_outcome(folder)
+        else:
+            with progress_bar(quiet) as report:
+                outcome = ENGINES[engine](job, folder, report)
         seconds = dict(outcome.seconds)
-        if job.settings.link.enabled and not outcome.stopped:
+        if job.settings.link.enabled and not outcome.stopped and reached in ("", "followed"):
+            from app.linking import link_run
+
             start = time.perf_counter()
             link_run(folder, job.settings.link)
             seconds["link"] = seconds.get("link", 0.0) + time.perf_counter() - start
-        if gallery is not None and not outcome.stopped:
-            remember_run(Run.open(folder), job.settings.gallery)
+        if gallery is not None and not outcome.stopped and reached != "drawn":
+            from app.runs import Run
+
+            remember_run(Run.open(folder), job.settings.gallery, job.resume)
+    start = time.perf_counter()
+    sheet, blurred = (None, {}) if outcome.stopped else _draw(job, folder, outcome, reached, quiet)
+    if job.settings.run.save_video:
+        seconds["video"] = time.perf_counter() - start
+    made = {"seconds": seconds, "contact_sheet": str(sheet or ""), "blurred": blurred}
+    return _conclude(folder, outcome, made, quiet)
+
+
+def _reached(folder: Path) -> str:
+    """Return the state of a run whose cameras are all through, an empty text before."""
+    from app.header import RUN_FILE
+    from app.run_state import FOLLOWED
+    from app.runs import Run
+
+    state = str(Run.open(folder).header["state"]) if (folder / RUN_FILE).is_file() else ""
+    return state if state in FOLLOWED else ""
+
+
+def _recorded_outcome(folder: Path) -> Outcome:
+    """Return how stage 1 went, of a run in which it is through, and take away what it may have left behind."""
+    from app.runs import Run
+
+    shutil.rmtree(folder / CAMERAS_FOLDER, ignore_errors=True)
+    names = {field.name for field in fields(Outcome)}
+    return Outcome(**{name: value for name, value in Run.open(folder).summary.items() if name in names})
+
+
+def _draw(
+    job: Job, folder: Path, outcome: Outcome, reached: str, quiet: bool
+) -> tuple[Path | None, dict[str, dict[str, Any]]]:
+    """Draw the videos that are wanted and not there yet; return the sheet of people, and by camera what was blurred."""
     from app.contact_sheet import write_contact_sheet
-    from app.render import VIDEO_FOLDER, render_run
+    from app.render import render_run
+    from app.run_state import reach
+    from app.runs import Run
 
     sheet: Path | None = None
-    blurred: dict[str, Any] = {}
-    if job.settings.run.save_video and not outcome.stopped and not outcome.live:
-        start = time.perf_counter()
-        with progress_bar(quiet, "drawing") as report:
-            drawn = render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
-        blurred = {camera: asdict(one) for camera, one in drawn.blurred.items()}
+    blurred: dict[str, dict[str, Any]] = {}
+    if job.settings.run.save_video and not outcome.live:
+        if reached != "drawn":
+            with progress_bar(quiet, "drawing") as report:
+                drawn = render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
+            blurred = {camera: asdict(one) for camera, one in drawn.blurred.items()}
+            reach(folder, "drawn")
         if not job.settings.render.blur:
             sheet = write_contact_sheet(Run.open(folder))
-        seconds["video"] = time.perf_counter() - start
+    reach(folder, "finished")
+    return sheet, blurred
+
+
+def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], quiet: bool) -> dict[str, Any]:
+    """Say what came out; `made` becomes part of it. Raises RunError if it was stopped early."""
+    from app.render import VIDEO_FOLDER
+    from app.runs import Run
+
     videos = [str(video) for video in sorted((folder / VIDEO_FOLDER).glob("*.mp4"))]
-    summary = summarize(Run.open(folder), outcome) | {
-        "seconds": seconds,
-        "videos": videos,
-        "contact_sheet": str(sheet or ""),
-        "blurred": blurred,
-    }
+    summary = summarize(Run.open(folder), outcome) | made | {"videos": videos}
     if not quiet:
         from rich.console import Console
 
@@ -78,7 +124,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     for name, state in blind.items():
         logger.warning("%s was %s at the end", name, state)
     if outcome.stopped:
-        raise RunError(f"stopped early; to go on, give the same options with --resume --output {folder}")
+        raise RunError(f"stopped early; to go on: main.py track --resume {folder}")
     return summary | {"exit_status": 1 if blind else 0}
 
 

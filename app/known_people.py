@@ -4,9 +4,9 @@
                               of the network that made the vectors, the next free person number, the camera of each
                               row, name of each person and when a run last saw it, folders of the runs that added
 
-The file changes in one step, and only at the end of a run, when its people have been linked. A run holds a lock on the
-folder from its start, so that two runs never give one number to two people. Vectors of another network mean nothing,
-so such a run is refused.
+The file changes in one step: at the end of a run, when its people have been linked, and when somebody is forgotten. A
+run holds a lock on the folder from its start, so that two runs never give one number to two people; whoever changes the
+file holds another one from reading to writing. Vectors of another network mean nothing, so such a run is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.config import GallerySettings
 from app.errors import InputError, RunError
 from app.files import write_atomically
 from app.ledger import GALLERY
-from app.run_parts import lock_run
+from app.run_lock import lock_copying, lock_following, lock_run
 from app.runs import Run
 from app.track.evidence import weighted_direction
 
@@ -52,12 +52,16 @@ class KnownPerson:
 
 @dataclass(frozen=True, slots=True)
 class KnownPeople:
-    """The content of a gallery folder. weights_sha256: of the network; "" while it is empty."""
+    """The content of a gallery folder. weights_sha256: of the network; "" while it is empty.
+
+    forgotten: numbers of erased people: a run that goes on may still know them, and must not bring them back.
+    """
 
     weights_sha256: str = ""
     next_person_id: int = 1
     people: Mapping[int, KnownPerson] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
+    forgotten: frozenset[int] = frozenset()
 
 
 @contextmanager
@@ -74,7 +78,7 @@ def locked_gallery(settings: GallerySettings) -> Iterator[Path | None]:
         raise InputError(f"{folder} is not a folder; give another --gallery")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = lock_run(folder)
+        lock = lock_following(folder)
     except RunError as error:
         raise RunError(f"{folder}: another run uses this gallery; wait for it, or give another --gallery") from error
     with lock:
@@ -121,6 +125,7 @@ def read_people(folder: Path) -> KnownPeople:
             int(metadata["next_person_id"]),
             {person: KnownPerson(**people[str(person)], looks=looks[person]) for person in sorted(looks)},
             tuple(json.loads(metadata["runs"])),
+            frozenset(json.loads(metadata.get("forgotten", "[]"))),
         )
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot read the people of this gallery ({error})") from error
@@ -142,6 +147,7 @@ def write_people(folder: Path, known: KnownPeople) -> None:
         "cameras": json.dumps([camera for _, camera, _ in rows]),
         "people": json.dumps(people),
         "runs": json.dumps(list(known.runs)),
+        "forgotten": json.dumps(sorted(known.forgotten)),
     }
     write_atomically(folder / PEOPLE_FILE, save(tensors, metadata))
 
@@ -174,11 +180,20 @@ def with_corrections(known: KnownPeople) -> KnownPeople:
     return replace(known, people=people)
 
 
-def remember_run(run: Run, settings: GallerySettings) -> None:
+def remember_run(run: Run, settings: GallerySettings, is_resumed: bool = False) -> None:
     """Write the people of a finished run into its gallery folder, and the names of known people into its ledger.
 
-    Of each person the latest `vectors_per_camera` tracklets of each camera are kept.
+    Of each person the latest `vectors_per_camera` tracklets of each camera are kept. The caller has opened the folder
+    with `locked_gallery`; nobody else changes it, or takes data out of the run, meanwhile.
+    is_resumed: the run may have got as far as this before; then nothing is added again.
     """
+    folder, doing = Path(settings.folder), "adding the people of a run"
+    with lock_run(folder, doing), lock_copying(run.folder, doing):
+        if not (is_resumed and str(run.folder.resolve()) in read_people(folder).runs):
+            _remember(Run.open(run.folder), settings)
+
+
+def _remember(run: Run, settings: GallerySettings) -> None:
     weights_sha256 = str(run.header["provenance"]["weights"].get("reid", ""))
     known = known_people(settings, weights_sha256)
     with run.ledger() as ledger:
@@ -190,8 +205,8 @@ def remember_run(run: Run, settings: GallerySettings) -> None:
         identities = ledger.replay()
     people = dict(known.people)
     of_key = {summary.key: summary for summary in run.tracklet_summaries()}
-    for person in sorted(seen):
-        own = [of_key[s.key] for s in identities.tracklets_of(person) if s.key in of_key and len(of_key[s.key].vectors)]
+    for person in sorted(seen - known.forgotten):
+        own = [of_key[s.key] for s in identities.tracklets_of(person) if s.key in of_key and of_key[s.key].vectors.size]
         if not own:
             continue
         own.sort(key=lambda summary: (summary.end_time, summary.key))
@@ -207,7 +222,7 @@ def remember_run(run: Run, settings: GallerySettings) -> None:
     own_folder = str(run.folder.resolve())
     runs = (*(folder for folder in known.runs if folder != own_folder), own_folder)
     next_person_id = max(known.next_person_id, identities.next_person_id)
-    write_people(Path(settings.folder), KnownPeople(weights_sha256, next_person_id, people, runs))
+    write_people(Path(settings.folder), KnownPeople(weights_sha256, next_person_id, people, runs, known.forgotten))
 
 
 def forget_people(folder: Path, numbers: Collection[int]) -> tuple[str, ...] | None:
@@ -217,10 +232,10 @@ def forget_people(folder: Path, numbers: Collection[int]) -> tuple[str, ...] | N
     """
     known = read_people(folder)
     left = {person: one for person, one in known.people.items() if person not in numbers}
-    if len(left) == len(known.people):
+    if known.forgotten.issuperset(numbers):
         return None
-    write_people(folder, replace(known, people=left))
-    return known.runs
+    write_people(folder, replace(known, people=left, forgotten=known.forgotten | set(numbers)))
+    return known.runs if len(left) < len(known.people) else None
 
 
 def purge_people(folder: Path, keep_days: float, dry_run: bool, now_s: float) -> int:

@@ -36,6 +36,7 @@ from app.identities import (
     Identities,
     Key,
     People,
+    Segment,
     TrackState,
     fold_people,
     fold_tracklet,
@@ -67,6 +68,13 @@ _TAKE_WORDS = (
 )
 _RARE = f"(kind <> 'assign' OR substr(actor, 1, {len(MACHINE)}) <> '{MACHINE}')"
 """Everything but assignments by machines, which are nearly all of a long ledger. A partial index finds them."""
+_TRIGGERS = (
+    """CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;""",
+    """CREATE TRIGGER IF NOT EXISTS events_do_not_change BEFORE UPDATE OF
+    id, time, kind, actor, camera, track_id, person, other_camera, other_track_id, other_person, at_s, target ON events
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;""",
+)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, actor TEXT NOT NULL, camera TEXT NOT NULL,
@@ -84,11 +92,7 @@ CREATE TABLE IF NOT EXISTS proposals (
     camera TEXT NOT NULL, track_id INTEGER NOT NULL, other_camera TEXT NOT NULL, other_track_id INTEGER NOT NULL,
     p_same REAL NOT NULL
 ) STRICT;
-CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_do_not_change BEFORE UPDATE OF
-    id, time, kind, actor, camera, track_id, person, other_camera, other_track_id, other_person, at_s, target ON events
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+{" ".join(_TRIGGERS)}
 """
 
 
@@ -182,6 +186,12 @@ class Ledger:
         with self._mutex:
             self._refresh()
             return frozenset(self._undone)
+
+    def erased(self) -> list[Segment]:
+        """Return what belonged to erased people, in the order of their erasure."""
+        with self._mutex:
+            self._refresh()
+            return list(self._people().erased_segments)
 
     def latest_evidence(self, keys: Iterable[Key] | None = None) -> dict[Key, Event]:
         """Return for each tracklet (of `keys`, or of all) the latest assignment by a machine that is in force and has
@@ -287,7 +297,10 @@ class Ledger:
         with self._writing():
             self._refresh()
             events = []
+            erased = self._erased_tracklets()
             for decision in decisions:
+                if (decision.camera, decision.track_id) in erased:
+                    continue
                 person = self._stored_person(decision.person_id)
                 evidence = {
                     "time_s": decision.time,
@@ -328,15 +341,20 @@ class Ledger:
         """
         with self._writing():
             identities = self.replay()
+            # What was erased while the link stage was at work is nobody's business any more.
+            erased = self._erased_tracklets()
+            erased |= {part for part, (key, _) in (cuts or {}).items() if key in erased}
+            cuts = {part: place for part, place in (cuts or {}).items() if part not in erased}
+            groups = {key: group for key, group in groups.items() if key not in erased}
             plan = plan_reassignment(identities, groups, cuts, keep_others)
-            reasons = evidence or {}
+            reasons = {key: why for key, why in (evidence or {}).items() if key in groups}
             told = "SELECT DISTINCT camera, track_id FROM events WHERE kind = 'assign' AND actor = ?"
             settled = {*plan, *self._connection.execute(told, (actor,)), *identities.pinned()}
             for key in reasons.keys() - settled:
                 segments = identities.segments(*key)
                 if segments:
                     plan[key] = segments
-            part_of = {place: part for part, place in (cuts or {}).items()}
+            part_of = {place: part for part, place in cuts.items()}
             events = []
             for key, segments in sorted(plan.items()):
                 events.append(Event("assign", actor, *key, segments[0][1], evidence=reasons.get(key, {})))
@@ -348,13 +366,17 @@ class Ledger:
     def propose(self, pairs: Iterable[tuple[Key, Key, float]]) -> None:
         """Keep pairs of tracklets with their P(same) in the place of those of the link stage before."""
         with self._writing():
+            self._refresh()
+            erased = self._erased_tracklets()
             self._connection.execute("DELETE FROM proposals")
-            rows = ((*first, *second, p_same) for first, second, p_same in pairs)
+            rows = ((*first, *second, p_same) for first, second, p_same in pairs if not {first, second} & erased)
             self._connection.executemany("INSERT INTO proposals VALUES (?, ?, ?, ?, ?)", rows)
 
-    def erase(self, person: int, actor: str) -> Event:
+    def erase(self, person: int, actor: str, removed: Sequence[Segment] | None = None) -> Event | None:
         """Replace a person by a tombstone: ids and times of what was theirs, no name and no evidence.
 
+        removed: what was taken out of the run already. If the person has come to own anything else meanwhile, by a word
+        of a human, nothing is done and the answer is None: that has to be removed as well.
         Raises InputError if there is no such person. `app.erase` removes the rows, vectors and pictures.
         """
         with self._writing():
@@ -363,6 +385,8 @@ class Ledger:
             segments = identities.tracklets_of(root)
             if not segments:
                 raise InputError(f"there is no person {person} in {self.path}")
+            if removed is not None and segments != list(removed):
+                return None
             people = [person for person in range(1, self._next_person_id) if identities.resolve(person) == root]
             marks = ", ".join(map(str, people))
             self._connection.execute(f"{_TAKE_WORDS} WHERE person IN ({marks}) OR other_person IN ({marks})")
@@ -380,6 +404,24 @@ class Ledger:
         with self._mutex:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return next(self.events(after=number - 1))
+
+    def purge(self) -> None:
+        """Delete all events for good, those of humans and erasures among them; other processes see it at once.
+
+        For a run whose rows are gone. Numbers of people are not given again.
+        """
+        with self._writing():
+            self._refresh()
+            self._connection.execute(f"PRAGMA user_version = {int(self._next_person_id)}")
+            for trigger in ("events_stay", "events_do_not_change"):
+                self._connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+            for table in ("events", "checkpoints", "proposals"):
+                self._connection.execute(f"DELETE FROM {table}")
+            for statement in _TRIGGERS:
+                self._connection.execute(statement)
+            self._forget()
+        with self._mutex:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # Inside
 
@@ -485,6 +527,14 @@ class Ledger:
                 self._person_ids[gallery_id] = gallery_id
         return self._person_ids[gallery_id]
 
+    def _erased_tracklets(self) -> set[Key]:
+        """Return the tracklets of which nothing is left, as of the last refresh."""
+        return {
+            segment.key
+            for segment in self._people().erased_segments
+            if segment.start_s == -math.inf and segment.end_s == math.inf
+        }
+
     def _people(self) -> People:
         """Return what the events say that are not about a single tracklet, as of the last refresh."""
         if self._cached_people is None:
@@ -513,6 +563,9 @@ class Ledger:
         newest = query("SELECT max(id) FROM events").fetchone()[0] or 0
         if newest == last:
             return
+        if newest < last:  # somebody purged all identities
+            self._forget()
+            last = 0
         start, highest = (last, 0) if last else self._read_checkpoint(newest)
         bounds = (last, newest)
         rare = [

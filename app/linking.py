@@ -24,6 +24,8 @@ from app.ledger import LINKER, Ledger
 from app.places import TOPOLOGY_FILE, clocks_to_json, write_topology
 from app.refining import refine_run
 from app.reid.calibrate import Calibration
+from app.run_lock import lock_run
+from app.run_state import FOLLOWED, write_state
 from app.runs import Run, crop_frame
 from app.track.linker import Key, LinkResult, link_tracklets
 from app.track.presence import Presence
@@ -40,15 +42,17 @@ class Linking:
     """Who is who in the tracklets of a run.
 
     result: of the linker, aligned with `keys`.  keys: of tracklets and parts of tracklets.
-    cuts: which keys are later parts of tracklets.
+    cuts: which keys are later parts of tracklets.  is_partial: there are others, whose vectors were purged.
     """
 
     result: LinkResult
     keys: Sequence[Key]
     cuts: Mapping[Key, Cut]
+    is_partial: bool
 
     def write(self, ledger: Ledger, keep_others: bool = False) -> None:
         """Make it the machines' word in the ledger. keep_others: say nothing of tracklets that are not among these."""
+        keep_others = keep_others or self.is_partial
         groups = dict(zip(self.keys, self.result.person_ids.tolist(), strict=True))
         places = {part: (cut.key, cut.at_s) for part, cut in self.cuts.items()}
         ledger.reassign(groups, LINKER, _evidence(self.result, self.cuts), places, keep_others)
@@ -61,25 +65,37 @@ def decide(run: Run, tracklets: Sequence[Tracklet], settings: LinkSettings) -> L
     """Link the tracklets of a run under what humans have said so far. Changes nothing."""
     identities = run.identities()
     confirmed, rejected = identities.constraints()
-    parts, cuts = _cut_mixed(run, tracklets, identities)
+    some_purged = "vectors" not in run.purged  # those of old tracklets, while live cameras are followed
+    known = [tracklet for tracklet in tracklets if tracklet.vectors.size or not (tracklet.crops and some_purged)]
+    parts, cuts = _cut_mixed(run, known, identities)
     held = _without_contradictions(confirmed, parts)
     result = link_tracklets(parts, run_calibration(run), settings, held, rejected)
-    return Linking(result, [part.key for part in parts], cuts)
+    return Linking(result, [part.key for part in parts], cuts, len(known) < len(tracklets))
 
 
 def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
     """Link the tracklets of a run, fill their gaps, and return what came out as JSON values: tracklets, people,
     people_on_several_cameras, links by what they passed, filled_boxes, and the clocks.
 
-    Raises InputError if the run is still being written.
+    Nobody else changes the run meanwhile; humans may go on saying who is who. Raises InputError if the run is still
+    being written, RunError while another process changes it.
     """
-    run = Run.open(folder)
+    Run.open(folder)  # before anything is written into a folder that holds no run
+    with lock_run(folder, "linking this run"):
+        return _link(Run.open(folder), settings)
+
+
+def _link(run: Run, settings: LinkSettings) -> dict[str, Any]:
+    folder = run.folder
     if run.state == "running":
         raise InputError(f"{folder}: this run is still being written; link it when it is finished")
     settings.refuse_unknown_cameras([camera.name for camera in run.cameras])
     tracklets = run.tracklets()
     linking = decide(run, tracklets, settings)
     result = linking.result
+    state = str(run.header["state"])
+    if state in FOLLOWED:  # killed from here on, it is not linked
+        write_state(run, "followed")
     with run.ledger(make=True) as ledger:
         linking.write(ledger)
         identities = ledger.replay()
@@ -87,7 +103,9 @@ def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
         (folder / TOPOLOGY_FILE).unlink(missing_ok=True)  # what an earlier linking learned is no part of this answer
     else:
         write_topology(folder, result.topology)
-    filled = refine_run(folder, tracklets, settings.max_gap_s if settings.fill_gaps else None)
+    filled = refine_run(run, tracklets, settings.max_gap_s if settings.fill_gaps else None)
+    if state in FOLLOWED:
+        write_state(run, "linked" if state == "followed" else state)
     cameras_of = cameras_of_people(identities)
     return {
         "tracklets": len(tracklets),

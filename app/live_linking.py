@@ -80,8 +80,14 @@ class LiveLinking:
     def _decide(self) -> Linking:
         began = time.monotonic()
         try:
-            run = Run.open(self._folder)
-            return decide(run, run.tracklets(), self._settings)
+            for attempt in range(3):
+                run = Run.open(self._folder)
+                try:
+                    return decide(run, run.tracklets(), self._settings)
+                except FileNotFoundError:  # an erasure or a purge took parts away while they were read
+                    if attempt == 2:
+                        raise
+            raise AssertionError
         finally:
             ended = time.monotonic()
             self._next = began + max(self._settings.every_s, LEAST_PAUSE * (ended - began))

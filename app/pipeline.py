@@ -9,6 +9,7 @@ the work of `app.linking` afterwards.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from app.camera_motion import CameraMotionEstimator
 from app.detect import Detector
 from app.frames import NO_ID, Detections, Embeddings, Frame, FrameResult, TrackAppearances
-from app.identities import Identities
+from app.identities import Identities, Segment
 from app.reid import Embedder
 from app.track import Tracker
 from app.track.gallery import LinkDecision, PersonGallery
@@ -77,6 +78,7 @@ class Pipeline:
         self.sinks = sinks
         self.stopwatch = stopwatch or Stopwatch()
         self._seen: set[int] = set()
+        self._erased: dict[str, set[int]] = {}
 
     @property
     def people(self) -> int:
@@ -100,6 +102,7 @@ class Pipeline:
                 lane.tracker.update(d, e, f.time, m)
                 for lane, f, d, e, m in zip(lanes, frames, detections, embeddings, motions, strict=True)
             ]
+            track_ids = [self._without_erased(f.camera, ids) for f, ids in zip(frames, track_ids, strict=True)]
         with measure("link"):
             person_ids = self._identify(lanes, frames, track_ids)
         results = [FrameResult(*row) for row in zip(frames, detections, track_ids, person_ids, strict=True)]
@@ -134,6 +137,21 @@ class Pipeline:
         self.gallery.adopt(identities.latest_person, identities.resolve, identities.next_person_id)
         self._seen = set(identities.people())
 
+    def forget(self, segments: Iterable[Segment]) -> None:
+        """Drop what is known of erased people that no part of the run holds yet; call `adopt` next.
+
+        A track that was erased to its end is nobody's from now on, as long as it goes on.
+        """
+        for segment in segments:
+            self.lanes[segment.camera].tracklets.forget(segment.track_id, segment.start_s, segment.end_s)
+            if math.isinf(segment.end_s):
+                self._erased.setdefault(segment.camera, set()).add(segment.track_id)
+
+    def _without_erased(self, camera: str, track_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the same with `NO_ID` where a track was erased."""
+        erased = self._erased.get(camera)
+        return np.where(np.isin(track_ids, list(erased)), NO_ID, track_ids) if erased else track_ids
+
     def _embed(
         self, frames: Sequence[Frame], detections: Sequence[Detections], wanted: Sequence[NDArray[np.bool_]]
     ) -> list[Embeddings]:
@@ -154,6 +172,8 @@ class Pipeline:
     ) -> list[NDArray[np.int64]]:
         """Ask the gallery who the visible tracks are, and return the answer for each row of each camera."""
         appearances = [lane.tracker.appearances() for lane in lanes]
+        if self._erased:
+            appearances = [seen[self._without_erased(seen.camera, seen.track_ids) != NO_ID] for seen in appearances]
         persons = self.gallery.identify(appearances, max(frame.time for frame in frames))
         for ids in persons:
             self._seen.update(ids[ids != NO_ID].tolist())

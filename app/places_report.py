@@ -10,6 +10,7 @@ from typing import Any
 
 from app.camera_states import BlindTime, blind_seconds, blind_times, blind_to_json
 from app.counters import (
+    COUNTERS_FILE,
     Counters,
     counters_to_json,
     points_from_text,
@@ -26,6 +27,7 @@ from app.movement import Occupancy, Transition, even_edges, occupancy, transitio
 from app.people import Person, people_of
 from app.people_report import blind_tables
 from app.places import read_topology
+from app.run_lock import lock_file
 from app.runs import Run
 
 
@@ -37,6 +39,13 @@ def change_counters(
     Returns what there is then. Raises InputError, and changes nothing, for a name or points that make no sense.
     """
     run = Run.open(folder)
+    with lock_file(folder / COUNTERS_FILE, "changing zones and lines"):
+        return _change(run, zones, lines, removed)
+
+
+def _change(
+    run: Run, zones: Sequence[Sequence[str]], lines: Sequence[Sequence[str]], removed: Sequence[str]
+) -> Counters:
     counters = read_counters(run)
     for name in removed:
         counters = without(counters, name)

@@ -28,6 +28,7 @@ from app.live import arrival_time
 from app.render import VIDEO_FOLDER
 from app.sources import SourceInfo
 from app.wall import Wall, WallCamera
+from app.written import note_copies
 
 PICTURE_FILE = f"{VIDEO_FOLDER}/live.jpg"
 PROGRESS_FILE = f"{VIDEO_FOLDER}/progress.json"
@@ -42,7 +43,7 @@ class Preview:
     def __init__(self, folder: Path, infos: Sequence[SourceInfo], settings: RenderSettings) -> None:
         """folder: of the run."""
         self._picture, self._progress = folder / PICTURE_FILE, folder / PROGRESS_FILE
-        self._picture.parent.mkdir(parents=True, exist_ok=True)
+        note_copies([self._picture, self._progress])
         self._settings = settings
         self._latest: dict[str, FrameResult] = {}
         self._held: dict[str, Held] = {}
@@ -103,6 +104,7 @@ def read_progress(folder: Path) -> Progress | None:
 
 def _replace(file: Path, data: bytes) -> None:
     """Write a file in one step. Unlike rows it need not survive a loss of power."""
+    file.parent.mkdir(parents=True, exist_ok=True)  # an erasure may have taken it away with the picture
     unfinished = file.with_name(f".{file.name}.part")
     unfinished.write_bytes(data)
     unfinished.replace(file)

@@ -8,39 +8,39 @@ without a change. A row that fills a gap has the score `FILLED_SCORE`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from app.frames import Tracklet
-from app.run_parts import Part, lock_run, write_parts
+from app.run_parts import Part, write_parts
 from app.runs import FILLED_SCORE, OBSERVATION_SCHEMA, Observations, Run
 from app.track.smoothing import fill_and_smooth
+from app.written import delete_files, written_files
 
 ROWS_PER_FILE = 200_000
 
 
-def refine_run(folder: Path, tracklets: Sequence[Tracklet], max_gap_s: float | None) -> int:
+def refine_run(run: Run, tracklets: Sequence[Tracklet], max_gap_s: float | None) -> int:
     """Write the refined rows of a run in the place of earlier ones and return how many rows fill gaps.
 
+    The caller keeps others from changing the run since it was opened, and the tracklets read.
     tracklets: all of the run, with their boxes.  max_gap_s: longest gap to fill; None only takes earlier ones away.
-    Raises RunError while another process writes to the run.
     """
-    with lock_run(folder):
-        run = Run.open(folder)
-        parts: list[Part] = []
-        filled = 0
-        for camera in run.cameras if max_gap_s is not None else ():
-            own = [tracklet for tracklet in tracklets if tracklet.camera == camera.name]
-            rows = refined_rows(own, *run.frames(camera.name), max_gap_s or 0.0)
-            filled += int(rows.filled.sum())
-            for number, piece in enumerate(_pieces(rows)):
-                stem = f"{run.manifest.next_part:06d}_{number:06d}"
-                parts.append(Part("refined", camera.name, stem, _table(camera.name, piece)))
-        files = [file for file in run.manifest.files if file.kind != "refined"]
-        files += write_parts(folder, parts)
-        run.manifest.replace_files(folder, files, run.manifest.next_part + 1)
+    parts: list[Part] = []
+    filled = 0
+    for camera in run.cameras if max_gap_s is not None else ():
+        own = [tracklet for tracklet in tracklets if tracklet.camera == camera.name]
+        rows = refined_rows(own, *run.frames(camera.name), max_gap_s or 0.0)
+        filled += int(rows.filled.sum())
+        for number, piece in enumerate(_pieces(rows)):
+            stem = f"{run.manifest.next_part:06d}_{number:06d}"
+            parts.append(Part("refined", camera.name, stem, _table(camera.name, piece)))
+    files = [file for file in run.manifest.files if file.kind != "refined"]
+    files += write_parts(run.folder, parts)
+    run.manifest.replace_files(run.folder, files, run.manifest.next_part + 1)
+    left = [path for path in written_files(run.folder) if path.is_relative_to(run.folder / "refined")]
+    delete_files(run.folder, set(left) - {run.folder / file.path for file in files})
     return filled
 
 

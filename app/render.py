@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,9 +27,10 @@ from app.errors import InputError
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
 from app.runs import FILLED_SCORE, Run
-from app.sources import SourceInfo, ticks
+from app.sources import Source, SourceInfo, ticks
 from app.video_writer import VideoWriter
 from app.wall import Wall, WallCamera
+from app.written import copying_into, note_copies
 
 VIDEO_FOLDER = "video"
 
@@ -69,6 +70,18 @@ def render_run(
     sources = reopen(run)
     if settings.blur and "observations" in run.purged:
         raise InputError(f"{run.folder}: who was where was deleted (`purge`), so nobody can be blurred any more")
+    with copying_into(folder or run.folder, "drawing videos of this run"):
+        return _render(Run.open(run.folder), sources, settings, wall_height_px, report, folder or run.folder)
+
+
+def _render(
+    run: Run,
+    sources: Sequence[Source],
+    settings: RenderSettings,
+    wall_height_px: int,
+    report: Report | None,
+    target: Path,
+) -> Drawn:
     identities = run.identities()
     if settings.blur_except_person != NO_ID:
         settings = settings.model_copy(update={"blur_except_person": identities.resolve(settings.blur_except_person)})
@@ -80,7 +93,6 @@ def render_run(
     people = len(identities.people())
     start = time.perf_counter()
     drawn = 0
-    target = folder or run.folder
     with (
         open_videos(infos, target, settings, wall_height_px, identities.names) as videos,
         closing(ticks(sources)) as all_ticks,
@@ -133,20 +145,30 @@ class AnnotatedVideos:
         """Whether nothing is drawn for now: the disk has no room. The videos go on afterwards, with the right times."""
         self._folder = folder
         self._cameras = {camera.name: camera for camera in cameras}
+        self._wall_height_px = wall_height_px
         self._settings = settings
         self._names = names or {}
-        self._blurs = {camera.name: CameraBlur(settings) for camera in cameras}
-        self._held = {camera.name: Held() for camera in cameras}
-        self._trails: dict[str, Trails] = {camera.name: Trails(settings.trail_s) for camera in cameras}
+        self._begin()
+
+    def _begin(self) -> None:
+        wall = self._folder / f"{wall_name(self._cameras)}.mp4"
+        note_copies([*(self._folder / f"{name}.mp4" for name in self._cameras), wall])
+        self._blurs = {name: CameraBlur(self._settings) for name in self._cameras}
+        self._held = {name: Held() for name in self._cameras}
+        self._trails: dict[str, Trails] = {name: Trails(self._settings.trail_s) for name in self._cameras}
         self._writers = {
-            camera.name: self._writer(camera, camera.width, camera.height) for camera in cameras if camera.width
+            camera.name: self._writer(camera, camera.width, camera.height)
+            for camera in self._cameras.values()
+            if camera.width
         }
         self._wall: _WallVideo | None = None
-        if len(cameras) > 1:
-            name = "wall"
-            while name in self._cameras:
-                name += "_"
-            self._wall = _WallVideo(folder / f"{name}.mp4", cameras, wall_height_px, settings.video_crf)
+        if len(self._cameras) > 1:
+            self._wall = _WallVideo(wall, list(self._cameras.values()), self._wall_height_px, self._settings.video_crf)
+
+    def start_again(self) -> None:
+        """Give up what was drawn so far and begin new videos: somebody in them was erased."""
+        self.discard()
+        self._begin()
 
     def write(self, result: FrameResult, hidden: Hidden | None = None) -> None:
         """Draw one result. hidden: what to hide where blurring is on; by default what was found up to now."""
@@ -215,6 +237,14 @@ class AnnotatedVideos:
 
     def _all_writers(self) -> list[VideoWriter]:
         return [*self._writers.values(), *([self._wall.writer] if self._wall is not None else [])]
+
+
+def wall_name(cameras: Container[str]) -> str:
+    """Return what the video of all cameras is called, which no camera is."""
+    name = "wall"
+    while name in cameras:
+        name += "_"
+    return name
 
 
 class Trails:

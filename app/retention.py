@@ -1,6 +1,7 @@
 """Retention: how long which kind of data of a run is kept, what is due, and deleting what is.
 
-The age of a run counts from its end. What is deleted when (settings `retention`):
+The age of a run counts from its end; while live cameras are followed into it, data is purged as it gets older than its
+term, in whole parts (videos and exports, crops, vectors, rows). What is deleted when (settings `retention`):
 
     video          annotated videos and exports, which can be made again while the recordings are there
     crops          the pictures of people
@@ -14,9 +15,10 @@ after a run last saw somebody: every purge of a run that used it, and every new 
 
 from __future__ import annotations
 
-import shutil
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,14 +28,23 @@ import pyarrow as pa
 
 from app.audit import COMMAND_LINE, record
 from app.config import RetentionSettings
-from app.erase import RENDERED
 from app.errors import InputError
 from app.header import write_header
 from app.known_people import PEOPLE_FILE, gallery_of_run, purge_people
-from app.run_parts import Part, lock_run, write_parts
-from app.run_writer import delete_unlisted
+from app.manifest import PartFile
+from app.run_lock import lock_deletion
+from app.run_parts import Part, write_parts
 from app.runs import LEDGER_FILE, TRACKLET_SCHEMA, Run
 from app.tracklet_parts import INDEX_FILE
+from app.written import (
+    delete_unlisted,
+    named_files,
+    put_away,
+    put_away_files,
+    rendered_files,
+    sweep,
+    written_files,
+)
 
 Kind = Literal["video", "crops", "vectors", "observations"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -51,16 +62,34 @@ class Term:
 
 
 def terms(run: Run, settings: RetentionSettings) -> list[Term]:
-    """Return the term of each kind. What was purged is not due again."""
-    ended = run.header["times"]["finished"] or run.header["times"]["created"]
-    ended_s = datetime.fromisoformat(ended).timestamp()
+    """Return the term of each kind. What was purged is not due again, unless some of it could not be deleted."""
     found = []
     for kind in KINDS:
         days = float(getattr(settings, f"{kind}_days"))
         purged = run.purged.get(kind)
-        due_s = ended_s + days * _DAY_S if days > 0 and purged is None else None
-        found.append(Term(kind, days, due_s, None if purged is None else datetime.fromisoformat(purged).timestamp()))
+        purged_s = None if purged is None else datetime.fromisoformat(purged).timestamp()
+        if purged_s is not None and put_away_files(run.folder, kind):
+            found.append(Term(kind, days, purged_s, None))
+        else:
+            due_s = _since_s(run, kind) + days * _DAY_S if days > 0 and purged_s is None else None
+            found.append(Term(kind, days, due_s, purged_s))
     return found
+
+
+def _since_s(run: Run, kind: Kind) -> float:
+    """Return from when on the age of a kind of data counts: the end of the run, or while live cameras are followed into
+    it the age of the oldest that is left."""
+    if not is_purged_by_age(run):
+        ended = run.header["times"]["finished"] or run.header["times"]["created"]
+        return datetime.fromisoformat(ended).timestamp()
+    created = datetime.fromisoformat(run.header["times"]["created"]).timestamp()
+    before = run.header.get("purged_before", {}).get(kind)
+    return created if before is None else datetime.fromisoformat(before).timestamp()
+
+
+def is_purged_by_age(run: Run) -> bool:
+    """Whether live cameras are followed into the run now: then each kind of data is purged as it gets old."""
+    return run.state == "running" and run.was_live
 
 
 def purge(
@@ -76,23 +105,28 @@ def purge(
 
     keep_people_days: `gallery.keep_days`; None leaves that folder alone.
 
-    Raises InputError for a run that is still being written, RunError if another process writes to it.
+    Raises InputError while recordings are followed into the run, RunError while another process changes it, and if
+    something cannot be deleted: it stays due.
     """
     now_s = time.time() if now_s is None else now_s
-    run = Run.open(folder)
-    if run.state == "running":
-        raise InputError(f"{folder}: this run is still being written; purge it when it is finished")
-    due = [term.kind for term in terms(run, settings) if term.due_s is not None and term.due_s <= now_s]
-    if "observations" in due:
-        due = [kind for kind in KINDS if kind not in run.purged]
-    report: list[dict[str, Any]] = []
-    with lock_run(folder):
+    Run.open(folder)
+    with nullcontext() if dry_run else lock_deletion(folder, "purging this run"):
+        run = Run.open(folder)
+        if run.state == "running" and not run.was_live:
+            raise InputError(f"{folder}: this run is still being written; purge it when it is finished")
+        if not dry_run:
+            sweep(folder)
+        due = [term.kind for term in terms(run, settings) if term.due_s is not None and term.due_s <= now_s]
+        by_age = is_purged_by_age(run)
+        if "observations" in due and not by_age:
+            due = [kind for kind in KINDS if kind not in run.purged]
+        report: list[dict[str, Any]] = []
         for kind in due:
-            files = list(_files(Run.open(folder), kind))
-            size = sum(file.stat().st_size for file in files)
-            report.append({"kind": kind, "files": len(files), "bytes": size})
+            before_s = now_s - getattr(settings, f"{kind}_days") * _DAY_S if by_age else math.inf
+            files, size = _size(Run.open(folder), kind, before_s)
+            report.append({"kind": kind, "files": files, "bytes": size})
             if not dry_run:
-                _purge(folder, kind, now_s)
+                _purge(folder, kind, now_s, before_s)
     gallery = None if keep_people_days is None else _purge_gallery(run, keep_people_days, dry_run, now_s)
     done = [*due, *([f"{gallery['people']} known people"] if gallery is not None and gallery["people"] else [])]
     if done and not dry_run:
@@ -142,44 +176,73 @@ def gallery_text(report: dict[str, Any]) -> str:
     )
 
 
-def _files(run: Run, kind: Kind) -> Iterator[Path]:
-    """Yield the files that hold a kind of data; those with vectors lose them and stay."""
-    if kind == "vectors":
-        yield from (run.folder / file.path for file in run.manifest.files if file.kind == "tracklets")
-        return
-    rows = ("observations", "untracked", "refined", "tracklets", "index")
-    names = {"video": RENDERED, "crops": ("crops",), "observations": rows}[kind]
-    yield from (path for name in names for path in sorted((run.folder / name).rglob("*")) if path.is_file())
-    if kind == "observations":
-        yield from sorted(run.folder.glob(f"{LEDGER_FILE}*"))
+def _purge(folder: Path, kind: Kind, now_s: float, before_s: float) -> None:
+    """Delete one kind, as far as it is older than `before_s`: move it away, remember that, delete it.
 
-
-def _purge(folder: Path, kind: Kind, now_s: float) -> None:
-    """Delete one kind. The run can be read after every step; a purge that was interrupted is completed by the next."""
+    Killed in between, the next purge completes it. Raises RunError if something cannot be deleted.
+    """
     run = Run.open(folder)
-    if kind == "video":
-        for name in RENDERED:
-            shutil.rmtree(folder / name, ignore_errors=True)
-    elif kind == "crops":
-        _remember(folder, kind, now_s)  # before, so that no page asks for what is going
-        shutil.rmtree(folder / "crops", ignore_errors=True)
-    elif kind == "vectors":
-        new = dict(zip(*_without_vectors(run), strict=True))
-        run.manifest.replace_files(folder, (new.get(file, file) for file in run.manifest.files))
-        delete_unlisted(Run.open(folder))
-        Run.open(folder).index_tracklets()
-    else:
-        run.manifest.replace_files(folder, (file for file in run.manifest.files if file.kind == "frames"))
+    put_away(folder, kind, _files(run, kind, before_s))
+    parts = _parts(run, kind, before_s)
+    if kind == "vectors":
+        new = dict(zip(parts, _without_vectors(run, parts), strict=True))
+        _replace_parts(run, (new.get(file, file) for file in run.manifest.files))
+    elif kind == "observations":
         (folder / INDEX_FILE).unlink(missing_ok=True)
-        for path in folder.glob(f"{LEDGER_FILE}*"):
-            path.unlink()
-        delete_unlisted(Run.open(folder))
-    _remember(folder, kind, now_s)
+        if before_s == math.inf:
+            with run.ledger() as ledger:
+                ledger.purge()
+        gone = set(parts)
+        _replace_parts(run, (file for file in run.manifest.files if file not in gone))
+    if before_s == math.inf:
+        _remember(folder, "purged", kind, now_s)
+        if kind == "vectors":
+            Run.open(folder).index_tracklets()
+    else:
+        _remember(folder, "purged_before", kind, before_s)
+    sweep(folder)
 
 
-def _without_vectors(run: Run) -> tuple[list[Any], list[Any]]:
-    """Write the tracklet parts again without their vectors; return the old files and the new ones."""
-    old = [file for file in run.manifest.files if file.kind == "tracklets"]
+def _files(run: Run, kind: Kind, before_s: float) -> list[Path]:
+    """Return the files, other than parts, that hold a kind of data and nothing else that stays."""
+    if kind == "video":
+        return [path for path in rendered_files(run) if path.stat().st_mtime < before_s]
+    if kind == "crops" and before_s == math.inf:
+        ours = named_files(run) | set(written_files(run.folder))
+        return sorted(path for path in ours if path.is_relative_to(run.folder / "crops") and path.is_file())
+    if kind == "crops":
+        old = [tracklet for tracklet in run.tracklet_summaries(vectors=False) if tracklet.end_time < before_s]
+        paths = {run.crop_path(reference) for tracklet in old for reference in tracklet.crops}
+        return sorted(path for path in paths if path.is_file())
+    return []
+
+
+def _parts(run: Run, kind: Kind, before_s: float) -> list[PartFile]:
+    """Return the parts that hold a kind of data: vectors are taken out of theirs, with observations all rows go."""
+    old = [file for file in run.manifest.files if file.kind != "frames" and file.end_s < before_s]
+    if kind == "vectors":
+        return [file for file in old if file.kind == "tracklets" and not Path(file.path).stem.endswith("v")]
+    return old if kind == "observations" else []
+
+
+def _size(run: Run, kind: Kind, before_s: float) -> tuple[int, int]:
+    """Return how many files a purge of a kind concerns, and their bytes."""
+    files = [*_files(run, kind, before_s), *put_away_files(run.folder, kind)]
+    files += [run.folder / file.path for file in _parts(run, kind, before_s)]
+    if kind == "observations" and before_s == math.inf:
+        files += [path for path in (run.folder / INDEX_FILE, run.folder / LEDGER_FILE) if path.is_file()]
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _replace_parts(run: Run, files: Iterable[PartFile]) -> None:
+    """Let the manifest name these part files, and delete what it no longer names, with the pictures that they name."""
+    before = named_files(run)
+    run.manifest.replace_files(run.folder, files)
+    delete_unlisted(Run.open(run.folder), before)
+
+
+def _without_vectors(run: Run, old: Sequence[PartFile]) -> list[PartFile]:
+    """Write tracklet parts again without their vectors; return the new files."""
     parts = []
     for file in old:
         table = run.read_part(file)
@@ -188,12 +251,12 @@ def _without_vectors(run: Run) -> tuple[list[Any], list[Any]]:
         for name, column in (("vectors", nothing), ("dimension", zeros)):
             table = table.set_column(table.column_names.index(name), TRACKLET_SCHEMA.field(name), column)
         parts.append(Part("tracklets", file.camera, f"{Path(file.path).stem}v", table))
-    return old, write_parts(run.folder, parts)
+    return write_parts(run.folder, parts)
 
 
-def _remember(folder: Path, kind: Kind, now_s: float) -> None:
+def _remember(folder: Path, what: Literal["purged", "purged_before"], kind: Kind, time_s: float) -> None:
     header = dict(Run.open(folder).header)
-    header["purged"] = {**header.get("purged", {}), kind: _iso(now_s)}
+    header[what] = {**header.get(what, {}), kind: _iso(time_s)}
     write_header(folder, header)
 
 

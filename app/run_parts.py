@@ -1,4 +1,4 @@
-"""Writing the Parquet parts of a run durably, and the lock that keeps writers apart.
+"""Writing the Parquet parts of a run durably.
 
 A file gets its final name only after its content is on the disk, and the names are synced as well. So whatever the
 manifest lists is whole, even after a loss of power.
@@ -6,28 +6,23 @@ manifest lists is whole, even after a loss of power.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.errors import RunError
 from app.files import sync
 from app.frames import Detections
 from app.manifest import Kind, PartFile
-from app.runs import FRAME_SCHEMA, LOCK_FILE, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA
-
-if sys.platform != "win32":
-    import fcntl
+from app.runs import FRAME_SCHEMA, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA
+from app.written import note_written
 
 if TYPE_CHECKING:
     from app.track.tracklets import TrackletDraft
@@ -124,6 +119,7 @@ def write_parts(folder: Path, parts: Sequence[Part], others: Iterable[Path] = ()
     time than one after the other.
     """
     paths = [folder / part.kind / part.camera / f"{part.stem}.parquet" for part in parts]
+    note_written(folder, paths)
     checksums = []
     for part, path in zip(parts, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,24 +141,6 @@ def _part_file(folder: Path, part: Part, path: Path, checksum: str) -> PartFile:
     start_s, end_s = float(part.table[starts].to_numpy().min()), float(part.table[ends].to_numpy().max())
     name = path.relative_to(folder).as_posix()
     return PartFile(part.kind, part.camera, name, part.table.num_rows, start_s, end_s, checksum)
-
-
-def lock_run(folder: Path) -> IO[bytes]:
-    """Keep every other process from writing to a run until the returned file is closed.
-
-    Raises RunError if one is writing already. On Windows nothing is locked.
-    """
-    file = (folder / LOCK_FILE).open("ab")
-    if sys.platform != "win32":
-        for _ in range(20):  # a reader that asks for the state holds the lock for a moment
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
-                time.sleep(0.01)
-        file.close()
-        raise RunError(f"{folder}: another process is writing to this run; wait for it or stop it first")
-    return file
 
 
 def _constant(text: str, count: int) -> pa.Array:

@@ -8,48 +8,54 @@ for all cameras together. What the manifest does not list is deleted when the ru
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.checksum import file_sha256
 from app.config import Settings
+from app.covered import Covered, read_covered
 from app.crop_files import encode_crop
 from app.errors import InputError
 from app.files import sync
 from app.frames import NO_ID, FrameResult
-from app.header import RUN_FILE, CameraRecord, InputRecord, write_header
+from app.header import RUN_FILE, CameraRecord, InputRecord, read_header, write_header
+from app.identities import Segment
 from app.ledger import Ledger
-from app.manifest import KINDS, Manifest, PartFile
+from app.manifest import KINDS, MANIFEST_FILE, Manifest, PartFile
 from app.privacy import redact
+from app.run_lock import lock_following, lock_run, refuse_foreign_folder
 from app.run_parts import (
     FrameRows,
     Part,
     frame_table,
-    lock_run,
     observation_table,
     tracklet_table,
     untracked_table,
     write_parts,
 )
-from app.runs import FORMAT_VERSION, LEDGER_FILE, Run
+from app.run_state import FOLLOWED, State
+from app.runs import FORMAT_VERSION, LEDGER_FILE, Run, check_camera_name
+from app.written import delete_unlisted, note_written
 
 if TYPE_CHECKING:
     from app.sources import SourceInfo
     from app.track.tracklets import TrackletDraft
 
-State = Literal["finished", "failed", "cancelled"]
 TRACKS_PER_CHUNK = 1_000_000
 PARTS_PER_CHUNK = 10_000
 """So many numbers are free for each chunk of a recording that is followed in several."""
@@ -60,6 +66,9 @@ _READERS_S = 60.0
 
 class RunWriter:
     """Writes one run; a sink of the pipeline. Use it as a context manager, so that its lock is released.
+
+    Nobody else follows cameras into the run meanwhile. Others may change it between two commits: what they took away
+    stays away.
 
     next_frame_index, next_track_id: for each camera the first numbers that are not in use yet.
     keep_crops: False leaves out the pictures of people (their vectors stay): the disk has no room for them.
@@ -75,6 +84,7 @@ class RunWriter:
         self._next_part = manifest.next_part  # the files are not kept: they become many
         self._listed_part = manifest.next_part
         self._lock = lock
+        self._changing: IO[bytes] | None = None
         self.next_frame_index = dict(manifest.next_frame_index)
         self.next_track_id = dict(manifest.next_track_id)
         self.keep_crops = True
@@ -84,6 +94,8 @@ class RunWriter:
         self._flushed_drafts: list[tuple[TrackletDraft, bool]] = []
         self._flushed_files: tuple[PartFile, ...] = ()
         self._flushed_rows = 0
+        self._flushed_counts: dict[str, int] = {}
+        self._stamp = _stamp(folder)
         self._flushed_at = time.monotonic()
         self._replaced: list[tuple[float, Path]] = []
         self._open_crops: dict[tuple[str, int], frozenset[str]] = {}
@@ -112,9 +124,10 @@ class RunWriter:
             raise InputError(f"{folder} already holds a run; give another --output, or --resume to go on with it")
         names = [camera.camera for camera in cameras]
         for name in names:
-            _check_name(name)
+            check_camera_name(name)
+        refuse_foreign_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_run(folder)
+        lock = lock_following(folder, "following cameras into this run")
         now = _now()
         header = {
             "format": FORMAT_VERSION,
@@ -134,9 +147,10 @@ class RunWriter:
             dict.fromkeys(names, first_track_id),
             (),
         )
-        manifest.write(folder)
-        Ledger(folder / LEDGER_FILE).close()  # from now on a missing one is damage
-        writer = cls(folder, settings, header, manifest, lock)
+        with lock_run(folder, "beginning this run"):
+            manifest.write(folder)
+            Ledger(folder / LEDGER_FILE).close()  # from now on a missing one is damage
+            writer = cls(folder, settings, header, manifest, lock)
         writer._write_header()
         return writer
 
@@ -149,38 +163,48 @@ class RunWriter:
         Raises InputError that names every setting, weight file and input that differs from the recorded ones, or if
         the run is finished; RunError if another process is writing to it.
         """
-        run = Run.open(folder)
-        lock = lock_run(folder)
-        run = Run.open(folder)  # again, now that nobody else can change it
+        Run.open(folder)
+        lock = lock_following(folder, "following cameras into this run")
         try:
-            if run.header["state"] == "finished":
-                raise InputError(f"{folder}: this run is finished; give another --output")
-            records = camera_records(cameras)
-            differences = [
-                *_differences("setting ", run.header["settings"], _redacted(settings.model_dump(mode="json"))),
-                *_differences(
-                    "weights ", run.header["provenance"].get("weights"), _redacted(provenance.get("weights"))
-                ),
-                *_camera_differences(run.cameras, records),
-            ]
-            if differences:
-                listed = "\n  ".join(differences)
-                raise InputError(f"{folder}: cannot resume, because these differ from the recorded ones:\n  {listed}")
-            # Linking refined the rows that there were; what comes now would be missing there.
-            recorded = tuple(file for file in run.manifest.files if file.kind != "refined")
-            run = Run(folder, run.header, run.manifest.replace_files(folder, recorded))
-            delete_unlisted(run)
-            with run.ledger() as ledger:
-                used = ledger.last_track_ids()
+            with lock_run(folder, "resuming this run"):
+                writer = cls._resume(folder, settings, cameras, provenance, lock)
+            writer._write_header()
         except BaseException:
             lock.close()
             raise
+        return writer
+
+    @classmethod
+    def _resume(
+        cls,
+        folder: Path,
+        settings: Settings,
+        cameras: Sequence[SourceInfo],
+        provenance: Mapping[str, Any],
+        lock: IO[bytes],
+    ) -> RunWriter:
+        run = Run.open(folder)
+        if run.header["state"] in FOLLOWED:
+            raise InputError(f"{folder}: every frame of this run is followed, so it is finished; give another --output")
+        records = camera_records(cameras)
+        differences = [
+            *_differences("setting ", run.header["settings"], _redacted(settings.model_dump(mode="json"))),
+            *_differences("weights ", run.header["provenance"].get("weights"), _redacted(provenance.get("weights"))),
+            *_camera_differences(run.cameras, records),
+        ]
+        if differences:
+            listed = "\n  ".join(differences)
+            raise InputError(f"{folder}: cannot resume, because these differ from the recorded ones:\n  {listed}")
+        # Linking refined the rows that there were; what comes now would be missing there.
+        recorded = tuple(file for file in run.manifest.files if file.kind != "refined")
+        run = Run(folder, run.header, run.manifest.replace_files(folder, recorded))
+        delete_unlisted(run)
+        with run.ledger() as ledger:
+            used = ledger.last_track_ids()
         free = {camera: max(first, used.get(camera, 0) + 1) for camera, first in run.manifest.next_track_id.items()}
         header = {**run.header, "state": "running", "cameras": _found_again(run.cameras, records)}
         header["sessions"] = [*header["sessions"], {"started": _now(), "versions": versions()}]
-        writer = cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
-        writer._write_header()
-        return writer
+        return cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
 
     def __enter__(self) -> RunWriter:
         return self
@@ -236,31 +260,32 @@ class RunWriter:
 
     def add_tracklets(self, drafts: Iterable[TrackletDraft]) -> None:
         """Take tracklets that ended, and write their crops."""
-        for draft in drafts:
-            self._add(draft, is_open=False)
+        with self.changing():
+            self._add(drafts, is_open=False)
 
     def commit(self, open_drafts: Iterable[TrackletDraft] = ()) -> None:
         """Make everything taken so far durable, as one step for all cameras.
 
         open_drafts: tracklets that still go on, as they are now; a later row of the same track supersedes them.
         """
-        self._write_part(open_drafts, for_now=False)
-        self._drop_replaced_files(self._flushed_files)
-        self._flushed_files, self._flushed_rows = (), 0
-        self._flushed_drafts.clear()
-        for rows in self._results.values():
-            rows.clear()
+        with self.changing():
+            self._write_part(open_drafts, for_now=False)
+            self._drop_replaced_files(self._flushed_files)
+            self._flushed_files, self._flushed_rows, self._flushed_counts = (), 0, {}
+            self._flushed_drafts.clear()
+            for rows in self._results.values():
+                rows.clear()
 
     def flush(self, open_drafts: Iterable[TrackletDraft] = ()) -> None:
         """Do the same, and write it once more with what comes until the next commit: so a crash between two commits
         loses little, and a run of weeks consists of no more files than its parts."""
-        replaced = self._flushed_files
-        self._write_part(open_drafts, for_now=True)
-        self._drop_replaced_files(set(replaced) - set(self._flushed_files))
+        with self.changing():
+            replaced = self._flushed_files
+            self._write_part(open_drafts, for_now=True)
+            self._drop_replaced_files(set(replaced) - set(self._flushed_files))
 
     def _write_part(self, open_drafts: Iterable[TrackletDraft], for_now: bool) -> None:
-        for draft in open_drafts:
-            self._add(draft, is_open=True)
+        self._add(open_drafts, is_open=True)
         files = write_parts(self.folder, self._tables(), self._unsynced)
         self._flushed_at = time.monotonic()
         if not files:
@@ -275,7 +300,8 @@ class RunWriter:
         self._drop_replaced_crops()
         if for_now:
             self._flushed_files = tuple(files)
-        self._flushed_rows = sum(len(rows) for rows in self._results.values())
+        self._flushed_counts = {camera: len(rows) for camera, rows in self._results.items()}
+        self._flushed_rows = sum(self._flushed_counts.values())
         self._flushed_drafts = [(replace(draft, images=()), is_open) for draft, is_open in self._all_drafts()]
         self._drafts.clear()
 
@@ -287,6 +313,39 @@ class RunWriter:
         ]
         return [*kept, *self._drafts]
 
+    def _follow_changes(self) -> None:
+        """Go on after somebody else replaced the manifest: what was listed for now is listed for good there."""
+        self._next_part = self._listed_part = Manifest.read(self.folder).next_part
+        for camera, count in self._flushed_counts.items():
+            del self._results[camera][:count]
+        self._flushed_files, self._flushed_rows, self._flushed_counts = (), 0, {}
+        self._flushed_drafts.clear()
+        self._stamp = _stamp(self.folder)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep everybody else from changing the run, however long that takes to get.
+
+        May be entered again by whoever is inside.
+        """
+        if self._changing is not None:
+            yield
+            return
+        with lock_run(self.folder, "writing a part of this run", math.inf) as self._changing:
+            try:
+                if _stamp(self.folder) != self._stamp:
+                    self._follow_changes()
+                yield
+            finally:
+                self._changing = None
+
+    def forget(self, segments: Iterable[Segment]) -> None:
+        """Drop the rows of erased people that were taken and are not in the run yet."""
+        for segment in segments:
+            rows = self._results.get(segment.camera, [])
+            covered = read_covered(self.folder, segment.camera)
+            rows[:] = [_without(row, segment, covered) for row in rows]
+
     def adopt(self, run: Run) -> None:
         """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
 
@@ -294,30 +353,34 @@ class RunWriter:
         Files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already part
         of this one is passed over. Its identities are not taken: they count people on their own.
         """
-        if {file.path for file in run.manifest.files} <= {file.path for file in Manifest.read(self.folder).files}:
-            return
-        for folder in (*KINDS, "crops"):
-            for source in sorted((run.folder / folder).glob("*")):
-                target = self.folder / folder / source.name
-                shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
-                sync(target)
-                sync(target.parent)
-        cameras = {camera.name for camera in run.cameras}
-        self.next_frame_index.update({c: n for c, n in run.manifest.next_frame_index.items() if c in cameras})
-        self.next_track_id.update({c: n for c, n in run.manifest.next_track_id.items() if c in cameras})
-        self._list(run.manifest.files, max(self._next_part, run.manifest.next_part))
+        with self.changing():
+            if {file.path for file in run.manifest.files} <= {file.path for file in Manifest.read(self.folder).files}:
+                return
+            copied = sorted(path for kind in (*KINDS, "crops") for path in (run.folder / kind).rglob("*"))
+            note_written(self.folder, [p.relative_to(run.folder).as_posix() for p in copied if p.is_file()])
+            for folder in (*KINDS, "crops"):
+                for source in sorted((run.folder / folder).glob("*")):
+                    target = self.folder / folder / source.name
+                    shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+                    sync(target)
+                    sync(target.parent)
+            cameras = {camera.name for camera in run.cameras}
+            self.next_frame_index.update({c: n for c, n in run.manifest.next_frame_index.items() if c in cameras})
+            self.next_track_id.update({c: n for c, n in run.manifest.next_track_id.items() if c in cameras})
+            self._list(run.manifest.files, max(self._next_part, run.manifest.next_part))
 
     def finish(self, state: State, summary: Mapping[str, Any]) -> None:
         """Commit what is left, record how the run ended and its JSON `summary`, and release the folder."""
-        if self._drafts or self._flushed_drafts or any(self._results.values()):
-            self.commit()
-        self._drop_replaced_files((), 0.0)
-        self._header["state"] = state
-        self._header["times"]["finished"] = _now()
-        self._header["summary"] = _redacted(dict(summary))
-        if state == "finished":
-            Run.open(self.folder).index_tracklets()
-        self._write_header()
+        with self.changing():
+            if self._drafts or self._flushed_drafts or any(self._results.values()):
+                self.commit()
+            self._drop_replaced_files((), 0.0)
+            self._header["state"] = state
+            self._header["times"]["finished"] = _now()
+            self._header["summary"] = _redacted(dict(summary))
+            if state in FOLLOWED:
+                Run.open(self.folder).index_tracklets()
+            self._write_header()
         self.close()
 
     def show(self, values: Mapping[str, Any]) -> None:
@@ -341,27 +404,42 @@ class RunWriter:
         added = Manifest(next_part, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
         added.add_to(self.folder)
         self._next_part = self._listed_part = next_part
+        self._stamp = _stamp(self.folder)
 
     def _write_header(self) -> None:
-        write_header(self.folder, self._header)
+        """Write `run.json`; what others noted there meanwhile stays."""
+        with self.changing():
+            if (self.folder / RUN_FILE).exists():
+                stored = read_header(self.folder / RUN_FILE)
+                self._header |= {key: stored[key] for key in ("purged", "purged_before") if key in stored}
+            write_header(self.folder, self._header)
 
-    def _add(self, draft: TrackletDraft, is_open: bool) -> None:
-        tracklet = draft.tracklet
-        known = self._open_crops.get(tracklet.key, frozenset())
-        for reference, image in zip(tracklet.crops, draft.images, strict=bool(draft.images)):
+    def _add(self, drafts: Iterable[TrackletDraft], is_open: bool) -> None:
+        drafts = list(drafts)
+        new = [crop for draft in drafts for crop in self._new_crops(draft)]
+        note_written(self.folder, [path for path, _ in new])
+        for path, image in new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_crop(image, self._settings.crop_jpeg_quality))
+            self._unsynced.append(path)
+        for draft in drafts:
+            self._drafts.append((draft, is_open))
+            camera, track_id = draft.tracklet.key
+            self.next_track_id[camera] = max(self.next_track_id[camera], track_id + 1)
+
+    def _new_crops(self, draft: TrackletDraft) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+        """Yield the pictures of a tracklet that are to be written, each with its file."""
+        known = self._open_crops.get(draft.tracklet.key, frozenset())
+        for reference, image in zip(draft.tracklet.crops, draft.images, strict=bool(draft.images)):
             path = self.folder / reference
-            if reference in known and reference not in self.crops_left_out:
+            # An erasure that was cut off may have taken away what is known.
+            if reference in known and reference not in self.crops_left_out and path.exists():
                 continue
             if not self.keep_crops:
                 self.crops_left_out.add(reference)
                 continue
             self.crops_left_out.discard(reference)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_crop(image, self._settings.crop_jpeg_quality))
-            self._unsynced.append(path)
-        self._drafts.append((draft, is_open))
-        camera, track_id = tracklet.key
-        self.next_track_id[camera] = max(self.next_track_id[camera], track_id + 1)
+            yield path, image
 
     def _drop_replaced_crops(self) -> None:
         """Delete crops of open tracklets that gave way to better ones, now that no listed row names them."""
@@ -398,6 +476,27 @@ class RunWriter:
         return parts
 
 
+def _stamp(folder: Path) -> tuple[int, int, int]:
+    """Return what is different once somebody else has replaced the manifest."""
+    status = (folder / MANIFEST_FILE).stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _without(rows: FrameRows, segment: Segment, covered: Covered) -> FrameRows:
+    """Return the rows of a frame without those of a segment, and without boxes of no track where it is covered."""
+    if not segment.start_s <= rows.time < segment.end_s:
+        return rows
+    stay = rows.track_ids != segment.track_id
+    loose = ~covered.hides(np.full(len(rows.untracked), rows.time), rows.untracked.boxes)
+    return replace(
+        rows,
+        track_ids=rows.track_ids[stay],
+        boxes=rows.boxes[stay],
+        scores=rows.scores[stay],
+        untracked=rows.untracked[loose],
+    )
+
+
 def camera_records(cameras: Sequence[SourceInfo]) -> tuple[CameraRecord, ...]:
     """Return what a run records of its sources; the input files are read once for their sha256."""
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -431,20 +530,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def delete_unlisted(run: Run) -> None:
-    """Delete what a killed writer left behind: files of the run that its manifest does not list."""
-    listed = {run.folder / file.path for file in run.manifest.files}
-    crops = {
-        run.crop_path(reference) for summary in run.tracklet_summaries(vectors=False) for reference in summary.crops
-    }
-    for path in (path for kind in KINDS for path in (run.folder / kind).rglob("*")):
-        if path.is_file() and path not in listed:
-            path.unlink()
-    for path in (run.folder / "crops").rglob("*"):
-        if path.is_file() and path not in crops:
-            path.unlink()
-
-
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
@@ -456,11 +541,6 @@ def _input_record(path: Path) -> InputRecord:
     size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
     # The whole path, whatever it looks like: the file is to be found again, from wherever the run is opened.
     return InputRecord(str(path.absolute()), size, file_sha256(path))
-
-
-def _check_name(name: str) -> None:
-    if not name or name.startswith(".") or any(sign in '/\\:*?"<>|' or ord(sign) < 32 for sign in name):
-        raise InputError(f"camera name {name!r} cannot be the name of a folder; give another one with --names")
 
 
 def _differences(what: str, recorded: Any, given: Any) -> list[str]:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +36,8 @@ from app.frames import Tracklet
 from app.header import RUN_FILE, CameraRecord, check_header, read_header
 from app.identities import Identities
 from app.ledger import Ledger
-from app.manifest import Kind, Manifest, PartFile
+from app.manifest import KINDS, Kind, Manifest, PartFile
+from app.run_lock import is_followed
 from app.tables import read_table
 from app.tracklet_parts import (
     ReadColumns,
@@ -48,12 +48,11 @@ from app.tracklet_parts import (
     write_index,
 )
 
-if sys.platform != "win32":
-    import fcntl
-
 FORMAT_VERSION = 1
 LEDGER_FILE = "identities.sqlite"
-LOCK_FILE = ".lock"
+
+_OWN_PLACES = ("crops", *KINDS, "index", "video", "export", ".purged", LEDGER_FILE, "audit.sqlite")
+"""Where a run is written and deleted from; none of it may be a link to somewhere else."""
 
 FILLED_SCORE = 0.0
 """Score of a refined row where nobody was detected; detected rows are above it."""
@@ -153,11 +152,13 @@ class Run:
     """A run folder, open for reading. It shows the parts that were finished when it was opened."""
 
     def __init__(self, folder: Path, header: Mapping[str, Any], manifest: Manifest) -> None:
+        """Raises InputError if the header or the manifest names anything that does not lie in the run folder."""
         self.folder = folder
         self.header = header
         self.manifest = manifest
         self.cameras = tuple(CameraRecord.from_json(camera) for camera in header["cameras"])
         self._verified: set[str] = set()
+        _check_paths(folder, self.cameras, manifest)
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -183,7 +184,7 @@ class Run:
     def state(self) -> str:
         """`running`, `finished`, `failed`, `cancelled`, or `interrupted` if the process that made it is gone."""
         state = str(self.header["state"])
-        return "interrupted" if state == "running" and not is_locked(self.folder) else state
+        return "interrupted" if state == "running" and not is_followed(self.folder) else state
 
     @property
     def was_live(self) -> bool:
@@ -395,18 +396,24 @@ def crop_frame(reference: str) -> int:
     return int(Path(reference).stem.rsplit("_", 1)[1])
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process is writing to this run now. On Windows the answer is always no."""
-    if sys.platform == "win32":
-        return False
-    try:
-        with (folder / LOCK_FILE).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+def check_camera_name(name: str) -> None:
+    """Raise InputError for a name that cannot be the name of a folder: that of its camera is."""
+    if not name or name.startswith(".") or any(sign in '/\\:*?"<>|' or ord(sign) < 32 for sign in name):
+        raise InputError(f"camera name {name!r} cannot be the name of a folder; give another one with --names")
+
+
+def _check_paths(folder: Path, cameras: Sequence[CameraRecord], manifest: Manifest) -> None:
+    """Raise InputError for a run folder, perhaps from elsewhere, that would have files outside of it touched."""
+    for camera in cameras:
+        try:
+            check_camera_name(camera.name)
+        except InputError as error:
+            raise InputError(f"{folder / RUN_FILE}: {error}") from error
+    inner = {f"{parent}/{camera.name}" for parent in ("crops", *KINDS) for camera in cameras}
+    inner |= {path.rpartition("/")[0] for path in (*(file.path for file in manifest.files), *manifest.removed)}
+    for name in (*_OWN_PLACES, *sorted(inner)):
+        if (folder / name).is_symlink():
+            raise InputError(f"{folder / name}: this is a link; what belongs to a run lies in the run folder itself")
 
 
 def _check_rows(rows: Observations, path: Path) -> None:

@@ -218,7 +218,7 @@ def search_vector(run: Run, query: Vectors, top: int) -> Answer:
     compared: dict[tuple[str, int], _Compared] = {}
     others: dict[int, Vectors] = {}
     for camera in run.cameras:
-        with_crops = (stretch for stretch in run.tracklet_stretches(camera.name) if len(stretch.crops))
+        with_crops = (stretch for stretch in run.tracklet_stretches(camera.name) if stretch.vectors.size)
         while together := list(islice(with_crops, STRETCHES_TOGETHER)):
             for stretch, found, likeness in _compare(queries, together, center):
                 before = compared.get(stretch.key)

@@ -179,6 +179,8 @@ def _joined(parts: list[TrackletSummary]) -> TrackletSummary:
     """Return one summary for a track whose tracklet was closed and opened again; nearly always there is one stretch."""
     if len(parts) == 1:
         return parts[0]
+    if any(part.vectors.size for part in parts):  # the vectors of earlier stretches may have been purged
+        parts = [part for part in parts if part.vectors.size or not part.crops]
     crops = [crop for part in parts for crop in part.crops]
     qualities = np.concatenate([part.qualities for part in parts])
     vectors = [part.vectors for part in parts if len(part.vectors)]

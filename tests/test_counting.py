@@ -187,7 +187,7 @@ def test_counts_and_heat_follow_the_rows_after_linking(make_run: MakeRun) -> Non
     everywhere = Counters((Zone("all", "left", ((0, 0), (320, 0), (320, 240), (0, 240))),), ())
     before = heat(run, run.camera("left")).sum()
     short = [tracklet for tracklet in run.tracklets() if tracklet.track_id == 3]  # a picture is missing within
-    refine_run(folder, short, 5.0)
+    refine_run(run, short, 5.0)
     refined = Run.open(folder)
     rows = refined.refined("left")
     assert 0 < rows.filled.sum() < len(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from app import erase as erase_module
-from app.config import load_settings
+from app import run_lock
 from app.erase import erase_person
 from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.known_people import PEOPLE_FILE, KnownPeople, KnownPerson, read_people, write_people
 from app.manifest import Manifest
-from app.run_parts import lock_run
-from app.run_writer import RunWriter
+from app.run_lock import lock_copying, lock_run
 from app.runs import Run
+from app.written import note_written
 
 GALLERY = "machine:gallery"
 
@@ -38,6 +37,7 @@ def folder(make_run: Callable[..., Path]) -> Path:
         ledger.merge(part, 1, "anna")
         ledger.name(1, "Zebediah", "anna")
     for name in ("video/left.mp4", "export/mot/left.txt"):
+        note_written(folder, [name])
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(b"frames with Zebediah")
     return folder
@@ -76,7 +76,7 @@ def test_nothing_is_left_and_nothing_else_is_lost(folder: Path) -> None:
         "tracklets": 3,
         "crops": 5,
         "covered_crops": 0,
-        "removed_files": ["video/left.mp4", "export/mot/left.txt"],
+        "removed_files": ["export/mot/left.txt", "video/left.mp4"],
         "gallery": None,
         "left": report["left"],
     }
@@ -149,7 +149,7 @@ def test_two_people_one_after_the_other(folder: Path) -> None:
     assert set(rows_by_person(Run.open(folder))) == {NO_ID}
 
 
-def test_refusals(folder: Path, tmp_path: Path, small_run: ModuleType) -> None:
+def test_refusals(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no person 99"):
         erase_person(folder, 99)
     with pytest.raises(InputError, match="not a run folder"):
@@ -157,11 +157,11 @@ def test_refusals(folder: Path, tmp_path: Path, small_run: ModuleType) -> None:
     erase_person(folder, 1)
     with pytest.raises(InputError, match="no person 1"):
         erase_person(folder, 1)
-    with (
-        RunWriter.create(tmp_path / "live", load_settings(), small_run.sources(), {}),
-        pytest.raises(RunError, match="another process"),
-    ):
-        erase_person(tmp_path / "live", 1)
+    monkeypatch.setattr(run_lock, "CHANGE_WAIT_S", 0.1)
+    with lock_run(folder, "linking this run"), pytest.raises(RunError, match=r"another process is linking this run"):
+        erase_person(folder, 2)
+    with lock_copying(folder, "drawing videos"), pytest.raises(RunError, match=r"another process is drawing videos"):
+        erase_person(folder, 2)
 
 
 def test_a_gallery_that_moved_is_named_and_can_be_given_later(make_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -194,8 +194,9 @@ def test_a_gallery_that_moved_is_named_and_can_be_given_later(make_run: Callable
 
 
 def test_the_gallery_forgets_all_numbers_of_a_person_and_names_the_other_runs(
-    make_run: Callable[..., Path], tmp_path: Path
+    make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run_lock, "CHANGE_WAIT_S", 0.1)
     folder = make_run()
     header = json.loads((folder / "run.json").read_text())
     header["settings"]["gallery"]["folder"] = "gallery"  # relative to where the run was started

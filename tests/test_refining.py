@@ -112,7 +112,7 @@ def test_many_rows_are_cut_into_files_between_frames(tmp_path: Path, monkeypatch
     run = Run.open(folder)
     whole = refined_rows([t for t in run.tracklets() if t.camera == "left"], *run.frames("left"), 1.0)
     monkeypatch.setattr("app.refining.ROWS_PER_FILE", 7)
-    refine_run(folder, run.tracklets(), 1.0)
+    refine_run(run, run.tracklets(), 1.0)
     parts = list(Run.open(folder).refined_parts("left"))
     assert len(parts) > 3
     frames = [set(part.frames.tolist()) for part in parts]

@@ -19,6 +19,7 @@ from app.linking import run_calibration
 from app.people import people_of
 from app.retention import gallery_text, purge
 from app.runs import Run
+from app.written import note_written
 
 DAY_S = 86_400.0
 
@@ -29,6 +30,7 @@ def folder(make_run: Callable[..., Path]) -> Path:
     with Run.open(folder).ledger() as ledger:
         ledger.assign("left", 1, 1, "machine:linker")
         ledger.name(1, "Zebediah", "anna")
+    note_written(folder, ["video/left.mp4"])
     (folder / "video").mkdir()
     (folder / "video" / "left.mp4").write_bytes(b"x" * 1000)
     return folder

@@ -31,7 +31,7 @@ import numpy as np
 import yaml
 
 from app.config import SimulateSettings
-from app.errors import RunError
+from app.errors import InputError, RunError
 from app.simulate.cameras import Camera
 from app.simulate.detections import noisy_detections
 from app.simulate.people import People
@@ -110,8 +110,9 @@ def write_scene(output: Path, settings: SimulateSettings) -> dict[str, Any]:
     Raises RunError when a file cannot be written.
     """
     try:
-        output.mkdir(parents=True, exist_ok=True)
         scene = Scene(settings)
+        _refuse_files_of_others(output, scene)
+        output.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             writers = {
                 camera.name: stack.enter_context(CameraWriter(output, camera, settings)) for camera in scene.cameras
@@ -125,6 +126,14 @@ def write_scene(output: Path, settings: SimulateSettings) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{error.filename or output}: cannot write the scene ({error.strerror})") from error
     return description
+
+
+def _refuse_files_of_others(output: Path, scene: Scene) -> None:
+    """Raise InputError if a file would be replaced in a folder that holds no scene of this program."""
+    cameras = [name for camera in scene.cameras for name in (camera.name, f"{camera.name}.mp4")]
+    taken = [name for name in ("floor.csv", "cameras.yaml", *cameras) if (output / name).exists()]
+    if taken and not (output / "scene.json").is_file():
+        raise InputError(f"{output} holds {taken[0]}, which is of no scene; give another --output")
 
 
 def _write_camera_list(path: Path, scene: Scene) -> None:

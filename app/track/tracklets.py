@@ -128,6 +128,21 @@ class TrackletBuilder:
         """Return the open tracklets as they are now, without closing them: the material of a crash-safe part."""
         return [self._draft(tracklet) for tracklet in self._open.values()]
 
+    def forget(self, track_id: int, start_s: float, end_s: float) -> None:
+        """Drop what was collected of a track with start_s <= time < end_s and not handed out as finished yet."""
+        tracklet = self._open.get(track_id)
+        if tracklet is None:
+            return
+        times = tracklet.times[: tracklet.count]
+        stay = (times < start_s) | (times >= end_s)
+        for name in ("times", "boxes", "scores"):
+            rows = getattr(tracklet, name)
+            rows[: int(stay.sum())] = rows[: tracklet.count][stay]
+        tracklet.count = int(stay.sum())
+        tracklet.crops = [crop for crop in tracklet.crops if not start_s <= crop.time < end_s]
+        if tracklet.count == 0:
+            del self._open[track_id]
+
     def close(self) -> list[TrackletDraft]:
         """Close every tracklet and return all that `finished` has not returned yet."""
         self._finished.extend(self._draft(tracklet) for tracklet in self._open.values())

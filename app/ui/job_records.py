@@ -16,6 +16,7 @@ from app.engines import Progress
 from app.errors import InputError
 from app.files import write_atomically
 from app.preview import read_progress
+from app.run_state import FOLLOWED
 from app.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class JobRecord:
         try:
             run = Run.open(self.folder)
             frames = sum(file.rows for file in run.manifest.files if file.kind == "frames")
-            total = frames if run.state == "finished" else None
+            total = frames if run.state in FOLLOWED else None
             return Progress(frames, total, seconds, len(run.identities().people()), len(run.cameras))
         except InputError:
             return Progress(0, None, seconds, 0, 0)

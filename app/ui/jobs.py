@@ -26,7 +26,7 @@ import yaml
 from app.config import Settings
 from app.errors import RunError
 from app.header import RUN_FILE
-from app.run_parts import lock_run
+from app.run_lock import lock_following
 from app.runs import Run
 from app.ui.job_records import ALIVE, JobRecord, Kind, load_jobs, save_jobs
 
@@ -180,7 +180,7 @@ class Jobs:
         If another server looks after it, the jobs of this one are not kept.
         """
         try:
-            self._held = lock_run(self._root / _SCRATCH)
+            self._held = lock_following(self._root / _SCRATCH, "looking after these jobs")
         except (RunError, OSError) as error:
             logger.warning("jobs that are started here are forgotten when this server stops: %s", error)
             return

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.counters import Counters
 from app.counting import Crossing, Stay, count, heat
-from app.errors import InputError
+from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.header import RUN_FILE
 from app.identities import Event, Identities, Key
@@ -22,6 +22,8 @@ from app.ledger import Ledger
 from app.manifest import FLUSHED_FILE, MANIFEST_FILE
 from app.people import Person, people_of
 from app.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
+from app.run_lock import lock_run
+from app.run_state import FOLLOWED
 from app.runs import LEDGER_FILE, Run
 from app.ui.views import Views
 
@@ -124,9 +126,10 @@ class OpenRun:
         with self._lock:
             run, identities = self.run, self.identities()
             if self._people is None or self._people[0] is not run or self._people[1] is not identities:
-                if run.state == "finished" and run is not self._indexed:
-                    with suppress(OSError):  # a folder that may only be read: all parts are read each time
-                        run.index_tracklets()
+                if run.state in FOLLOWED and run is not self._indexed:
+                    # All parts are read each time where a folder may only be read, or somebody changes the run.
+                    with suppress(OSError, RunError), lock_run(self.folder, "indexing this run", 0.0):
+                        Run.open(self.folder).index_tracklets()
                     self._indexed = run
                 self._people = run, identities, people_of(run, identities)
             return self._people[2]

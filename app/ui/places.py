@@ -11,11 +11,12 @@ import gradio as gr
 import numpy as np
 
 from app.audit import record
-from app.counters import Counters, read_counters, with_line, with_zone, without, write_counters
+from app.counters import COUNTERS_FILE, Counters, read_counters, with_line, with_zone, without, write_counters
 from app.counting import summarise
 from app.errors import InputError
 from app.places import read_topology
 from app.places_report import occupancy_of, ways_of
+from app.run_lock import lock_file
 from app.ui import layout
 from app.ui.diagrams import occupancy_chart, short, ways_graph
 from app.ui.layout import button, duration
@@ -64,6 +65,11 @@ def view(library: RunLibrary, visitor: layout.Visitor, camera: int = 0) -> str:
 
 def change(found: OpenRun, values: Mapping[str, str]) -> int:
     """Do what a button of the page says: draw a zone or line, or take one away. Return the camera's number."""
+    with lock_file(found.folder / COUNTERS_FILE, "changing zones and lines"):
+        return _change(found, values)
+
+
+def _change(found: OpenRun, values: Mapping[str, str]) -> int:
     run = found.run
     counters = read_counters(run)
     number = int(values["camera"])
