@@ -61,7 +61,7 @@ class SourceSettings(Section):
         "lost, seconds. Longer than encoders go without a key picture, which renews all; 0: never.",
     )
     frozen_changed_percent: float = Field(
-        3.0,
+        6.0,
         ge=0.0,
         le=25.0,
         description="What may change of a frozen picture: a clock written into its top or bottom sixth, percent.",

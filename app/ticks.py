@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _QUEUE_FRAMES = 16
-_LIVE_JOIN_S = 0.5
+_LIVE_JOIN_S = 0.25
 """A live reader may hang in the network until its own timeout. Nobody waits: its thread ends with the program."""
-_HEARTBEAT_S = 0.5
+_HEARTBEAT_S = 0.25
 
 
 def ticks(
@@ -33,7 +33,7 @@ def ticks(
 
     Every frame of a recorded camera appears once and in order; no frame is older than one of an earlier tick. Frames
     count as the same instant when they lie within half the shortest frame period. For live cameras a tick holds the
-    newest picture of each that has one; it is empty when for half a second no picture came, so that whoever iterates
+    newest picture of each that has one; it is empty when for a moment no picture came, so that whoever iterates
     can look after other things even if all cameras are down.
 
     first_indices: for each camera the number of the first frame wanted (to resume); 0 where absent.
