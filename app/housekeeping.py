@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from app.camera_states import CameraState, StateChange, StateLog
 from app.config import RunSettings
@@ -32,6 +33,7 @@ class Housekeeping:
         self._videos = videos
         self._space = FreeSpace(writer.folder, settings.keep_free_gb)
         self._unseen = {source.info.camera for source in self._sources if not source.info.width}
+        self._shown_left_out = 0
         self._log: StateLog | None = None
         if self._sources:
             cameras = [source.info.camera for source in self._sources]
@@ -54,6 +56,8 @@ class Housekeeping:
             self._writer.keep_crops = self._space.crops
             if self._videos is not None:
                 self._videos.paused = not self._space.video
+            self._show()
+        elif not self._shown_left_out and self._writer.left_out_count:  # so that a crash leaves it on record
             self._show()
         if self._log is None:
             return
@@ -80,9 +84,11 @@ class Housekeeping:
 
     def _show(self) -> None:
         """Write into `run.json` what is going on."""
-        left_out = {"crops": len(self._writer.crops_left_out), "now": self._space.note}
-        states = {} if self._log is None else {name: asdict(change) for name, change in self._log.latest.items()}
-        self._writer.show({"camera_states": states, "left_out": left_out})
+        self._shown_left_out = self._writer.left_out_count
+        values: dict[str, Any] = {"left_out": {"crops": self._shown_left_out, "now": self._space.note}}
+        if self._log is not None:
+            values["camera_states"] = {name: asdict(change) for name, change in self._log.latest.items()}
+        self._writer.show(values)
 
 
 def _say(before: StateChange, change: StateChange) -> None:

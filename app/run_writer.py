@@ -89,6 +89,7 @@ class RunWriter:
         self.next_track_id = dict(manifest.next_track_id)
         self.keep_crops = True
         self.crops_left_out: set[str] = set()
+        self._left_out_before = int(header.get("left_out", {}).get("crops", 0))
         self._results: dict[str, list[FrameRows]] = {camera: [] for camera in self.next_frame_index}
         self._drafts: list[tuple[TrackletDraft, bool]] = []
         self._flushed_drafts: list[tuple[TrackletDraft, bool]] = []
@@ -375,6 +376,8 @@ class RunWriter:
             if self._drafts or self._flushed_drafts or any(self._results.values()):
                 self.commit()
             self._drop_replaced_files((), 0.0)
+            if self.left_out_count:
+                self._header["left_out"] = {**self._header.get("left_out", {}), "crops": self.left_out_count}
             self._header["state"] = state
             self._header["times"]["finished"] = _now()
             self._header["summary"] = _redacted(dict(summary))
@@ -382,6 +385,11 @@ class RunWriter:
                 Run.open(self.folder).index_tracklets()
             self._write_header()
         self.close()
+
+    @property
+    def left_out_count(self) -> int:
+        """How many pictures of people the disk had no room for, also in earlier sessions of this run."""
+        return self._left_out_before + len(self.crops_left_out)
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Put JSON values into `run.json` while the run goes on, each under its name."""

@@ -267,7 +267,7 @@ def test_a_full_disk_takes_pictures_then_video_and_never_rows(
     )
     follow(job_of(cameras, "run.save_video=true", names=["door"]), folder, story)
     assert story.is_told
-    assert Run.open(folder).header["left_out"]["now"] == ""
+    assert Run.open(folder).header["left_out"] == {"crops": 0, "now": ""}
     with av.open(str(folder / "video" / "door.mp4")) as video:
         drawn = sum(1 for _ in video.decode(video=0))
     assert 0 < drawn < len(Run.open(folder).frames("door")[0]), "rows go on without a video"

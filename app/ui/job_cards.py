@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from app.engines import Progress
 from app.ui.job_records import JobRecord
 from app.ui.jobs import Jobs
 from app.ui.layout import Visitor, actor_of, button, chip, count, duration
@@ -79,10 +80,16 @@ def _run(job: JobRecord) -> tuple[str, str]:
         return f"loading networks, {took}", _bar(None)
     of = f" of {now.frames_total:,}" if now.frames_total else ""
     speed = f"{now.frames / max(now.seconds, 0.1):.0f} frames/s"
-    line = f"{now.frames:,}{of} frames, {speed}, {people} so far, {took}"
+    line = f"{now.frames:,}{of} frames, {speed}, {people} so far, {took}{_cameras(now)}"
     if now.frames == now.frames_total:
         return f"{count(now.frames, 'frame')}, {people}: linking and drawing, {took}", _bar(None)
     return line, _bar(now.frames / now.frames_total if now.frames_total else None)
+
+
+def _cameras(now: Progress) -> str:
+    """Say which live cameras see nothing, and what the disk has no room for."""
+    blind = "".join(f", {escape(name)} {state}" for name, state in now.states.items() if state != "live")
+    return f"{blind}; {escape(now.note)}" if now.note else blind
 
 
 def _training(job: JobRecord) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from app.camera_states import StateChange, StateLog
 from app.cli import main
 from app.runs import Run, crop_frame
 from app.ui.library import run_id
@@ -190,3 +191,18 @@ def test_scores_and_mistakes_are_shown(page: Any, server: str, scene: Run, ui_fo
     page.wait_for_selector("text=Across all cameras")
     scores = evaluate_run(scene.folder, ui_folder / "videos" / "scene")
     assert page.locator(".ot-figure b").first.inner_text() == f"{scores['across']['IDF1']:.1f}"
+
+
+def test_the_overview_says_which_camera_is_blind_and_since_when(page: Any, server: str, own_run: MakeRun) -> None:
+    folder, run = own_run("blind")
+    states = StateLog(folder, ["cam1", "cam2"], 0.0, {})
+    states.note([StateChange("cam1", "live", 0.5), StateChange("cam2", "live", 0.0)])
+    states.note([StateChange("cam2", "refused", 4.0, "the password <b>of</b> cam2 is wrong")])
+    page.goto(f"{server}/?run={run}")
+    page.wait_for_selector("[data-cameras] .ot-chip")
+    assert page.locator("[data-cameras] .ot-chip").all_inner_texts() == ["cam1 live", "cam2 refused at the end"]
+    page.click(".ot-blind summary")
+    [row] = page.locator(".ot-blind tbody tr").all()
+    cells = row.locator("td").all_inner_texts()
+    assert cells[0] == "cam2"
+    assert cells[2:] == ["still", "refused", "the password <b>of</b> cam2 is wrong"]
