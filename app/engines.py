@@ -214,8 +214,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             state = "cancelled" if interrupted.is_set() and not live else "followed"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
-            states = keeper.stop()
             _commit(writer, ledger, pipeline, erasures, is_last=True)
+            states = keeper.stop()
             outcome = Outcome(
                 detector=detector.name,
                 reid=embedder.name if embedder else "none (motion only)",
