@@ -34,6 +34,7 @@ class InputRecord:
 class CameraRecord:
     """What a run remembers of a camera: enough to read its recording again (`app.again`).
 
+    width, height: pixels; 0 for a live camera that was not seen yet.
     start_time: seconds on the shared clock.  origin: for people to read, no path and without passwords.
     inputs: the files in order, with their whole paths.  live: pictures came as they were taken and are gone.
     kind: "video" for files one after the other, "images", "sequence" (of a benchmark: `seqinfo.ini`, then the images)
@@ -105,7 +106,8 @@ def _camera_problem(camera: CameraRecord) -> str:
     if not isinstance(camera.name, str) or not isinstance(camera.origin, str) or not isinstance(camera.address, str):
         return "its name or origin is no text"
     sides = (camera.width, camera.height)
-    if not all(type(side) is int and 0 < side <= LARGEST_SIDE_PX for side in sides):
+    not_seen_yet = camera.live and sides == (0, 0)
+    if not not_seen_yet and not all(type(side) is int and 0 < side <= LARGEST_SIDE_PX for side in sides):
         return f"{camera.width} × {camera.height} is no size of a picture"
     if not 0 < camera.fps <= LARGEST_FPS:
         return f"{camera.fps} frames/s"

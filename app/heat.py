@@ -56,6 +56,8 @@ def _write(run: Run, output: Path) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     files = []
     for camera in run.cameras:
+        if not camera.width:  # a live camera that was never seen
+            continue
         try:
             below = plain_still(run, camera)
         except InputError:
