@@ -15,11 +15,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from app.config import Section
 from app.errors import InputError
+from app.untrusted import LIMITS, compose_yaml, construct_yaml, read_text
 from app.video import VideoFile
 
 logger = logging.getLogger(__name__)
@@ -94,16 +94,8 @@ class _ListedCamera(Section):
 
 def read_camera_list(path: Path, name_pattern: str) -> list[CameraEntry]:
     """Read a YAML camera list. Raises InputError that lists every problem with its line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the camera list ({error})") from error
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    node = compose_yaml(read_text(path, "the camera list", LIMITS.yaml_bytes), path, unique_keys=True)
+    content = None if node is None else construct_yaml(node, path)
     listed = content.get("cameras") if isinstance(content, dict) and set(content) == {"cameras"} else None
     if not isinstance(listed, list) or not listed:
         raise InputError(

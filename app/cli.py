@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 1
+    except (OSError, MemoryError, sqlite3.Error) as error:
+        from app.untrusted import storage_problem
+
+        known = storage_problem(error)
+        if known is None:
+            raise
+        sys.stderr.write(f"error: {known}\n")
+        return known.exit_status
     if options.json:
         sys.stdout.write(json.dumps(answer) + "\n")
     return int(answer.get("exit_status", 0))

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import InputError
+from app.untrusted import LIMITS, compose_yaml, construct_yaml, read_text, yaml_value
 
 
 class Section(BaseModel):
@@ -691,16 +692,7 @@ def _collect(
 
 
 def _read_yaml(path: Path, collected: _Collected) -> None:
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the configuration file ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    root = compose_yaml(read_text(path, "the configuration file", LIMITS.yaml_bytes), path)
     if root is None:
         return
     if not isinstance(root, yaml.MappingNode):
@@ -722,7 +714,11 @@ def _read_mapping(node: yaml.MappingNode, prefix: Path_, file: Path, collected: 
             collected.put(path, {}, place)
             _read_mapping(value_node, path, file, collected)
         else:
-            value = yaml.SafeLoader("").construct_document(value_node)
+            try:
+                value = construct_yaml(value_node, file)
+            except InputError as error:
+                collected.problems.append(str(error))
+                continue
             collected.put(path, value, place)
             _note_places(value_node, path, file, collected)
 
@@ -752,8 +748,8 @@ def _read_assignment(text: str, collected: _Collected) -> None:
         collected.problems.append(f"{place}: write it as section.key=value")
         return
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
+        value = yaml_value(raw, place)
+    except InputError:
         value = raw
     collected.put(tuple(name.strip().split(".")), value, place)
 
@@ -774,4 +770,4 @@ def _explain(problem: Mapping[str, Any], collected: _Collected) -> str:
         return f"{place}: there is no setting {name}{hint}"
     message = problem["msg"][:1].lower() + problem["msg"][1:]
     given = problem.get("input")
-    return f"{place}: {name}: {message} (given: {given!r})"
+    return f"{place}: {name}: {message} (given: {repr(given)[:200]})"

@@ -127,7 +127,7 @@ def read_people(folder: Path) -> KnownPeople:
             tuple(json.loads(metadata["runs"])),
             frozenset(json.loads(metadata.get("forgotten", "[]"))),
         )
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot read the people of this gallery ({error})") from error
 
 

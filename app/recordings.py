@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +23,7 @@ from app.errors import InputError
 from app.frames import blank_image
 from app.motchallenge import read_sequence_info
 from app.privacy import redact
+from app.untrusted import LIMITS, decode_image
 from app.video import VIDEO_SUFFIXES, Picture, VideoFile, VideoReader, probe_video
 
 logger = logging.getLogger(__name__)
@@ -285,8 +285,16 @@ def common_size(images: Sequence[Path]) -> tuple[int, int]:
                 # Asking a PNG without EXIF for it would decode the whole picture.
                 if "exif" in header.info and header.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS:
                     width, height = height, width
-        except (OSError, ImportError):  # Ultralytics, once imported, makes Pillow look for packages that are not there
+        except (
+            OSError,
+            ImportError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ):  # Ultralytics, once imported, makes Pillow look for packages that are not there
             raise InputError(f"{path}: not a picture that can be read; remove it or copy it again") from None
+        if width * height > LIMITS.image_pixels:
+            raise InputError(f"{path}: an image of {width} × {height} pixels; {LIMITS.image_pixels:,} are the most")
         if first is None:
             first = (width, height)
         elif (width, height) != first:
@@ -304,7 +312,10 @@ def read_image(path: Path) -> NDArray[np.uint8] | None:
         encoded = np.fromfile(path, np.uint8)  # cv2.imread cannot open every name on every system
     except OSError:
         return None
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    try:
+        return decode_image(encoded.tobytes(), str(path)) if len(encoded) else None
+    except InputError:
+        return None
 
 
 def frame_numbers(images: Sequence[Path]) -> list[int]:

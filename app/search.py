@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from app.query import Finder, Person, choose
 from app.reid.nobody import FEW_PEOPLE, Nobody, standing_out
 from app.runs import Run
 from app.track.evidence import CENTER_SHRINKAGE, unit_rows, weighted_direction
+from app.untrusted import decode_image, reading
 
 if TYPE_CHECKING:
     from app.identities import Identities
@@ -102,10 +102,9 @@ def search_run(
     """
     run = Run.open(folder)
     _calibration(run)
-    read = cv2.imread(str(image), cv2.IMREAD_COLOR)
-    if read is None:
-        raise InputError(f"{image}: not a picture that can be read")
-    picture = np.asarray(read, np.uint8)
+    with reading(image, "this picture"):
+        data = image.read_bytes()
+    picture = decode_image(data, str(image))
     embedder = embedder_of(run, settings.reid)
     crops = (folder / "crops").resolve()
     if image.resolve().is_relative_to(crops) and number is None and box is None:  # its vector is known

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,8 +69,12 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
         raise InputError(f"{path}: cannot read {what}: damaged, or something else ({_first_line(error)})") from error
 
 
-def storage_problem(error: OSError) -> OmniTrackError | None:
-    """Return what an error of the file system means for the user, None if it is none that a user can help."""
+def storage_problem(error: OSError | MemoryError | sqlite3.Error) -> OmniTrackError | None:
+    """Return what an error of disk or memory means for the user, None if it is none that a user can help."""
+    if isinstance(error, MemoryError):
+        return RunError("there is not enough memory for this; what was finished before stays")
+    if isinstance(error, sqlite3.Error):
+        return RunError(f"the ledger or the audit log cannot be read or written ({error}); see `main.py check RUN`")
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return RunError(
@@ -131,10 +136,10 @@ def _checksum(values: Mapping[str, Any]) -> str:
     return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def compose_yaml(text: str, where: Path | str, limits: Limits = LIMITS) -> yaml.Node | None:
+def compose_yaml(text: str, where: Path | str, limits: Limits = LIMITS, unique_keys: bool = False) -> yaml.Node | None:
     """Return the nodes of a YAML text, bounded in depth and in size after its aliases are written out; None if empty.
 
-    Aliases may not lead in a circle, and a mapping may not have a key twice.
+    Aliases may not lead in a circle. unique_keys: no mapping may have a key twice, either.
     """
     try:
         depth = 0
@@ -148,7 +153,10 @@ def compose_yaml(text: str, where: Path | str, limits: Limits = LIMITS) -> yaml.
     except yaml.YAMLError as error:
         raise _yaml_error(error, where) from error
     if node is not None:
-        _count_nodes(node, where, limits.yaml_nodes, {}, set())
+        known: dict[int, int] = {}
+        _count_nodes(node, where, limits.yaml_nodes, known, frozenset())
+        if unique_keys:
+            _refuse_double_keys(node, where, set())
     return node
 
 
@@ -178,7 +186,7 @@ def _yaml_error(error: yaml.YAMLError, where: Path | str) -> InputError:
     return InputError(f"{place}: not valid YAML ({getattr(error, 'problem', None) or _first_line(error)})")
 
 
-def _count_nodes(node: yaml.Node, where: Path | str, limit: int, known: dict[int, int], above: set[int]) -> int:
+def _count_nodes(node: yaml.Node, where: Path | str, limit: int, known: dict[int, int], above: frozenset[int]) -> int:
     """Return how many nodes there are below and with a node, each alias counted as what it stands for."""
     line = _line(node)
     if id(node) in above:
@@ -197,6 +205,22 @@ def _count_nodes(node: yaml.Node, where: Path | str, limit: int, known: dict[int
             raise InputError(f"{where}:{line}: more than {limit:,} values with all aliases written out")
     known[id(node)] = count
     return count
+
+
+def _refuse_double_keys(node: yaml.Node, where: Path | str, seen: set[int]) -> None:
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise InputError(f"{where}:{_line(key)}: {key.value} is given twice")
+            keys.add(str(key.value))
+            _refuse_double_keys(value, where, seen)
+    else:
+        for value in node.value:
+            _refuse_double_keys(value, where, seen)
 
 
 def decode_image(data: bytes, where: str, limits: Limits = LIMITS) -> NDArray[np.uint8]:

@@ -39,6 +39,7 @@ from app.detect.torch_network import TorchNetwork
 from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, read_columns, read_people, read_rows
 from app.errors import InputError
 from app.openvino_cache import cache_folder, convert_once
+from app.untrusted import LIMITS, read_text, yaml_value
 
 _log = logging.getLogger(__name__)
 
@@ -298,14 +299,13 @@ def load_weights(path: Path) -> Any:
 
     description_path = path.with_suffix(".yaml")
     try:
-        description = yaml.safe_load(description_path.read_text(encoding="utf-8"))
+        description = yaml_value(
+            read_text(description_path, "the description of a network", LIMITS.yaml_bytes), description_path
+        )
         names = {int(number): str(name) for number, name in description["names"].items()}
         model = DetectionModel(description, ch=3, verbose=False)
-    except OSError as error:
-        raise InputError(
-            f"{description_path}: cannot read the description of the network ({error.strerror}); it belongs beside "
-            f"{path.name}"
-        ) from error
+    except InputError as error:
+        raise InputError(f"{error}; the description of a network belongs beside {path.name}") from error
     except Exception as error:  # ultralytics raises anything for a description that it cannot build
         raise InputError(f"{description_path}: not the description of a network ({error!r})") from error
     try:
@@ -393,7 +393,7 @@ def _exported(
         raise InputError(f"{path}: not a detection network (task {described.get('task')}, output {output_shape})")
     names = described.get("names")
     if names:
-        person = person_class(yaml.safe_load(names) if isinstance(names, str) else names, path)
+        person = person_class(yaml_value(names, path) if isinstance(names, str) else names, path)
     else:
         person = 0
         _log.warning("%s does not name its classes; the first one is taken for people", path)

@@ -47,6 +47,10 @@ class Calibration:
     def __post_init__(self) -> None:
         if len(self.distances) != len(self.probabilities) or len(self.distances) < 2:
             raise ValueError("Calibration needs at least two distances, and as many probabilities")
+        if not all(np.isfinite(part).all() for part in (self.center, self.distances, self.probabilities)):
+            raise ValueError("Calibration holds numbers that are none")
+        if self.probabilities.min() < 0 or self.probabilities.max() > 1:
+            raise ValueError("Calibration probabilities lie between 0 and 1")
         if np.any(np.diff(self.distances) <= 0) or np.any(np.diff(self.probabilities) > 0):
             raise ValueError("Calibration distances must rise and probabilities must not")
 

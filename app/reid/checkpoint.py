@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from app.reid.calibrate import Calibration
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
 from app.reid.unseen_places import sidecar, with_sidecar
+from app.untrusted import reading
 
 FORMAT = "omnitrack-reid-1"
 EXPORT_KEY = "omnitrack"
@@ -107,6 +108,9 @@ def _load(path: Path) -> Checkpoint:
         if architecture is None:
             raise InputError(f"{path}: these are not the weights of an OSNet; known are {', '.join(OSNETS)}")
         checkpoint = Checkpoint(architecture, _as_float32(names), sha256=file_sha256(path))
+    wrong = [name for name, value in checkpoint.state.items() if not torch.isfinite(value).all()]
+    if wrong:
+        raise InputError(f"{path}: {wrong[0]} and {len(wrong) - 1} more tensors hold numbers that are none: damaged")
     try:
         checkpoint.network()
     except RuntimeError as error:
@@ -175,6 +179,11 @@ def _from_exported(path: Path) -> Checkpoint:
         )
     weights = [path] if path.suffix == ".onnx" else [path, path.with_suffix(".bin")]
     sums = [file_sha256(file) for file in weights]
+    with reading(path, "how pictures are prepared for this network"):
+        return _exported(path, given, sums)
+
+
+def _exported(path: Path, given: Mapping[str, Any], sums: Sequence[str]) -> Checkpoint:
     calibration = Calibration(*(np.array(given["calibration"][name], np.float32) for name in _CALIBRATION_FIELDS))
     size = given["preprocessing"]
     return Checkpoint(
@@ -214,13 +223,13 @@ def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]
             facts=json.loads(header["facts"]),
             sha256=file_sha256(path),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged, or written by a newer version of this program ({error})") from error
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with reading(path, "these weights"), safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file, or cut short ({error})") from error
@@ -235,7 +244,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             "refused. If you trust its maker, convert it once: python -c \"import torch; c = torch.load('IN', "
             "weights_only=False); torch.save(c.get('state_dict', c), 'OUT.pth')\""
         ) from error
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, LookupError, AttributeError, TypeError,
+            OverflowError, MemoryError, ImportError) as error:  # fmt: skip
         raise InputError(f"{path}: not a PyTorch weight file, or cut short ({error})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.untrusted import decode_image, read_member, reading
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +60,8 @@ class PictureFiles:
         if path.is_dir():
             self.names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
         elif path.is_file():
-            try:
+            with reading(path, "this zip file"):
                 self._zip = zipfile.ZipFile(path)
-            except zipfile.BadZipFile as error:
-                raise InputError(f"{path}: not a zip file, or cut short ({error})") from error
             self.names = sorted(
                 name.removeprefix(self._inside)
                 for name in self._zip.namelist()
@@ -74,17 +72,15 @@ class PictureFiles:
 
     def read(self, name: str) -> bytes:
         try:
-            return self._zip.read(self._inside + name) if self._zip else (self.path / name).read_bytes()
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            if self._zip:
+                return read_member(self._zip, self._inside + name)
+            return (self.path / name).read_bytes()
+        except OSError as error:
             raise InputError(f"{self.path}: cannot read {name} ({error})") from error
 
     def decode(self, name: str) -> NDArray[np.uint8]:
         """Return the (H, W, 3) uint8 BGR picture. Raises InputError if it is none."""
-        data = np.frombuffer(self.read(name), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-        if picture is None:
-            raise InputError(f"{self.path}: {name} is not a picture, or is damaged")
-        return np.asarray(picture, np.uint8)
+        return decode_image(self.read(name), f"{self.path}: {name}")
 
 
 @dataclass(frozen=True, slots=True)
