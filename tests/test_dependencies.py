@@ -28,13 +28,14 @@ def declared(*extras: str) -> dict[str, Requirement]:
 def undeclared(folder: str, requirements: dict[str, Requirement]) -> set[str]:
     """Top-level packages that files import and no requirement brings by name."""
     distributions = packages_distributions()
+    own = {"app", "tests", *(file.stem for file in (ROOT / "tests").rglob("*.py")), *sys.stdlib_module_names}
     missing = set()
     for file in [*(ROOT / folder).rglob("*.py"), *([ROOT / "main.py"] if folder == "app" else [])]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]
-            for top in {name.split(".")[0] for name in names} - {"app", "tests", *sys.stdlib_module_names, *OPTIONAL}:
+            for top in {name.split(".")[0] for name in names} - own - OPTIONAL:
                 if not {canonicalize_name(name) for name in distributions.get(top, [top])} & requirements.keys():
                     missing.add(f"{file.relative_to(ROOT)}: {top}")
     return missing
