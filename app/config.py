@@ -204,6 +204,17 @@ class TrainSettings(Section):
     center_weight: float = Field(0.0, ge=0.0, description="Weight of the centre loss.")
     teacher: str = Field("", description="Weight file or bundled name of a network to imitate; empty for none.")
     teacher_weight: float = Field(10.0, ge=0.0, description="Weight of being like the teacher.")
+    likeness_teachers: list[str] = Field(
+        default_factory=list,
+        description="Weight files or bundled names whose likenesses between pictures are imitated, averaged.",
+    )
+    likeness_weight: float = Field(10.0, ge=0.0, description="Weight of finding pictures as alike as they do.")
+    unlabelled: list[str] = Field(
+        default_factory=list,
+        description="Folders or zip files of more pictures of people, for the teachers only: crops, or images/ with "
+        "boxes in labels/ (YOLO).",
+    )
+    unlabelled_per_batch: int = Field(0, ge=0, le=1024, description="So many of them are added to each batch.")
 
     optimiser: Literal["adam", "amsgrad", "adamw", "sgd"] = Field("adamw", description="The optimiser.")
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate.")
@@ -223,6 +234,7 @@ class TrainSettings(Section):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 takes one for each core.")
     half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU.")
+    half_on_cpu: bool = Field(False, description="Mixed precision on a CPU: faster only where it has AMX.")
     compile: bool = Field(False, description="Use torch.compile where there is a compiler.")
     memory_map: bool = Field(False, description="Keep decoded pictures in a file of the output folder, not in memory.")
     checkpoint_minutes: float = Field(5.0, gt=0.0, description="Time between saved states.")

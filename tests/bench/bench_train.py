@@ -112,7 +112,7 @@ def our_step(
     started = time.perf_counter()
     people = load_training_data(listing, settings.height_px, settings.width_px, 0, 0)
     decoded = time.perf_counter() - started
-    student = Student(settings, classes).to(device).to(memory_format=torch.channels_last).train()
+    student = Student(settings, np.zeros(classes, np.int64)).to(device).to(memory_format=torch.channels_last).train()
     run = compiled(student, device) if options.compile else student
     bank = near_the_network(torch.from_numpy(people.train.pictures), device)
     optimiser = build_optimiser(student.base(), student.head(), settings)
@@ -139,7 +139,7 @@ def our_step(
         normalised = normalised.contiguous(memory_format=torch.channels_last)
         people_shown = labels[chosen.to(device)]
         if recorded is not None:
-            losses.append(recorded(normalised, people_shown, False))
+            losses.append(recorded((normalised, people_shown), False))
         else:
             losses.append(forward_and_backward(normalised, people_shown))
         optimiser.step()

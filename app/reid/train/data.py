@@ -46,6 +46,11 @@ class Listing:
     person_ids: NDArray[np.int64]
     camera_ids: NDArray[np.int64]
 
+    @property
+    def sets(self) -> NDArray[np.int64]:
+        """(N,) int64, which of the data sets each picture is from."""
+        return np.repeat(np.arange(len(self.parts)), [len(part) for part in self.parts])
+
     def decode(self, row: int) -> NDArray[np.uint8]:
         """Return the (H, W, 3) uint8 BGR picture of a row, at its own size."""
         for part in self.parts:
@@ -77,17 +82,19 @@ class TrainingData:
 
     train: person ids are 0..C-1, different people in every data set; cameras are distinct between data sets too.
     held_out: some people of the training sets, none of whom is in `train`.
+    person_sets: (C,) int64, the data set that each person in `train` is from.
     pairs: (M, 2) int64 rows of `train` that belong side by side in a batch.
     """
 
     name: str
     train: LabelledPictures
     held_out: LabelledPictures
+    person_sets: NDArray[np.int64]
     pairs: NDArray[np.int64] = field(default_factory=_no_pairs)
 
     @property
     def people(self) -> int:
-        return int(self.train.person_ids.max()) + 1
+        return len(self.person_sets)
 
 
 def list_training_data(folders: Sequence[Path]) -> Listing:
@@ -119,12 +126,12 @@ def load_training_data(
     cache: a folder to memory-map decoded pictures from, for sets that do not fit in memory; written to if they are
         not there yet.
     selection: pictures to leave out, and judged pairs; by default every picture is used.
-    Raises InputError for a damaged picture, a person with one picture, or too few people.
+    People with one picture are left out: nothing can be learned of them.
+    Raises InputError for a damaged picture, or too few people.
     """
     selection = selection or Selection(np.zeros(len(listing.person_ids), bool), _no_pairs())
-    used = np.flatnonzero(~selection.left_out)
+    used = _without_single_pictures(listing, np.flatnonzero(~selection.left_out))
     person_ids, camera_ids = listing.person_ids[used], listing.camera_ids[used]
-    _refuse_single_pictures(listing, used)
     kept_apart = _choose_held_out(person_ids, camera_ids, held_out_people, seed)
     apart = np.isin(person_ids, kept_apart)
     numbers = np.unique(person_ids[~apart])
@@ -144,6 +151,7 @@ def load_training_data(
         listing.name + (f" with {len(selection.pairs)} judged pairs" if len(selection.pairs) else ""),
         LabelledPictures(pictures[:count], np.searchsorted(numbers, person_ids[~apart]), camera_ids[~apart]),
         LabelledPictures(pictures[count:], person_ids[apart], camera_ids[apart]),
+        listing.sets[used[~apart]][np.unique(person_ids[~apart], return_index=True)[1]],
         pairs[(pairs >= 0).all(axis=1)],
     )
 
@@ -161,14 +169,18 @@ def single_pictures(person_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     return counts[position] < 2
 
 
-def _refuse_single_pictures(listing: Listing, used: NDArray[np.int64]) -> None:
-    single = used[single_pictures(listing.person_ids[used])]
-    if len(single):
+def _without_single_pictures(listing: Listing, used: NDArray[np.int64]) -> NDArray[np.int64]:
+    single = single_pictures(listing.person_ids[used])
+    if single.any():
         names = [name for part in listing.parts for name in part.names]
-        raise InputError(
-            f"{listing.name}: {len(single)} people have one picture only, so nothing can be learned of them; "
-            f"remove them, or add pictures (the first is {names[single[0]]})"
+        log.warning(
+            "%s: %d people have one picture only, so nothing can be learned of them: they are left out (the first is "
+            "%s)",
+            listing.name,
+            np.count_nonzero(single),
+            names[used[single][0]],
         )
+    return used[~single]
 
 
 def _distinct(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

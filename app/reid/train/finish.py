@@ -29,6 +29,11 @@ LEAST_PEOPLE_TO_CALIBRATE = 4
 
 _CHANGES_NO_RESULT = {"device", "threads", "memory_map", "checkpoint_minutes", "compile"}
 _NEWER = {
+    "likeness_teachers",
+    "likeness_weight",
+    "unlabelled",
+    "unlabelled_per_batch",
+    "half_on_cpu",
     "pairs_per_batch",
     "judged_share",
     "policy_probability",

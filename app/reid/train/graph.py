@@ -22,53 +22,54 @@ PLAIN_STEPS = 4
 class RecordedStep:
     """Runs `step`, and from the `PLAIN_STEPS`th time on replays a recording of it.
 
-    step: computes a loss of (pictures, labels), leaves its gradients in the parameters and returns it. It may do
-    nothing that waits for the GPU, and must drop old gradients itself: those of the recording are always the same
+    step: computes a loss of some tensors, pictures first, leaves its gradients in the parameters and returns it. It may
+    do nothing that waits for the GPU, and must drop old gradients itself: those of the recording are always the same
     tensors, into which every replay writes.
     """
 
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, step: Callable[..., Tensor]) -> None:
         self._step = step
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # PyTorch doesn't say what it takes
         self._kind: Hashable = None
         self._plain_left: float = PLAIN_STEPS
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._pictures = self._labels = self._loss = torch.empty(0)
+        self._inputs: tuple[Tensor, ...] = ()
+        self._loss = torch.empty(0)
 
-    def __call__(self, pictures: Tensor, labels: Tensor, frozen: bool) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...], frozen: bool) -> Tensor:
         """Return the loss. Sizes that were not seen before, and parameters that are no longer frozen, record anew."""
-        kind = (pictures.shape, frozen)
+        kind = (tuple(given.shape for given in inputs), frozen)
         if kind != self._kind:
             self._kind, self._plain_left, self._graph = kind, PLAIN_STEPS, None
         if self._graph is None:
             if self._plain_left:
                 self._plain_left -= 1
-                return self._plain(pictures, labels)
+                return self._plain(inputs)
             try:
-                self._graph = self._record(pictures, labels)
+                self._graph = self._record(inputs)
             except RuntimeError as error:
                 log.warning("a step could not be recorded, so training is slower than it could be: %s", error)
                 self._plain_left = math.inf
-                return self._plain(pictures, labels)
-        self._pictures.copy_(pictures)
-        self._labels.copy_(labels)
+                return self._plain(inputs)
+        for kept, given in zip(self._inputs, inputs, strict=True):
+            kept.copy_(given)
         self._graph.replay()
         return self._loss.clone()
 
-    def _plain(self, pictures: Tensor, labels: Tensor) -> Tensor:
+    def _plain(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Run the step on the stream that will be recorded, as recording asks for."""
         usual = torch.cuda.current_stream()
         self._stream.wait_stream(usual)
         with torch.cuda.stream(self._stream):
-            loss = self._step(pictures, labels)
+            loss = self._step(*inputs)
         usual.wait_stream(self._stream)
         return loss
 
-    def _record(self, pictures: Tensor, labels: Tensor) -> torch.cuda.CUDAGraph:
-        self._pictures, self._labels = pictures.clone(), labels.clone()
+    def _record(self, inputs: tuple[Tensor, ...]) -> torch.cuda.CUDAGraph:
+        self._inputs = tuple(given.clone() for given in inputs)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):  # nothing is computed yet
-            self._loss = self._step(self._pictures, self._labels)
-        count, _, height, width = pictures.shape
+            self._loss = self._step(*self._inputs)
+        count, _, height, width = inputs[0].shape
         log.info("recorded a step for %d pictures of %d × %d", count, height, width)
         return graph

@@ -42,12 +42,20 @@ from app.reid.train.data import LabelledPictures, Selection, list_training_data,
 from app.reid.train.finish import finish, recipe_sha256
 from app.reid.train.graph import RecordedStep
 from app.reid.train.held_out import embed_batches, score_held_out
-from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, directions_apart, mutual_learning
+from app.reid.train.losses import (
+    CenterLoss,
+    Classifier,
+    batch_hard_triplet,
+    directions_apart,
+    likenesses_apart,
+    mutual_learning,
+)
 from app.reid.train.record import epoch_record
-from app.reid.train.sampler import people_batches, with_pairs
+from app.reid.train.sampler import batches_by_set, with_pairs, with_unlabelled
 from app.reid.train.schedule import Clock, build_optimiser, learning_rate, picture_height, set_learning_rate
-from app.reid.train.teacher import Teacher
+from app.reid.train.teacher import Teacher, likeness_vectors
 from app.reid.train.transforms import augment, erase, resized
+from app.reid.train.unlabelled import load_unlabelled
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +63,15 @@ log = logging.getLogger(__name__)
 class Student(nn.Module):
     """A network with what only training needs: a classifier over the people, and their centres."""
 
-    def __init__(self, settings: TrainSettings, people: int) -> None:
+    def __init__(self, settings: TrainSettings, person_sets: NDArray[np.int64]) -> None:
+        """person_sets: (C,) the data set of each person, see `Classifier`."""
         super().__init__()
+        people = len(person_sets)
         self.network: OSNet = OSNETS[settings.architecture](pooling=settings.pooling, neck=settings.neck)
         self.classifier = Classifier(
             settings.classification,
             FEATURE_DIMENSION,
-            people,
+            torch.from_numpy(person_sets),
             settings.label_smoothing,
             settings.margin,
             settings.scale,
@@ -76,12 +86,16 @@ class Student(nn.Module):
         head = {id(parameter) for parameter in self.head()}
         return [parameter for parameter in self.parameters() if id(parameter) not in head]
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the (N, 512) vectors for metric losses, the (N, 512) vectors for use, and (N, C) class outputs."""
+    def forward(self, pictures: Tensor, labelled: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the (L, 512) vectors for metric losses, the (N, 512) vectors for use, and (L, C) class outputs.
+
+        labelled: L, how many of the (N, 3, H, W) pictures, the first ones, show people whose names are known; all by
+            default.
+        """
         maps = self.network.feature_maps(pictures)
         with torch.autocast(pictures.device.type, enabled=False):  # half a float is too coarse to compare vectors by
             before, after = self.network.before_and_after_neck(maps.float())
-            return before, after, self.classifier(after)
+            return before[:labelled], after, self.classifier(after[:labelled])
 
 
 READ_LOSSES = 20
@@ -155,11 +169,14 @@ def _train(
     labels = torch.from_numpy(people.train.person_ids).to(device)
     bank = near_the_network(torch.from_numpy(people.train.pictures), device)
     preprocessing = Preprocessing(settings.height_px, settings.width_px)
+    unlabelled = load_unlabelled([Path(path) for path in settings.unlabelled], settings.height_px, settings.width_px)
+    more_bank = near_the_network(torch.from_numpy(unlabelled), device)
+    added = settings.unlabelled_per_batch if len(unlabelled) else 0
 
     students = []
     for number in range(settings.students):
         torch.manual_seed(settings.seed + number)
-        students.append(Student(settings, people.people))
+        students.append(Student(settings, people.person_sets))
         students[-1].to(device).to(memory_format=torch.channels_last)
         if settings.start_from:
             _start_from(students[-1].network, settings)
@@ -168,6 +185,12 @@ def _train(
                 _classify_by_means(students[-1], people.train, preprocessing, device)
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
+    if teacher is not None:
+        teacher.center_on(people.train.pictures, preprocessing, device)
+    likeness = [
+        torch.from_numpy(likeness_vectors(settings.likeness_teachers, shown, output)).to(device)
+        for shown in (people.train.pictures, unlabelled)
+    ]
     average = _clone(students[0].network) if settings.ema_decay else None
     moving = MovingAverage(average, students[0].network) if average is not None else None
     base = [parameter for student in students for parameter in student.base()]
@@ -182,12 +205,14 @@ def _train(
     if state.step == 0:  # before hours of training: does evaluation work?
         score_held_out(kept_network, people.held_out, preprocessing, device)
 
-    def forward_and_backward(pictures: Tensor, people_shown: Tensor) -> Tensor:
+    half = settings.half if device.type == "cuda" else settings.half_on_cpu
+
+    def forward_and_backward(pictures: Tensor, people_shown: Tensor, alike: Tensor) -> Tensor:
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.half and device.type == "cuda"):
-            answers = [student(pictures) for student in run]
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            answers = [student(pictures, len(people_shown)) for student in run]
             lesson = teacher.vectors(pictures) if teacher is not None else None
-        loss = _loss(students, answers, people_shown, lesson, settings)
+        loss = _loss(students, answers, people_shown, lesson, alike, settings)
         loss.backward()  # type: ignore[no-untyped-call]  # PyTorch doesn't say what it takes
         return loss.detach()
 
@@ -209,14 +234,16 @@ def _train(
             _set_training(students, frozen)
             height = picture_height(int(clock.progress(state.epoch)), settings)
             width = round(height * settings.width_px / settings.height_px)
-            batches = people_batches(
+            batches = batches_by_set(
                 people.train.person_ids,
+                people.person_sets,
                 settings.people_per_batch,
                 settings.pictures_per_person,
                 settings.seed,
                 state.epoch,
             )
             batches = with_pairs(batches, people.pairs, settings.pairs_per_batch, settings.seed, state.epoch)
+            more_batches = with_unlabelled(batches, len(unlabelled), added, settings.seed, state.epoch)
             while state.batch < len(batches):
                 rows = _own_part(batches[state.batch], settings.pictures_per_person, rank, processes)
                 rate = learning_rate(clock.progress(state.epoch + state.batch / len(batches)), settings)
@@ -226,17 +253,19 @@ def _train(
                     (settings.seed * 1_000_003 + state.step) * processes + rank
                 )
                 numbers = torch.from_numpy(rows)
-                pictures = bank[numbers.to(bank.device)].to(device, non_blocking=True)
+                more = torch.from_numpy(more_batches[state.batch][rank::processes])
+                pictures = _gathered(bank, numbers, more_bank, more, device)
                 normalised = preprocessing.normalise(augment(pictures, settings, random))
                 normalised = resized(normalised, height, width)
                 normalised = erase(normalised, settings.erase_probability, random)
                 normalised = normalised.contiguous(memory_format=torch.channels_last)
 
                 people_shown = labels[numbers.to(device)]
+                alike = _gathered(likeness[0], numbers, likeness[1], more, device)
                 if recorded is not None:
-                    loss = recorded(normalised, people_shown, frozen)
+                    loss = recorded((normalised, people_shown, alike), frozen)
                 else:
-                    loss = forward_and_backward(normalised, people_shown)
+                    loss = forward_and_backward(normalised, people_shown, alike)
                 if processes > 1:
                     _average_gradients(base + head, processes)
                 if settings.gradient_clip:
@@ -249,7 +278,7 @@ def _train(
                 state.batch += 1
                 state.step += 1
                 state.seconds = clock.step_done()
-                epoch_pictures += len(rows) * processes
+                epoch_pictures += len(pictures) * processes
 
                 stop = interrupted.is_set() or state.step == stop_after_steps
                 save = rank == 0 and (stop or time.monotonic() - saved_at > 60 * settings.checkpoint_minutes)
@@ -301,9 +330,14 @@ def _loss(
     answers: Sequence[tuple[Tensor, Tensor, Tensor]],
     labels: Tensor,
     lesson: Tensor | None,
+    alike: Tensor,
     settings: TrainSettings,
 ) -> Tensor:
-    """Return the weighted sum of all losses of all students. lesson: (N, 512) vectors of a teacher, if there is one."""
+    """Return the weighted sum of all losses of all students.
+
+    lesson: (N, 512) vectors of a teacher, if there is one. alike: (N, D) rows whose products are the likenesses to
+    imitate; D is 0 if there are none.
+    """
     total = torch.zeros((), device=labels.device)
     for number, (student, (vectors, embedded, outputs)) in enumerate(zip(students, answers, strict=True)):
         total = total + student.classifier.loss(outputs, labels)
@@ -313,6 +347,8 @@ def _loss(
             total = total + settings.center_weight * student.center_loss(vectors, labels)
         if lesson is not None:
             total = total + settings.teacher_weight * directions_apart(embedded, lesson)
+        if alike.shape[1]:
+            total = total + settings.likeness_weight * likenesses_apart(embedded, alike)
         for other, (*_, other_outputs) in enumerate(answers):
             if other != number:
                 total = total + mutual_learning(outputs, other_outputs) / (len(answers) - 1)
@@ -327,6 +363,14 @@ def near_the_network(pictures: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or pictures.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         return pictures
     return pictures.to(device)
+
+
+def _gathered(bank: Tensor, rows: Tensor, more_bank: Tensor, more_rows: Tensor, device: torch.device) -> Tensor:
+    """Return what stands in `rows` of one tensor, and behind it what stands in `more_rows` of another, on `device`."""
+    taken = bank[rows.to(bank.device)].to(device, non_blocking=True)
+    if not len(more_rows):
+        return taken
+    return torch.cat([taken, more_bank[more_rows.to(more_bank.device)].to(device, non_blocking=True)])
 
 
 def _add_losses(state: State, losses: list[Tensor]) -> None:

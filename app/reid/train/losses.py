@@ -14,20 +14,25 @@ Classification = Literal["cross_entropy", "am_softmax", "circle"]
 class Classifier(nn.Module):
     """One weight vector for each person in training; its loss says how badly they tell the people apart.
 
+    Of several data sets, a picture is compared with the people of its own only: nobody has to learn by which light or
+    camera two places differ.
+
     cross_entropy: plain logits with label smoothing. am_softmax: cosines, the right one lowered by a margin (Wang et
     al., "Additive Margin Softmax", 2018). circle: cosines, each weighted by how far it is from where it should be (Sun
     et al., "Circle Loss", CVPR 2020).
     """
 
     def __init__(
-        self, kind: Classification, dimension: int, people: int, smoothing: float, margin: float, scale: float
+        self, kind: Classification, dimension: int, sets: Tensor, smoothing: float, margin: float, scale: float
     ) -> None:
+        """sets: (C,) int64, the data set of each person."""
         super().__init__()
         self.kind = kind
         self.smoothing = smoothing
         self.margin = margin
         self.scale = scale
-        self.weight = nn.Parameter(torch.empty(people, dimension))
+        self.register_buffer("sets", sets, persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(sets), dimension))
         nn.init.normal_(self.weight, std=0.01)
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -38,16 +43,22 @@ class Classifier(nn.Module):
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of `forward`'s outputs."""
-        if self.kind == "cross_entropy":
-            return functional.cross_entropy(outputs, labels, label_smoothing=self.smoothing)
-        right = functional.one_hot(labels, outputs.shape[1]).bool()
+        logits = outputs
         if self.kind == "am_softmax":
+            right = functional.one_hot(labels, outputs.shape[1]).bool()
             logits = self.scale * torch.where(right, outputs - self.margin, outputs)
-        else:
+        elif self.kind == "circle":
+            right = functional.one_hot(labels, outputs.shape[1]).bool()
             pull = (1 + self.margin - outputs.detach()).clamp(min=0) * (outputs - 1 + self.margin)
             push = (outputs.detach() + self.margin).clamp(min=0) * (outputs - self.margin)
             logits = self.scale * torch.where(right, pull, push)
-        return functional.cross_entropy(logits, labels)
+        foreign = self.sets[labels][:, None] != self.sets[None, :]
+        certainty = logits.masked_fill(foreign, -torch.inf).log_softmax(1)
+        loss = -certainty.gather(1, labels[:, None]).mean()
+        if self.kind == "cross_entropy" and self.smoothing:
+            everybody = -certainty.masked_fill(foreign, 0).sum(1) / (~foreign).sum(1)
+            loss = (1 - self.smoothing) * loss + self.smoothing * everybody.mean()
+        return loss
 
 
 class CenterLoss(nn.Module):
@@ -88,3 +99,16 @@ def directions_apart(own: Tensor, taught: Tensor) -> Tensor:
     "Distilling the Knowledge in a Neural Network", 2015).
     """
     return (1 - functional.cosine_similarity(own, taught.detach(), dim=1)).mean()
+
+
+def likenesses_apart(own: Tensor, taught: Tensor) -> Tensor:
+    """Return how far a student's cosines between all pairs of a batch are from a teacher's, as a mean square.
+
+    own: (N, D). taught: (N, E), rows whose products are the likenesses of teachers. Where people stand to each other is
+    learned without a say in where they lie (Park et al., "Relational Knowledge Distillation", CVPR 2019; Tung & Mori,
+    "Similarity-Preserving Knowledge Distillation", ICCV 2019).
+    """
+    unit = functional.normalize(own)
+    difference = unit @ unit.T - taught.detach() @ taught.detach().T
+    pairs = len(own) * (len(own) - 1)
+    return difference.square().fill_diagonal_(0).sum() / pairs

@@ -11,6 +11,44 @@ from numpy.typing import NDArray
 from app.errors import InputError
 
 
+def batches_by_set(
+    person_ids: NDArray[np.int64],
+    person_sets: NDArray[np.int64],
+    people_per_batch: int,
+    pictures_per_person: int,
+    seed: int,
+    epoch: int,
+) -> NDArray[np.int64]:
+    """Return the (B, P * K) picture numbers of an epoch over several data sets, each batch from one of them.
+
+    Pictures of two data sets are told apart by light and camera alone: a stranger has to be one of the same place.
+
+    person_ids: (N,) from 0 to C - 1. person_sets: (C,). See `people_batches` for the rest.
+    """
+    sets = np.unique(person_sets)
+    parts = []
+    for number in sets:
+        rows = np.flatnonzero(person_sets[person_ids] == number)
+        of_set = seed if len(sets) == 1 else seed * len(sets) + int(number)
+        parts.append(rows[people_batches(person_ids[rows], people_per_batch, pictures_per_person, of_set, epoch)])
+    if len(parts) == 1:
+        return parts[0]
+    together = np.concatenate(parts)
+    return together[np.random.default_rng((seed, epoch, 2)).permutation(len(together))]
+
+
+def with_unlabelled(batches: NDArray[np.int64], pictures: int, count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the (B, count) numbers of pictures without a person's name that go along with each of the (B, R) batches.
+
+    All of the `pictures` are used equally often in an epoch, to within one time.
+    """
+    random = np.random.default_rng((seed, epoch, 3))
+    needed = len(batches) * count
+    rounds = -(-needed // max(pictures, 1))
+    drawn = [random.permutation(pictures) for _ in range(rounds)] if pictures else []
+    return np.concatenate([np.zeros(0, np.int64), *drawn])[:needed].reshape(len(batches), -1)
+
+
 def people_batches(
     person_ids: NDArray[np.int64], people_per_batch: int, pictures_per_person: int, seed: int, epoch: int
 ) -> NDArray[np.int64]:

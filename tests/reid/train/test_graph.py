@@ -72,7 +72,7 @@ def step(monkeypatch: pytest.MonkeyPatch) -> tuple[RecordedStep, list[str]]:
 
 
 def losses(step: RecordedStep, count: int, size: int = 2, frozen: bool = False) -> list[float]:
-    found = [step(torch.full((size, 3, 4, 2), float(n)), torch.full((size,), n), frozen) for n in range(count)]
+    found = [step((torch.full((size, 3, 4, 2), float(n)), torch.full((size,), n)), frozen) for n in range(count)]
     return [loss.item() / size for loss in found]  # read in the end: a replay must not overwrite earlier losses
 
 

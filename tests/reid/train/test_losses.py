@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, mutual_learning
+from app.reid.train.losses import CenterLoss, Classifier, batch_hard_triplet, likenesses_apart, mutual_learning
 
 RANDOM = torch.Generator().manual_seed(0)
 VECTORS = torch.randn(12, 6, generator=RANDOM)
@@ -34,7 +34,7 @@ def test_triplet_gradient_is_finite_for_equal_vectors() -> None:
 
 def classifier(kind: str) -> Classifier:
     torch.manual_seed(1)
-    made = Classifier(kind, 6, 4, smoothing=0.1, margin=0.25, scale=16.0)
+    made = Classifier(kind, 6, torch.zeros(4, dtype=torch.int64), smoothing=0.1, margin=0.25, scale=16.0)
     torch.nn.init.normal_(made.weight)
     return made
 
@@ -85,3 +85,27 @@ def test_students_that_agree_have_nothing_to_learn_from_each_other() -> None:
     assert mutual_learning(a, a + 3).item() == pytest.approx(0, abs=1e-6)
     expected = (b.softmax(1) * (b.log_softmax(1) - a.log_softmax(1))).sum(1).mean()
     torch.testing.assert_close(mutual_learning(a, b), expected)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "am_softmax", "circle"])
+def test_people_of_other_data_sets_play_no_part(kind: str) -> None:
+    torch.manual_seed(1)
+    both = Classifier(kind, 6, torch.tensor([0, 0, 0, 0, 1, 1]), smoothing=0.1, margin=0.25, scale=16.0)
+    torch.nn.init.normal_(both.weight)
+    alone = classifier(kind)
+    with torch.no_grad():
+        alone.weight.copy_(both.weight[:4])
+    torch.testing.assert_close(both.loss(both(VECTORS), LABELS), alone.loss(alone(VECTORS), LABELS))
+    both.loss(both(VECTORS), LABELS).backward()
+    assert both.weight.grad is not None
+    assert not both.weight.grad[4:].any()
+
+
+def test_likenesses_are_compared_pair_by_pair() -> None:
+    taught = functional.normalize(torch.randn(12, 3, generator=RANDOM))
+    unit = functional.normalize(VECTORS)
+    differences = [
+        float((unit[a] @ unit[b] - taught[a] @ taught[b]) ** 2) for a in range(12) for b in range(12) if a != b
+    ]
+    assert likenesses_apart(VECTORS, taught).item() == pytest.approx(np.mean(differences), rel=1e-4)
+    assert likenesses_apart(taught, taught).item() == pytest.approx(0, abs=1e-10)

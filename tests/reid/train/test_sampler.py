@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InputError
-from app.reid.train.sampler import people_batches, with_pairs
+from app.reid.train.sampler import batches_by_set, people_batches, with_pairs, with_unlabelled
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,3 +53,30 @@ def test_judged_pairs_follow_each_batch() -> None:
     np.testing.assert_array_equal(longer, with_pairs(batches, pairs, 2, seed=1, epoch=4))
     assert longer.tolist() != with_pairs(batches, pairs, 2, seed=1, epoch=5).tolist()
     np.testing.assert_array_equal(with_pairs(batches, pairs[:0], 2, 1, 4), batches)
+
+
+def test_a_batch_is_of_one_data_set() -> None:
+    ids = np.repeat(np.arange(20), 6)
+    sets = np.repeat([0, 1], [12, 8])
+    batches = batches_by_set(ids, sets, 4, 3, seed=0, epoch=2)
+    assert {len(np.unique(sets[ids[batch]])) for batch in batches} == {1}
+    assert set(sets[ids[batches[:, 0]]].tolist()) == {0, 1}
+    assert (np.diff(sets[ids[batches[:, 0]]]) != 0).sum() > 1  # sets take turns
+    np.testing.assert_array_equal(batches, batches_by_set(ids, sets, 4, 3, seed=0, epoch=2))
+
+
+def test_one_data_set_is_divided_as_ever() -> None:
+    ids = np.repeat(np.arange(9), 5)
+    np.testing.assert_array_equal(
+        batches_by_set(ids, np.zeros(9, np.int64), 4, 2, seed=3, epoch=1), people_batches(ids, 4, 2, seed=3, epoch=1)
+    )
+
+
+def test_pictures_without_names_come_equally_often() -> None:
+    batches = np.zeros((10, 8), np.int64)
+    more = with_unlabelled(batches, 7, 3, seed=0, epoch=1)
+    assert more.shape == (10, 3)
+    counts = np.bincount(more.ravel(), minlength=7)
+    assert counts.max() - counts.min() <= 1
+    assert with_unlabelled(batches, 0, 3, seed=0, epoch=1).shape == (10, 0)
+    assert with_unlabelled(batches, 7, 0, seed=0, epoch=1).shape == (10, 0)
