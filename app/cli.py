@@ -200,9 +200,14 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     detector.add_argument("--output", type=Path, required=True, metavar="DIR", help="pictures, state, finished weights")
     detector.add_argument("--resume", action="store_true", help="go on from the state in --output")
 
-    reid = command("evaluate-reid", _evaluate_reid, "score ReID weights on a Market-1501 folder or zip", settings=True)
+    reid = command(
+        "evaluate-reid", _evaluate_reid, "score ReID weights on data sets such as Market-1501 or VIPeR", settings=True
+    )
     reid.add_argument("--weights", required=True, metavar="FILE")
-    reid.add_argument("--data", type=Path, required=True, metavar="DIR")
+    reid.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
+                      help="data sets, folders or zip files; of several, a table with the mean")  # fmt: skip
+    reid.add_argument("--everybody", action="store_true",
+                      help="of sets without queries look for all people, not for random halves of them")  # fmt: skip
     reid.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
     reid.add_argument("--single-shot", action="store_true",
                       help="CUHK03's protocol: random galleries that show everyone once, averaged")  # fmt: skip
@@ -456,11 +461,20 @@ def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:
         options,
         {"reid.weights": ("--weights", options.weights), "reid.device": ("--device", options.device)},
     )
-    from app.reid.evaluate import evaluate_reid
+    from app.reid.evaluate import evaluate_reid, evaluate_sets, sets_table
 
+    share = 1.0 if options.everybody else 0.5
+    if len(options.data) > 1:
+        if options.rerank or options.single_shot or options.pictures:
+            raise InputError("--rerank, --single-shot and --pictures go with one data set at a time")
+        sets = evaluate_sets(settings.reid, options.data, share, options.seed)
+        if not options.json:
+            _show(sets_table(sets))
+        return dict(sets)
     scores = evaluate_reid(
         settings.reid,
-        options.data,
+        options.data[0],
+        split_share=share,
         rerank=options.rerank,
         single_shot=options.single_shot,
         seed=options.seed,

@@ -5,8 +5,10 @@ Every layout is read from a folder or, without unpacking, from a zip file (or a 
 * Market-1501, DukeMTMC-reID, CUHK03-NP: `bounding_box_train/`, `query/`, `bounding_box_test/` with names such as
   `0002_c1s1_000451_03.jpg` (identity, camera); identity -1 is junk and left out, 0 is a distractor of the gallery
 * MSMT17: `list_train.txt`, `list_val.txt`, `list_query.txt`, `list_gallery.txt` beside `train/` and `test/`
-* pictures with Market-1501 names in one folder: all of them for training
+* pictures with Market-1501 names in one folder: all of them for training. Where all are of one camera, its sequences
+  stand for cameras: they show a person at another time
 * one folder for each person: all for training; the camera is read from `_c3` in a name, else it is 0 for all
+* the small data sets of `app.reid.small_sets`: VIPeR, PRID, GRID, i-LIDS, CUHK01, 3DPeS, CAVIAR4REID
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.reid.small_sets import small_set_rows
 from app.untrusted import decode_image, read_member, reading
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 JUNK = -1
 """Identity of pictures that count neither for nor against: detections that show no whole person."""
 
-_MARKET_NAME = re.compile(r"^(-?\d+)_c(\d+)")
+_MARKET_NAME = re.compile(r"^(-?\d+)_c(\d+)(?:s(\d+))?")
 _CAMERA = re.compile(r"_c(\d+)")
 
 PUBLISHED_COUNTS: dict[str, tuple[int, int, int, int, int]] = {
@@ -128,12 +131,19 @@ def open_people_data(path: Path) -> PeopleData:
     Raises InputError that says what is wrong: no known layout, or a name that carries no identity and camera.
     """
     files = PictureFiles(path)
-    data = _market_layout(files) or _msmt_layout(files) or _person_folders(files) or _market_names(files)
+    data = (
+        _market_layout(files)
+        or _msmt_layout(files)
+        or _small_set(files)
+        or _person_folders(files)
+        or _market_names(files)
+    )
     if data is None:
         raise InputError(
             f"{path}: no known layout of pictures of people. Expected bounding_box_train/, query/ and "
             "bounding_box_test/ (Market-1501, DukeMTMC-reID, CUHK03-NP), list_train.txt (MSMT17), pictures named like "
-            "0002_c1s1_000451_03.jpg, or one folder for each person"
+            "0002_c1s1_000451_03.jpg, one folder for each person, or VIPeR, PRID, GRID, i-LIDS, CUHK01, 3DPeS or "
+            "CAVIAR4REID as published"
         )
     return data
 
@@ -194,6 +204,14 @@ def _market_names(files: PictureFiles) -> PeopleData | None:
     return PeopleData(_label(files), train, _none(files), _none(files))
 
 
+def _small_set(files: PictureFiles) -> PeopleData | None:
+    rows = small_set_rows([name for name in files.names if _is_picture(name)])
+    if not rows:
+        return None
+    names, people, cameras = zip(*rows, strict=True)
+    return PeopleData(_label(files), _pictures(files, names, people, cameras), _none(files), _none(files))
+
+
 def _person_folders(files: PictureFiles) -> PeopleData | None:
     names = [name for name in files.names if _is_picture(name) and len(PurePosixPath(name).parts) > 1]
     folders = sorted({str(PurePosixPath(name).parent) for name in names})
@@ -245,7 +263,7 @@ def _msmt_layout(files: PictureFiles) -> PeopleData | None:
 
 
 def _by_market_name(files: PictureFiles, names: Iterable[str]) -> Pictures:
-    kept, people, cameras = [], [], []
+    kept, people, cameras, sequences = [], [], [], []
     for name in names:
         found = _MARKET_NAME.match(PurePosixPath(name).name)
         if found is None:
@@ -257,7 +275,8 @@ def _by_market_name(files: PictureFiles, names: Iterable[str]) -> Pictures:
         kept.append(name)
         people.append(int(found[1]))
         cameras.append(int(found[2]))
-    return _pictures(files, kept, people, cameras)
+        sequences.append(int(found[3] or 0))
+    return _pictures(files, kept, people, sequences if len(set(cameras)) == 1 else cameras)
 
 
 def _pictures(files: PictureFiles, names: Sequence[str], people: Sequence[int], cameras: Sequence[int]) -> Pictures:

@@ -7,8 +7,9 @@ left out, so that only recognition across cameras counts. Junk is not in the gal
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from app.errors import InputError
 from app.reid.checkpoint import Checkpoint, Metric, load_checkpoint
 from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
 from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
-from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks
+from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks, split_ranks
 from app.reid.rerank import reranked_distances
 
 Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -28,6 +29,9 @@ Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 CHUNK_QUERIES = 256
 """Queries compared with the whole gallery at once: bounds memory to a few times 256 × gallery × 4 bytes."""
+
+SPLITS = 10
+"""Random parts of a small data set, as its authors draw them."""
 
 CHUNK_PICTURES = 256
 """Pictures decoded before they are embedded."""
@@ -41,29 +45,46 @@ def evaluate_reid(
     single_shot: bool = False,
     seed: int = 0,
     pictures: Path | None = None,
+    split_share: float = 0.5,
 ) -> dict[str, float | int]:
-    """Score ReID weights on a folder or zip file with `query` and `bounding_box_test` (see `app.reid.datasets`).
+    """Score ReID weights on a folder or zip file (see `app.reid.datasets`).
+
+    A set without queries and gallery of its own is scored as the small ones are: `SPLITS` times a random part of the
+    people, one picture of each asking and one answering (`app.reid.open_set.split_ranks`).
 
     rerank: re-order by k-reciprocal neighbours first.
     metric: how vectors are compared; by default as the checkpoint says, which for foreign files is euclidean.
     single_shot: CUHK03's protocol, with galleries drawn with `seed` that show everyone once.
     pictures: a folder for `ranked.png`, `reliability.png` and, unless the weights are an exported network,
         `activation.png` (see `app.reid.visualize`).
+    split_share: of the people of a set without queries, how many are drawn each time; 1 for all.
     Returns rank1, rank5, rank10, mAP, mINP (percent), queries, gallery (counts), seconds (embedding and ranking), and
-    TAR_at_FAR_… (percent) or, with `single_shot`, draws (count).
+    TAR_at_FAR_… (percent) or, with `single_shot`, draws (count), or of a set without queries
+    the means, rank1_spread and mAP_spread (standard deviation over the draws) and draws.
     """
     if rerank and single_shot:
         raise InputError("re-ranking needs everybody's pictures; leave out --rerank or --single-shot")
     people = open_people_data(data)
     note_counts(people)
-    if not len(people.query) or not len(people.gallery):
-        raise InputError(f"{data}: has no query/ and bounding_box_test/ pictures to evaluate on")
+    whole = not len(people.query) and not len(people.gallery)
+    if whole and (rerank or single_shot or pictures is not None):
+        raise InputError(
+            f"{data}: has no query/ and bounding_box_test/ pictures, and is scored on random halves: leave out "
+            "--rerank, --single-shot and --pictures"
+        )
+    if not whole and not (len(people.query) and len(people.gallery)):
+        raise InputError(f"{data}: has no query/ or no bounding_box_test/ pictures to evaluate on")
     weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))
     if weights is None:
         raise InputError("reid.weights: no ReID weights are bundled with this installation; name a file with --weights")
     checkpoint = load_checkpoint(weights)
     embedder = embedder_of(checkpoint, settings)
     started = time.perf_counter()
+    if whole:
+        vectors = embed_pictures(embedder, people.train)
+        labels = (people.train.person_ids, people.train.camera_ids)
+        scores = score_splits(vectors, labels, metric or checkpoint.metric, split_share, seed)
+        return {**scores, "seconds": round(time.perf_counter() - started, 2)}
     query = embed_pictures(embedder, people.query)
     gallery = embed_pictures(embedder, people.gallery)
     query_labels = (people.query.person_ids, people.query.camera_ids)
@@ -157,6 +178,49 @@ def score_single_shot(
         query, gallery = unit_rows(query), unit_rows(gallery)
     ranks = single_shot_ranks(squared_distances(query, gallery), query_labels, gallery_labels, seed)
     return {**summarise(ranks), "queries": len(query), "gallery": len(gallery), "draws": DRAWS}
+
+
+def score_splits(
+    vectors: NDArray[np.float32], labels: Labels, metric: Metric, share: float, seed: int
+) -> dict[str, float | int]:
+    """Return the means over `SPLITS` random parts of the people of what `score_vectors` does (but no TAR), and spreads.
+
+    vectors: (N, D) of all pictures. share: see `split_ranks`; all draws of a share of 1 have the same people, not the
+    same pictures.
+    """
+    if metric == "cosine":
+        vectors = unit_rows(vectors)
+    drawn = split_ranks(vectors, labels, share, SPLITS, seed)
+    scores = [summarise(list(places[:, None])) for places in drawn]
+    means = {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+    spreads = {f"{name}_spread": float(np.std([score[name] for score in scores])) for name in ("rank1", "mAP")}
+    distractors = int(np.count_nonzero(labels[0] == 0))
+    return {**means, **spreads, "queries": len(drawn[0]), "gallery": len(drawn[0]) + distractors, "draws": SPLITS}
+
+
+def evaluate_sets(
+    settings: ReidSettings, data: Sequence[Path], split_share: float = 0.5, seed: int = 0
+) -> dict[str, dict[str, float | int]]:
+    """Return `evaluate_reid`'s scores by data set, and under `mean` rank1 and mAP averaged over the sets."""
+    scores: dict[str, dict[str, float | int]] = {}
+    for path in data:
+        name = path.stem if path.stem not in scores else str(path)
+        scores[name] = evaluate_reid(settings, path, seed=seed, split_share=split_share)
+    means = {name: float(np.mean([score[name] for score in scores.values()])) for name in ("rank1", "mAP")}
+    return {**scores, "mean": dict(means)}
+
+
+def sets_table(scores: Mapping[str, Mapping[str, float | int]]) -> Any:
+    """Return a rich table of what `evaluate_sets` found."""
+    from rich.table import Table
+
+    table = Table("data set", "queries", "gallery", "rank-1", "rank-5", "mAP")
+    for name, row in scores.items():
+        spread = f" ± {row['rank1_spread']:.1f}" if "rank1_spread" in row else ""
+        counts = [f"{row[key]:,}" if key in row else "" for key in ("queries", "gallery")]
+        fifth = f"{row['rank5']:.1f}" if "rank5" in row else ""
+        table.add_row(name, *counts, f"{row['rank1']:.1f}{spread}", fifth, f"{row['mAP']:.1f}")
+    return table
 
 
 def squared_distances(query: NDArray[np.float32], gallery: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

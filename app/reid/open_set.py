@@ -1,9 +1,12 @@
-"""Two ways to score vectors besides a ranking of the whole gallery.
+"""Three ways to score vectors besides a ranking of the whole gallery.
 
 `OpenSet`: is this the same person, yes or no? The share of true pairs that are accepted (TAR) when a given share of
 strangers is (FAR). A watch list, or a person who has never been here, asks that question and no ranking answers it.
 
 `single_shot_ranks`: the protocol of CUHK03 (Li et al., CVPR 2014), in which the gallery shows everyone once.
+
+`split_ranks`: that of VIPeR and the other small sets (Gray & Tao, ECCV 2008): a random part of the people, of whom one
+camera's picture asks and another camera's answers, several times over.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.errors import InputError
 
 RATES = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}
 """False accept rates that are reported, by the name that they have in a report."""
@@ -108,3 +113,54 @@ def single_shot_ranks(
             places[draw] = 1 + (strangers <= own_distances[:, draw, None]).sum(axis=1)
         ranks += list(places.T.reshape(-1, 1))
     return ranks
+
+
+def split_ranks(
+    vectors: NDArray[np.float32],
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    share: float,
+    draws: int,
+    seed: int,
+    distractor: int = 0,
+) -> list[NDArray[np.int64]]:
+    """Return, for each draw, the (Q,) places of the one gallery picture that shows a query's person.
+
+    vectors: (N, D), compared by Euclidean distance. labels: persons and cameras. share: of the people who were seen by
+    two cameras, so many are drawn; in papers the others are trained on. Of each, one picture of one camera asks, one of
+    another is in the gallery, with all pictures of the identity `distractor`. Where there are two cameras the first
+    asks and the second answers; a gallery of both would favour strangers of the query's own. A set of one camera is
+    taken for one in which each picture has a camera of its own.
+    Raises InputError if fewer than two people can be drawn.
+    """
+    persons, cameras = labels[0], labels[1].copy()
+    named = persons != distractor
+    if len(np.unique(cameras[named])) == 1:
+        cameras = np.arange(len(cameras))
+    two_cameras = len(np.unique(cameras[named])) == 2
+    rows_of = {person: np.flatnonzero(persons == person) for person in np.unique(persons[named])}
+    people = [person for person, rows in rows_of.items() if len(np.unique(cameras[rows])) > 1]
+    count = round(share * len(people))
+    if count < 2:
+        raise InputError(f"{len(people)} people were seen by two cameras: too few to look for one of them")
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        asking, answering = [], []
+        for person in random.choice(len(people), count, replace=False).tolist():
+            rows = rows_of[people[person]]
+            here, there = (
+                np.unique(cameras[rows])[:2] if two_cameras else random.choice(np.unique(cameras[rows]), 2, False)
+            )
+            asking.append(random.choice(rows[cameras[rows] == here]))
+            answering.append(random.choice(rows[cameras[rows] == there]))
+        gallery = np.concatenate([answering, np.flatnonzero(~named)]).astype(np.int64)
+        asked, shown = vectors[asking], vectors[gallery]
+        distances = (
+            np.einsum("qd,qd->q", asked, asked)[:, None]
+            + np.einsum("gd,gd->g", shown, shown)[None, :]
+            - 2 * asked @ shown.T
+        )
+        own = distances[np.arange(count), np.arange(count)].copy()
+        distances[np.arange(count), np.arange(count)] = np.inf
+        found.append(1 + (distances <= own[:, None]).sum(axis=1))
+    return found

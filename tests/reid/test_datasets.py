@@ -83,6 +83,14 @@ def test_msmt_list_with_a_missing_picture(tmp_path: Path) -> None:
         open_people_data(tmp_path)
 
 
+def test_sequences_stand_for_cameras_where_there_is_one(tmp_path: Path) -> None:
+    for name in ("0001_c1s1_000001_00.jpg", "0001_c1s4_000002_00.jpg", "0002_c1s2_000001_00.jpg"):
+        draw(tmp_path / name)
+    assert open_people_data(tmp_path).train.camera_ids.tolist() == [1, 4, 2]
+    draw(tmp_path / "0003_c2s1_000001_00.jpg")
+    assert open_people_data(tmp_path).train.camera_ids.tolist() == [1, 1, 1, 2]
+
+
 def test_pictures_with_market_names(tmp_path: Path) -> None:
     for name in ("0001_c1s1_1.jpg", "0001_c2s1_1.jpg", "-1_c2s1_1.jpg"):
         draw(tmp_path / name)
