@@ -276,7 +276,7 @@ def _by_market_name(files: PictureFiles, names: Iterable[str]) -> Pictures:
         people.append(int(found[1]))
         cameras.append(int(found[2]))
         sequences.append(int(found[3] or 0))
-    return _pictures(files, kept, people, sequences if len(set(cameras)) == 1 else cameras)
+    return _pictures(files, kept, people, sequences if len(set(cameras)) == 1 < len(set(sequences)) else cameras)
 
 
 def _pictures(files: PictureFiles, names: Sequence[str], people: Sequence[int], cameras: Sequence[int]) -> Pictures:
