@@ -50,7 +50,8 @@ still known by its recipe and can be resumed."""
 
 def recipe_text(settings: TrainSettings) -> str:
     """Return the recipe as YAML, without the settings that only say where and how fast it runs."""
-    as_before = {name for name in _NEWER if getattr(settings, name) == type(settings).model_fields[name].default}
+    usual = type(settings)()
+    as_before = {name for name in _NEWER if getattr(settings, name) == getattr(usual, name)}
     return yaml.safe_dump({"train": settings.model_dump(exclude=_CHANGES_NO_RESULT | as_before)}, sort_keys=True)
 
 

@@ -13,6 +13,7 @@ from app.config import TrainSettings
 from app.errors import InputError
 from app.reid.checkpoint import load_checkpoint
 from app.reid.preprocess import Preprocessing
+from app.reid.train.data import list_training_data, load_training_data
 from app.reid.train.loop import train
 from app.reid.train.losses import directions_apart
 from app.reid.train.teacher import Teacher, likeness_vectors
@@ -98,7 +99,10 @@ def test_an_imitating_student_comes_nearer_to_its_teacher(
         threads=1, device="cpu",
     )  # fmt: skip
     teacher = Teacher(str(small_weights), CPU, compile_network=False)
-    pictures = torch.randn(16, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    shown = load_training_data(list_training_data([small_market]), 64, 32, 4, seed=0)
+    teacher.center_on(shown.train.pictures, Preprocessing(64, 32), CPU)
+    # Of the people it learned from: ten are too few to say how others differ from them.
+    pictures = Preprocessing(64, 32).normalise(torch.from_numpy(shown.train.pictures))
     apart = {}
     for name, update in (("alone", {}), ("taught", {"teacher": str(small_weights), "teacher_weight": 10.0})):
         train(settings.model_copy(update=update), [small_market], tmp_path / name, resume=False)
