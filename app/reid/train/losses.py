@@ -31,6 +31,7 @@ class Classifier(nn.Module):
         self.smoothing = smoothing
         self.margin = margin
         self.scale = scale
+        self.sets: Tensor
         self.register_buffer("sets", sets, persistent=False)
         self.weight = nn.Parameter(torch.empty(len(sets), dimension))
         nn.init.normal_(self.weight, std=0.01)

@@ -86,4 +86,4 @@ def likeness_vectors(weights: Sequence[str], pictures: NDArray[np.uint8], cache:
             np.save(unfinished, vectors)
             unfinished.replace(kept)
         parts.append(unit_rows(vectors - vectors.mean(axis=0)) if len(vectors) else vectors)
-    return np.concatenate(parts, axis=1) / np.float32(np.sqrt(len(parts)))
+    return np.asarray(np.concatenate(parts, axis=1) / np.sqrt(len(parts)), np.float32)
