@@ -18,6 +18,7 @@ from app.files import write_atomically
 from app.frames import NO_ID
 from app.render import VIDEO_FOLDER, Blurred, Drawn, render_run
 from app.runs import Run
+from app.written import note_copies
 
 REPORT_FILE = "blurred.json"
 
@@ -45,6 +46,7 @@ def render_blurred(run: Run, settings: Settings, person: int = NO_ID, report: Re
     drawn = render_run(run, look, settings.run.video_height_px, report, folder)
     figures = {camera: asdict(blurred) for camera, blurred in drawn.blurred.items()}
     folder.mkdir(parents=True, exist_ok=True)
+    note_copies([folder / REPORT_FILE])
     write_atomically(folder / REPORT_FILE, (json.dumps(figures, indent=1) + "\n").encode())
     return drawn
 

@@ -51,7 +51,7 @@ def read_topology(folder: Path) -> Topology | None:
     if not path.exists():
         return None
     try:
-        values = read_json(path, "what was learned of the cameras")
+        values = _values(path)
         if values["format"] != FORMAT:
             raise InputError(f"{path}: format {values['format']}, this version reads {FORMAT}; link the run again")
         return topology_from_json(values)
@@ -59,6 +59,13 @@ def read_topology(folder: Path) -> Topology | None:
         raise InputError(
             f"{path}: cannot read what was learned of the cameras ({error}); link the run again"
         ) from error
+
+
+def _values(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path, "what was learned of the cameras")
+    except InputError as error:
+        raise InputError(f"{error}; link the run again") from error
 
 
 def topology_to_json(topology: Topology) -> dict[str, Any]:

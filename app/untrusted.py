@@ -235,6 +235,8 @@ def decode_image(data: bytes, where: str, limits: Limits = LIMITS) -> NDArray[np
                 width, height = header.size
         except Image.DecompressionBombError as error:
             raise InputError(f"{where}: an image of too many pixels ({_first_line(error)})") from error
+        except ImportError as error:  # Ultralytics, once imported, makes Pillow look for packages that are not there
+            raise InputError(f"{where}: not an image, or a damaged one") from error
         if width * height > limits.image_pixels:
             raise InputError(f"{where}: an image of {width} × {height} pixels; {limits.image_pixels:,} are the most")
         try:

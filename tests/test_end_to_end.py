@@ -21,6 +21,7 @@ import torch
 from app import cluster
 from app.cli import main
 from app.engines import Job, Outcome
+from app.header import RUN_FILE, read_header, write_header
 from app.manifest import MANIFEST_FILE, Manifest
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
@@ -344,6 +345,10 @@ def test_a_ray_job_goes_on_with_what_its_cameras_had_finished(
     first = tmp_path / "run" / ".cameras" / "0"
     only_first = [*arguments[:1], arguments[1], *arguments[3:]]
     ask(*only_first, "--output", first, "--no-link")
+    header = read_header(first / RUN_FILE)
+    header["provenance"]["job"]["engine"] = "ray"  # as a task of the cluster records it
+    header["settings"]["link"]["enabled"] = True
+    write_header(first, header)
     made = Run.open(first).manifest.files[0].path
     summary = ask(*arguments, "--output", tmp_path / "run", "--engine", "ray", "--resume")
     assert summary["frames"] == 2 * SECONDS * FPS

@@ -67,9 +67,10 @@ def do(operation: str, folder: Path, small_run: ModuleType) -> None:
     elif operation == "purge":
         retention.purge(folder, RetentionSettings(crops_days=1.0), now_s=LONG_AFTER_S)
     elif operation == "correct":
-        with Run.open(folder).ledger() as ledger:
+        run = Run.open(folder)
+        with run.ledger() as ledger:
             corrections.name(ledger, 2, "Ann", "bob")
-            corrections.merge(ledger, 2, 1, "bob")
+            corrections.merge(run, ledger, 2, 1, "bob", anyway=True)
     else:
         with RunWriter.resume(folder, SETTINGS, small_run.sources(), PROVENANCE) as writer:
             small_run.write_rest(writer, small_run.sources(), 5)

@@ -137,7 +137,7 @@ def test_cameras_come_late_are_refused_go_and_come_back(cameras: Any, tmp_path: 
     [refused] = [change for change in read_states(folder) if change.state == "refused"]
     assert "does not accept user and password" in refused.why
     blind = blind_times(folder)
-    assert {one.state for one in blind if one.camera == "yard"} >= {"connecting", "lost"}
+    assert "lost" in {one.state for one in blind if one.camera == "yard"}  # how long it was connecting is chance
     assert all(one.end_s is not None and one.end_s >= one.start_s for one in blind)
     for one in blind:  # nobody is said to have been anywhere where the camera was blind
         times = run.observations(one.camera).times

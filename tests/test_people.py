@@ -55,7 +55,10 @@ def test_a_no_takes_the_visit_out_and_undo_brings_it_back(make_run: Callable[...
         assert last_correction(ledger) == []
 
 
-def test_a_name_is_text_in_tables(make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_is_text_in_tables(
+    make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # on a narrow terminal a long name takes several lines
     folder = make_run()
     name = "[/b] [red]Ada[/red] :boom:"
     with Run.open(folder).ledger() as ledger:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import pytest
 
 from app.cli import main
@@ -25,3 +26,31 @@ def test_the_man_who_is_in_both_views_is_one_person(
     identities = Run.open(tmp_path / "run").identities()
     tracks = {person: [segment.key for segment in identities.tracklets_of(person)] for person in identities.people()}
     assert sorted(sorted({camera for camera, _ in keys}) for keys in tracks.values()) == [["cam_a", "cam_b"], ["cam_b"]]
+
+
+def test_six_people_who_come_one_by_one_are_six_people(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is ever in view together with somebody else, so nothing in the footage says how alike strangers are."""
+    folder = shared_data / "mcam" / "one_by_one"
+    visits = [tuple(map(float, line.split(",")[1:3])) for line in (folder / "visits.csv").read_text().splitlines()[1:]]
+    pictures = tmp_path / "door"
+    pictures.mkdir()
+    video, number = cv2.VideoCapture(str(folder / "door.mp4")), 0
+    while video.grab():
+        if number % 3 == 0:
+            cv2.imwrite(str(pictures / f"{number:06d}.jpg"), video.retrieve()[1])
+        number += 1
+    run = tmp_path / "run"
+    command = ["track", "--sources", str(pictures), "--set", "sources.image_fps=3.3333", "--output", str(run), "--json"]
+    assert main(command) == 0
+    capsys.readouterr()
+    opened = Run.open(run)
+    identities = opened.identities()
+    visits_of: dict[int, set[int]] = {}
+    for tracklet in opened.tracklets():
+        middle = (tracklet.start_time + tracklet.end_time) / 2
+        shown = [number for number, (start, end) in enumerate(visits) if start <= middle <= end]
+        visits_of.setdefault(identities.latest_person(*tracklet.key), set()).update(shown)
+    assert all(len(own) <= 1 for own in visits_of.values()), visits_of
+    assert set().union(*visits_of.values()) == set(range(6))
