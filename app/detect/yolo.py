@@ -124,6 +124,9 @@ def find_weights(weights: str) -> Path:
     path = Path(weights)
     if path.exists():
         return path
+    named = BUNDLED_FOLDER / f"{weights}.safetensors"
+    if path.name == weights and named.is_file():
+        return named
     if path.name == weights and path.suffix == ".pt" and weights in _official_names():
         return _download(weights)
     raise InputError(

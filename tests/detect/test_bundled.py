@@ -80,3 +80,8 @@ def test_a_senseless_step_is_refused(every: int, capsys: pytest.CaptureFixture[s
 
     assert main(["evaluate-detector", "--data", "x", "--every", str(every)]) == 2
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_bundled_detectors_are_found_by_name_and_the_first_by_auto() -> None:
+    assert find_weights("person_n_frames").name == "person_n_frames.safetensors"
+    assert find_weights("auto").name == "person_n.safetensors"

@@ -110,9 +110,10 @@ def test_single_shot_says_so_and_refuses_reranking(small_market: Path, small_wei
         evaluate_reid(chosen, small_market, single_shot=True, rerank=True)
 
 
-def test_data_without_queries_is_refused(small_market: Path, small_weights: Path) -> None:
-    with pytest.raises(InputError, match="query"):
-        evaluate_reid(ReidSettings(weights=str(small_weights)), small_market / "bounding_box_train")
+def test_queries_without_a_gallery_are_refused(small_market: Path, small_weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_market / "query", tmp_path / "query")
+    with pytest.raises(InputError, match="no bounding_box_test"):
+        evaluate_reid(ReidSettings(weights=str(small_weights)), tmp_path)
 
 
 def test_real_pictures_score_as_with_a_foreign_network(shared_data: Path, tmp_path: Path) -> None:
