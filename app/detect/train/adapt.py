@@ -165,7 +165,7 @@ class _Run:
             predicted = self.model(pictures)
         loss, parts = self._loss.of(_to_float(predicted), samples)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch doesn't say what it takes
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
         self._optimizer.step()
         self.average.update(self.model)
