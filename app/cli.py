@@ -151,6 +151,19 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
         "who are not in the run; else the answer is that nobody here looks like that."
     )
 
+    compare = command("compare", _compare, "whether pictures show the same person: yes, no, or can't say",
+                      settings=True)  # fmt: skip
+    compare.add_argument("images", nargs="+", metavar="IMAGE",
+                         help="pictures of people; IMAGE#2 means the second person from the left in IMAGE")  # fmt: skip
+    compare.add_argument("--reid", metavar="NAME|FILE", help="the network that compares (default: auto)")
+    compare.add_argument("--picture", type=Path, metavar="FILE.png",
+                         help="also draw what of each two speaks for one person (green) and what against "
+                              "(red)")  # fmt: skip
+    compare.epilog = (
+        "The answer is yes or no where the odds are nine to one or better, else that one can't say, as for most "
+        f"pictures that are small, dark or taken from different sides. How sure: {MEANING}."
+    )
+
     erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops, videos, known people")
     erase.add_argument("folder", type=Path, metavar="RUN")
     erase.add_argument("person", type=int, metavar="PERSON")
@@ -379,6 +392,18 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     record(options.folder, COMMAND_LINE, "searched", f"with {source}; listed: {listed}")
     if not options.json:
         _show(search_table(found))
+    return asdict(found)
+
+
+def _compare(options: argparse.Namespace) -> dict[str, Any]:
+    settings = _load_settings(options, {"reid.weights": ("--reid", options.reid)})
+    from dataclasses import asdict
+
+    from app.compare import compare_pictures, comparison_table
+
+    found = compare_pictures(options.images, settings, options.picture)
+    if not options.json:
+        _show(comparison_table(found))
     return asdict(found)
 
 
