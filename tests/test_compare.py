@@ -16,7 +16,6 @@ from app.cli import main
 from app.compare import SURE, said_of
 from app.query import Person
 
-
 QUICK = ["--set", "reid.backend=torch"]  # no network is converted for so little
 
 
