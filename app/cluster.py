@@ -60,6 +60,11 @@ def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
     problems += [(camera, text) for outcome in outcomes.values() for camera, text in outcome.problems.items()]
     first = next(iter(outcomes.values()))
     stages = sorted({stage for outcome in outcomes.values() for stage in outcome.seconds})
+    from app.sight import Seen, blind_spots, together
+
+    sight: Seen = {}
+    for one in outcomes.values():
+        sight = together(sight, one.sight)
     whole = Outcome(
         detector=first.detector,
         reid=first.reid,
@@ -71,6 +76,8 @@ def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
             for info in infos
             if (texts := [text for camera, text in problems if camera == info.camera])
         },
+        sight=sight,
+        blind_spots=blind_spots(sight, job.settings.detect, job.settings.track),
     )
     _bring_together(job, folder, infos, [task.folder for task in outcomes], whole)
     shutil.rmtree(folder / CAMERAS_FOLDER)

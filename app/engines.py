@@ -71,7 +71,8 @@ class Job:
 class Outcome:
     """How stage 1 went. `seconds` is time by stage, `problems` what went wrong with a camera's pictures, by camera,
     `stopped` that Ctrl-C ended it before the footage did, `live` that the cameras were, `states` what each of them was
-    doing at the end (`app.camera_states`)."""
+    doing at the end (`app.camera_states`), `sight` by camera what moved and was nobody (`app.sight`), `blind_spots`
+    what was probably missed there, and what to try."""
 
     detector: str
     reid: str
@@ -82,6 +83,8 @@ class Outcome:
     stopped: bool = False
     live: bool = False
     states: Mapping[str, str] = field(default_factory=dict)
+    sight: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    blind_spots: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.pipeline import Stopwatch, detect_ahead
     from app.preview import Preview
     from app.render import open_videos
-    from app.runs import LEDGER_FILE
+    from app.runs import LEDGER_FILE, Run
+    from app.sight import SightWatch, blind_spots, together
     from app.track.gallery import PersonGallery
 
     detector = build_detector(job.settings.detect, infos)
@@ -164,7 +168,9 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     ):
         first_indices = dict(writer.next_frame_index)
         before = sum(first_indices.values())
-        sinks: list[Sink] = [writer]
+        watch = SightWatch(job.settings.detect.image_size_px)
+        sinks: list[Sink] = [writer, watch]
+        seen_before = Run.open(folder).summary.get("sight", {}) if job.resume else {}
         videos = None
         if live and job.settings.run.save_video:  # a stream cannot be read again, so it is drawn as it comes
             height_px = job.settings.run.video_height_px
@@ -216,6 +222,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
             _commit(writer, ledger, pipeline, erasures, is_last=True)
             states = keeper.stop()
+            sight = together(seen_before, watch.seen())
             outcome = Outcome(
                 detector=detector.name,
                 reid=embedder.name if embedder else "none (motion only)",
@@ -226,6 +233,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                 stopped=state == "cancelled",
                 live=live,
                 states=states,
+                sight=sight,
+                blind_spots=blind_spots(sight, job.settings.detect, job.settings.track),
             )
             writer.finish(state, asdict(outcome))
     return outcome

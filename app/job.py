@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     if job.settings.run.save_video:
         seconds["video"] = time.perf_counter() - start
     made = {"seconds": seconds, "contact_sheet": str(sheet or ""), "blurred": blurred}
-    return _conclude(folder, outcome, made, quiet)
+    return _conclude(folder, outcome, made, job.settings.detect.weights, quiet)
 
 
 def _reached(folder: Path) -> str:
@@ -109,8 +110,11 @@ def _draw(
     return sheet, blurred
 
 
-def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], quiet: bool) -> dict[str, Any]:
-    """Say what came out; `made` becomes part of it. Raises RunError if it was stopped early."""
+def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], detector: str, quiet: bool) -> dict[str, Any]:
+    """Say what came out; `made` becomes part of it, `detector` is what was asked for.
+
+    Raises RunError if it was stopped early.
+    """
     from app.render import VIDEO_FOLDER
     from app.runs import Run
 
@@ -120,6 +124,10 @@ def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], quiet: bool)
         from rich.console import Console
 
         Console(stderr=True, markup=False, emoji=False).print(summary_table(summary))
+        from app.detect.yolo import DEFAULT_WEIGHTS, bundled_weights
+
+        if bundled_weights(detector) and not outcome.blind_spots:
+            sys.stderr.write(f"--detector {DEFAULT_WEIGHTS} (a download) finds more people than the bundled one\n")
     blind = {name: state for name, state in outcome.states.items() if state != "live"}
     for name, state in blind.items():
         logger.warning("%s was %s at the end", name, state)
@@ -182,7 +190,7 @@ def summary_table(summary: dict[str, Any]) -> Any:
         figures.add_row("movement outside every blurred place", outside)
     if summary["contact_sheet"]:
         figures.add_row("people", summary["contact_sheet"])
-    return Group(cameras, figures)
+    return Group(cameras, figures, *(f"{camera}: {text}" for camera, text in summary["blind_spots"].items()))
 
 
 @contextmanager

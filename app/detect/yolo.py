@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 CLOSE_UP_SHARE = 0.7
 """From this share of the largest person on that a network has learned, its second look is the better one."""
 BUNDLED_FOLDER = Path(__file__).parent / "weights"
+DEFAULT_BUNDLED = "person_n"
+"""Which of the bundled weights `auto` takes."""
 DEFAULT_WEIGHTS = "yolo26n.pt"
 DOWNLOADS = "https://github.com/ultralytics/assets/releases"
 KNOWN_WEIGHTS = {
@@ -112,20 +114,12 @@ def load_ultralytics() -> None:
 def find_weights(weights: str) -> Path:
     """Return the file or folder for a value of the setting `detect.weights`, downloading an official network."""
     if weights == "auto":
-        bundled = sorted(BUNDLED_FOLDER.glob("*.safetensors"))
-        if bundled:
-            _log.warning(
-                "using the detector that comes with the program, %s; --detector %s (Ultralytics, a download) sees more",
-                bundled[0].stem,
-                DEFAULT_WEIGHTS,
-            )
-            return bundled[0]
-        return _download(DEFAULT_WEIGHTS)
+        return bundled_weights(weights) or _download(DEFAULT_WEIGHTS)
     path = Path(weights)
     if path.exists():
         return path
-    named = BUNDLED_FOLDER / f"{weights}.safetensors"
-    if path.name == weights and named.is_file():
+    named = bundled_weights(weights)
+    if named is not None:
         return named
     if path.name == weights and path.suffix == ".pt" and weights in _official_names():
         return _download(weights)
@@ -133,6 +127,13 @@ def find_weights(weights: str) -> Path:
         f"detect.weights: there is no file {weights}, nor is it the name of an official Ultralytics network such as "
         f"{DEFAULT_WEIGHTS}; give a path to weights, or file:PATH for detections made elsewhere"
     )
+
+
+def bundled_weights(weights: str) -> Path | None:
+    """Return the file that comes with the program for a value of `detect.weights`, None if it stands for another."""
+    name = DEFAULT_BUNDLED if weights == "auto" else weights
+    file = BUNDLED_FOLDER / f"{name}.safetensors"
+    return file if Path(name).name == name and file.is_file() else None
 
 
 def _official_names() -> frozenset[str]:

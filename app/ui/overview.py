@@ -50,7 +50,18 @@ def _view(found: OpenRun) -> str:
     title += _cameras(found) + _live_wall(found)
     if end <= start:
         return title + layout.empty("This run has no frames yet", "Its first part is written after half a minute.")
-    return f'{title}{_note(found)}<ot-overview data-run="{found.id}"></ot-overview>' + ("" if people else layout.NOBODY)
+    return f'{title}{_note(found)}{_blind_spots(found)}<ot-overview data-run="{found.id}"></ot-overview>' + (
+        "" if people else layout.NOBODY
+    )
+
+
+def _blind_spots(found: OpenRun) -> str:
+    """Say of cameras on which people were probably missed why that is thought, and what to try."""
+    spots = found.run.summary.get("blind_spots")
+    if not isinstance(spots, dict) or not spots:
+        return ""
+    lines = "".join(f"<br>{escape(str(camera))}: {escape(str(text))}" for camera, text in spots.items())
+    return f'<div class="ot-note ot-missed"><span><b>People may have been missed.</b>{lines}</span></div>'
 
 
 def _cameras(found: OpenRun) -> str:

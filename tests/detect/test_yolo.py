@@ -20,7 +20,7 @@ from app import boxes as geometry
 from app.config import DetectSettings
 from app.detect import build_detector
 from app.detect import yolo as yolo_module
-from app.detect.yolo import find_weights, load_ultralytics, load_weights, person_class
+from app.detect.yolo import bundled_weights, find_weights, load_ultralytics, load_weights, person_class
 from app.errors import InputError
 from app.frames import Detections, Frame
 from app.openvino_cache import cache_folder, convert_once
@@ -111,12 +111,13 @@ def test_own_format_that_does_not_fit_is_refused(small_weights: Weights, tmp_pat
         load_weights(path)
 
 
-def test_the_bundled_detector_comes_first(
-    small_weights: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(yolo_module, "BUNDLED_FOLDER", small_weights(True).parent)
-    assert find_weights("auto").suffix == ".safetensors"
-    assert "--detector yolo26n.pt" in caplog.text
+def test_the_bundled_detector_comes_first(small_weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = small_weights(True)
+    monkeypatch.setattr(yolo_module, "BUNDLED_FOLDER", bundled.parent)
+    monkeypatch.setattr(yolo_module, "DEFAULT_BUNDLED", bundled.stem)
+    assert find_weights("auto") == bundled
+    assert bundled_weights("auto") == bundled_weights(bundled.stem) == bundled
+    assert bundled_weights(str(bundled)) is bundled_weights("yolo26n.pt") is None
 
 
 @pytest.fixture
