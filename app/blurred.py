@@ -1,26 +1,21 @@
 """Videos of a finished run for other eyes: everybody unrecognisable, or everybody but one person.
 
 RUN/export/everybody_blurred/video/<camera>.mp4    and person_<number>/ for the videos that show one person
-RUN/export/everybody_blurred/blurred.json          for each camera its frames and those with movement elsewhere
+RUN/export/everybody_blurred/video/blurred.json    for each camera its frames and those with movement elsewhere
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from app.config import Settings
 from app.engines import Report
 from app.errors import InputError
-from app.files import write_atomically
 from app.frames import NO_ID
-from app.render import VIDEO_FOLDER, Blurred, Drawn, render_run
+from app.render import BLURRED_FILE, VIDEO_FOLDER, Blurred, Drawn, render_run
 from app.runs import Run
-from app.written import note_copies
-
-REPORT_FILE = "blurred.json"
 
 
 def blurred_folder(run: Run, person: int) -> Path:
@@ -42,26 +37,20 @@ def render_blurred(run: Run, settings: Settings, person: int = NO_ID, report: Re
             raise InputError(f"{run.folder}: there is no person {person}")
         person = number
     look = settings.render.model_copy(update={"blur": True, "blur_except_person": person})
-    folder = blurred_folder(run, person)
-    drawn = render_run(run, look, settings.run.video_height_px, report, folder)
-    figures = {camera: asdict(blurred) for camera, blurred in drawn.blurred.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    note_copies([folder / REPORT_FILE])
-    write_atomically(folder / REPORT_FILE, (json.dumps(figures, indent=1) + "\n").encode())
-    return drawn
+    return render_run(run, look, settings.run.video_height_px, report, blurred_folder(run, person))
 
 
 def blurred_video(run: Run, person: int, camera: str) -> Path | None:
     """Return the blurred video of a camera, None if it was not made, or by a version that hid less."""
     folder = blurred_folder(run, person)
     video = folder / VIDEO_FOLDER / f"{camera}.mp4"
-    return video if camera in read_blurred(run, person) and video.is_file() else None
+    return video if camera in read_blurred(video.parent) and video.is_file() else None
 
 
-def read_blurred(run: Run, person: int) -> dict[str, Blurred]:
-    """Return by camera how the blurred videos of a run were made; empty if there are none."""
+def read_blurred(folder: Path) -> dict[str, Blurred]:
+    """Return by camera how the videos in a folder were blurred; empty if they were not."""
     try:
-        values = json.loads((blurred_folder(run, person) / REPORT_FILE).read_bytes())
+        values = json.loads((folder / BLURRED_FILE).read_bytes())
         return {camera: Blurred(**figures) for camera, figures in values.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

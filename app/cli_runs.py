@@ -158,7 +158,7 @@ def _render(options: argparse.Namespace) -> dict[str, Any]:
         if warning := outside_text(drawn.blurred):
             sys.stderr.write(f"{warning}\n")
     blurred = {camera: asdict(one) for camera, one in drawn.blurred.items()}
-    return {"files": [str(file) for file in drawn.files], "blurred": blurred}
+    return {"files": [str(file) for file in drawn.files], "blurred": blurred, "doubts_kept": run.keeps_doubts}
 
 
 def _purge(options: argparse.Namespace) -> dict[str, Any]:

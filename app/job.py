@@ -91,23 +91,22 @@ def _draw(
     job: Job, folder: Path, outcome: Outcome, reached: str, quiet: bool
 ) -> tuple[Path | None, dict[str, dict[str, Any]]]:
     """Draw the videos that are wanted and not there yet; return the sheet of people, and by camera what was blurred."""
+    from app.blurred import read_blurred
     from app.contact_sheet import write_contact_sheet
-    from app.render import render_run
+    from app.render import VIDEO_FOLDER, render_run
     from app.run_state import reach
     from app.runs import Run
 
     sheet: Path | None = None
-    blurred: dict[str, dict[str, Any]] = {}
     if job.settings.run.save_video and not outcome.live:
         if reached != "drawn":
             with progress_bar(quiet, "drawing") as report:
-                drawn = render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
-            blurred = {camera: asdict(one) for camera, one in drawn.blurred.items()}
+                render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
             reach(folder, "drawn")
         if not job.settings.render.blur:
             sheet = write_contact_sheet(Run.open(folder))
     reach(folder, "finished")
-    return sheet, blurred
+    return sheet, {camera: asdict(one) for camera, one in read_blurred(folder / VIDEO_FOLDER).items()}
 
 
 def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], detector: str, quiet: bool) -> dict[str, Any]:

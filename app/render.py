@@ -5,12 +5,14 @@ Recordings are drawn after linking, by decoding them again, so that video, expor
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +26,7 @@ from app.covered import read_covered
 from app.draw import annotate, resize
 from app.engines import Progress, Report
 from app.errors import InputError
+from app.files import write_atomically
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.identities import Identities
 from app.runs import FILLED_SCORE, Run
@@ -33,6 +36,14 @@ from app.wall import Wall, WallCamera
 from app.written import copying_into, note_copies
 
 VIDEO_FOLDER = "video"
+BLURRED_FILE = "blurred.json"
+"""Beside blurred videos: how each camera was blurred."""
+
+DOUBTS_MISSING = (
+    "This run, or its beginning, is from a version that did not keep boxes in doubt (untracked/), so blurred videos of "
+    "it miss more people than those of a new run: follow the recordings again before you give a video away."
+)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,8 @@ def _render(
     rows = {info.camera: _CameraRows(run, identities, info.camera) for info in infos}
     covered = {info.camera: read_covered(run.folder, info.camera) for info in infos}
     whereabouts = {info.camera: Whereabouts(run, identities, info.camera) for info in infos} if settings.blur else {}
+    if settings.blur and not run.keeps_doubts:
+        _LOG.warning("%s: %s", run.folder, DOUBTS_MISSING)
     total = sum(reader.frame_count for reader in rows.values())
     people = len(identities.people())
     start = time.perf_counter()
@@ -127,7 +140,8 @@ def open_videos(
 class AnnotatedVideos:
     """A sink that draws every result into the video of its camera, and into the wall of all cameras.
 
-    Use it in a `with` block: files get their names at its end, and after an error there are none.
+    Use it in a `with` block: files get their names at its end, and after an error there are none. Blurred videos have
+    `blurred.json` beside them: for each camera the values of `Blurred`.
     """
 
     def __init__(
@@ -152,7 +166,8 @@ class AnnotatedVideos:
 
     def _begin(self) -> None:
         wall = self._folder / f"{wall_name(self._cameras)}.mp4"
-        note_copies([*(self._folder / f"{name}.mp4" for name in self._cameras), wall])
+        self._report = self._folder / BLURRED_FILE
+        note_copies([*(self._folder / f"{name}.mp4" for name in self._cameras), wall, self._report])
         self._blurs = {name: CameraBlur(self._settings) for name in self._cameras}
         self._held = {name: Held() for name in self._cameras}
         self._trails: dict[str, Trails] = {name: Trails(self._settings.trail_s) for name in self._cameras}
@@ -206,12 +221,16 @@ class AnnotatedVideos:
     def close(self) -> None:
         """Finish all files. Raises RunError, and leaves no unfinished file, if one of them cannot be written."""
         try:
+            self._report.unlink(missing_ok=True)  # that of videos that are replaced now
             if self._wall is not None:
                 self._wall.flush()
             for writer in self._all_writers():
                 writer.close()
                 if writer.frame_count:
                     self.files.append(writer.path)
+            if blurred := self.blurred():
+                values = {camera: asdict(one) for camera, one in blurred.items()}
+                write_atomically(self._report, (json.dumps(values, indent=1) + "\n").encode())
         except BaseException:
             self.discard()
             raise

@@ -133,6 +133,7 @@ class RunWriter:
         header = {
             "format": FORMAT_VERSION,
             "checksums": True,  # of this file, the manifest, crops and ledger too: what lacks one is damaged
+            "untracked": True,  # boxes that belong to no track are kept from the beginning
             "state": "running",
             "times": {"created": now, "finished": None},
             "sessions": [{"started": now, "versions": versions()}],
@@ -204,6 +205,7 @@ class RunWriter:
             used = ledger.last_track_ids()
         free = {camera: max(first, used.get(camera, 0) + 1) for camera, first in run.manifest.next_track_id.items()}
         header = {**run.header, "state": "running", "cameras": _found_again(run.cameras, records)}
+        header["untracked"] = run.keeps_doubts
         header["sessions"] = [*header["sessions"], {"started": _now(), "versions": versions()}]
         return cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
 

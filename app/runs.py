@@ -196,6 +196,12 @@ class Run:
         """When (ISO 8601, UTC) which kind of data was deleted because its time was over: see `app.retention`."""
         return dict(self.header.get("purged", {}))
 
+    @property
+    def keeps_doubts(self) -> bool:
+        """Whether all boxes that belong to no track were kept (`untracked`); runs of earlier versions lack them."""
+        kept = self.header.get("untracked", any(file.kind == "untracked" for file in self.manifest.files))
+        return bool(kept)
+
     def camera(self, name: str) -> CameraRecord:
         """Raises InputError for a name that is no camera of this run."""
         for camera in self.cameras:

@@ -17,9 +17,13 @@ from app.cli import main
 from app.config import RenderSettings, Settings, SimulateSettings, load_settings
 from app.erase import erase_person
 from app.frames import NO_ID, Detections, Frame, FrameResult, blank_image
+from app.header import write_header
 from app.render import AnnotatedVideos, Blurred
 from app.run_writer import RunWriter
 from app.runs import Run
+from app.ui import privacy
+from app.ui.library import OpenRun
+from app.untrusted import CHECKSUM
 from app.wall import WallCamera
 
 FPS = 10.0
@@ -66,6 +70,48 @@ def test_whoever_walks_is_hidden_before_and_after_being_found(tmp_path: Path, sm
     assert [index for index, is_hidden in enumerate(hidden(run)) if is_hidden] == list(
         range(20 - carried, 40 + carried)
     )
+
+
+def without_doubts(folder: Path) -> None:
+    """Make a run one of an earlier version, which kept no boxes in doubt and did not say so."""
+    header = json.loads((folder / "run.json").read_bytes())
+    write_header(folder, {name: value for name, value in header.items() if name not in ("untracked", CHECKSUM)})
+    run = Run.open(folder)
+    run.manifest.replace_files(folder, [file for file in run.manifest.files if file.kind != "untracked"])
+
+
+def test_a_run_that_kept_no_doubts_says_so(
+    tmp_path: Path, small_videos: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = small_videos.write(tmp_path / "cam.mp4", 5)
+    words = ["--sources", str(video), "--reid", "none", "--detector", "file:det.txt", "--no-link"]
+    (tmp_path / "cam").mkdir()
+    (tmp_path / "cam" / "det.txt").write_text("1,-1,1,1,20,40,0.9\n")
+    folder = tmp_path / "run"
+    assert main([*words, "--output", str(folder)]) == 0
+    assert Run.open(folder).keeps_doubts
+    assert main(["render", str(folder), "--blur-everybody"]) == 0
+    assert privacy._notes(OpenRun("1", folder)) == ""
+    assert caplog.text == ""
+    without_doubts(folder)
+    assert not Run.open(folder).keeps_doubts
+    assert main(["render", str(folder), "--blur-everybody"]) == 0
+    assert "did not keep boxes in doubt" in caplog.text
+    assert "did not keep boxes in doubt" in privacy._notes(OpenRun("1", folder))
+
+
+def test_a_resumed_run_lacks_the_doubts_of_its_beginning(tmp_path: Path, small_run: ModuleType) -> None:
+    infos = [small_run.source("cam", FPS)]
+    with RunWriter.create(tmp_path / "run", Settings(), infos, {}) as writer:
+        writer.write(small_run.result(infos[0], 0))
+        writer.commit()
+    without_doubts(tmp_path / "run")
+    with RunWriter.resume(tmp_path / "run", Settings(), infos, {}) as writer:
+        small_run.write_rest(writer, infos, 5)
+        writer.finish("finished", {})
+    run = Run.open(tmp_path / "run")
+    assert len(run.untracked("cam")[0]) > 0
+    assert not run.keeps_doubts
 
 
 def test_doubtful_boxes_are_kept_and_hidden(tmp_path: Path, small_run: ModuleType) -> None:
@@ -216,7 +262,7 @@ def test_videos_say_how_they_were_blurred(tmp_path: Path) -> None:
             for index in range(10):
                 frame, ids = Frame("cam", index, index / FPS, scene(index, 20)), np.zeros(0, np.int64)
                 videos.write(FrameResult(frame, Detections.empty(), ids, ids))
-        assert videos.blurred() == expected
+        assert videos.blurred() == read_blurred(tmp_path) == expected, "videos that are not blurred replace those"
 
 
 def test_blurred_videos_that_do_not_say_how_are_not_shown(make_run: Callable[..., Path]) -> None:
@@ -226,13 +272,13 @@ def test_blurred_videos_that_do_not_say_how_are_not_shown(make_run: Callable[...
     (folder / "video").mkdir(parents=True)
     (folder / "video" / "left.mp4").write_bytes(b"video")
     assert blurred_video(run, NO_ID, "left") is None
-    (folder / "blurred.json").write_text('{"left": {"frames": 40, "moving_outside": 3}}')
+    (folder / "video" / "blurred.json").write_text('{"left": {"frames": 40, "moving_outside": 3}}')
     assert blurred_video(run, NO_ID, "left") == folder / "video" / "left.mp4"
     assert blurred_video(run, NO_ID, "right") is None
-    assert "left 3 of 40" in outside_text(read_blurred(run, NO_ID))
+    assert "left 3 of 40" in outside_text(read_blurred(folder / "video"))
     assert outside_text({"left": Blurred(40, 0)}) == ""
-    (folder / "blurred.json").write_text("[]")
-    assert read_blurred(run, NO_ID) == {}
+    (folder / "video" / "blurred.json").write_text("[]")
+    assert read_blurred(folder / "video") == {}
 
 
 def test_nobody_of_a_rendered_scene_is_recognisable(tmp_path: Path, bench_blur: ModuleType) -> None:

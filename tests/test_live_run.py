@@ -220,7 +220,7 @@ def test_a_camera_that_is_given_up_is_a_failure(
             asked.append(time.monotonic())
             cameras.modes["/door"] = "down"
 
-    job = job_of(cameras, "sources.reconnect_s=1")
+    job = job_of(cameras, "sources.reconnect_s=1", "run.save_video=true", "render.blur=true")
     from app import job as jobs
 
     jobs_engine = jobs.ENGINES["local"]
@@ -234,6 +234,8 @@ def test_a_camera_that_is_given_up_is_a_failure(
     assert summary["cameras"]["yard"]["state"] == "connecting"
     assert "not back within 1 s" in summary["cameras"]["door"]["problem"]
     assert summary["cameras"]["yard"]["blind_s"] > 1.0
+    assert summary["blurred"]["door"]["frames"] == summary["cameras"]["door"]["frames"]
+    assert summary["blurred"] == json.loads((tmp_path / "run" / "video" / "blurred.json").read_bytes())
     json.dumps(summary, allow_nan=False)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.audit import log_of, record
-from app.blurred import blurred_video, outside_text, read_blurred, render_blurred
+from app.blurred import blurred_folder, blurred_video, outside_text, read_blurred, render_blurred
 from app.config import RetentionSettings, Settings
 from app.engines import Progress
 from app.erase import erase_person, erased_text
@@ -17,6 +18,7 @@ from app.errors import InputError
 from app.frames import NO_ID
 from app.known_people import gallery_of_run
 from app.people import fingerprint
+from app.render import DOUBTS_MISSING, VIDEO_FOLDER
 from app.retention import Term, gallery_text, purge, terms
 from app.ui import calls, layout, people
 from app.ui.layout import button, chip, clock, count
@@ -62,22 +64,23 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
 
     def everything(request: gr.Request) -> tuple[Any, str, str, str, str, str]:
         choices: list[tuple[str, int]] = [EVERYBODY]
-        retention = ""
+        retention = notes = ""
 
         def render() -> str:
-            nonlocal retention
+            nonlocal retention, notes
             found = layout.run_of(library, request)
             choices.extend((person.label, person.id) for person in found.people().values())
             retention = _retention(found, settings.retention, settings.gallery.keep_days)
+            notes = _notes(found)
             return _audit(found)
 
         html = layout.shown(render)
-        return gr.Dropdown(choices, value=None), _NOBODY_CHOSEN, _erase_button(None), "", retention, html
+        return gr.Dropdown(choices, value=None), _NOBODY_CHOSEN, _erase_button(None), notes, retention, html
 
     def choose(number: int | None, request: gr.Request) -> tuple[str, str, str]:
-        if number is None:
-            return _NOBODY_CHOSEN, _erase_button(None), ""
         found = layout.run_of(library, request)
+        if number is None:
+            return _NOBODY_CHOSEN, _erase_button(None), _notes(found)
         if number == NO_ID:
             return _EVERYBODY_CHOSEN, _erase_button(None), _videos(found, number)
 
@@ -150,7 +153,7 @@ _EVERYBODY_CHOSEN = '<div class="ot-panel ot-facts">Nobody will be recognisable 
 
 
 def _videos(found: OpenRun, number: int) -> str:
-    """Show the blurred videos that were made, with a link to each file."""
+    """Show the blurred videos that were made, with a link to each file, and what may be seen in them."""
     person = number if number == NO_ID else found.identities().resolve(number)
     base = f"{PREFIX}/{found.id}/" + ("everybody" if person == NO_ID else f"person/{person}")
     videos = "".join(
@@ -160,9 +163,17 @@ def _videos(found: OpenRun, number: int) -> str:
         for row, camera in enumerate(found.run.cameras)
         if blurred_video(found.run, person, camera.name) is not None
     )
-    warning = outside_text(read_blurred(found.run, person))
-    note = f'<div class="ot-note" style="margin-top:12px">{escape(warning)}</div>' if warning else ""
-    return f'<div class="ot-films">{videos}</div>{note}' if videos else ""
+    if not videos:
+        return _notes(found)
+    return f'<div class="ot-films">{videos}</div>{_notes(found, blurred_folder(found.run, person) / VIDEO_FOLDER)}'
+
+
+def _notes(found: OpenRun, folder: Path | None = None) -> str:
+    """Say what blurred videos may show: those in a folder, by default those that the run itself drew."""
+    outside = outside_text(read_blurred(folder or found.folder / VIDEO_FOLDER))
+    texts = [outside if folder is not None or not outside else f"The run's own videos are blurred. {outside}"]
+    texts += [] if found.run.keeps_doubts else [DOUBTS_MISSING]
+    return "".join(f'<div class="ot-note" style="margin-top:12px">{escape(text)}</div>' for text in texts if text)
 
 
 def _erase_button(person: int | None, seen: str = "") -> str:
