@@ -56,11 +56,13 @@ def served(folder: Path) -> Iterator[tuple[str, int]]:
     server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        while True:
             try:
                 urllib.request.urlopen(f"{address}/omnitrack/static/icon.svg").read()
                 break
             except OSError:
+                if server.poll() is not None:
+                    raise RuntimeError("the server ended before it answered") from None
                 time.sleep(0.2)
         yield address, server.pid
     finally:
@@ -148,6 +150,8 @@ def main() -> None:
                         one_round(clicks, address, rounds)
                     except Late as error:
                         failed.append(str(error).splitlines()[0])
+                    so_far = f"{len(clicks.took)} clicks arrived, {len(clicks.lost)} lost"
+                    print(f"round {rounds}: {so_far}, load {os.getloadavg()[0]:.0f}", file=sys.stderr, flush=True)
             finally:
                 for loop in loops:
                     loop.kill()
