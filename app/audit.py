@@ -27,13 +27,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.errors import InputError
+from app.header import RUN_FILE
 from app.review import describe
 from app.sqlite_checksums import FUNCTION, prepare
+from app.untrusted import read_json
 
 if TYPE_CHECKING:
     from app.ledger import Ledger
 
 AUDIT_FILE = "audit.sqlite"
+AUDIT_KEY = "audit_log"
+"""Key in `run.json`: the run began with a log."""
+
 COMMAND_LINE = "command line"
 
 Action = Literal["viewed", "searched", "exported", "rendered", "changed", "erased", "purged"]
@@ -66,17 +71,30 @@ class Entry:
     what: str
 
 
+def begin(folder: Path) -> None:
+    """Make an empty log, so that from now on a missing one is damage: `AUDIT_KEY` in `run.json` says so."""
+    with _opened(folder):
+        pass
+
+
 def record(folder: Path, actor: str, action: Action, what: str) -> None:
     """Append a line. Where the run folder cannot be written, a warning is logged: reading goes on."""
+    line = {"time": time.time(), "actor": "OmniTrack", "action": "changed", "what": "this log: it was gone, or empty"}
     try:
+        gone = _is_gone(folder)
         with _opened(folder) as connection:
+            if gone:
+                _LOG.warning("%s: the audit log was gone or empty, and is begun anew", folder)
+                connection.execute(_INSERT, line)
             connection.execute(_INSERT, {"time": time.time(), "actor": actor, "action": action, "what": what})
     except sqlite3.Error as error:
         _LOG.warning("%s: cannot write the audit log (%s)", folder, error)
 
 
 def entries(folder: Path, limit: int = 1000) -> list[Entry]:
-    """Return the latest lines, the newest first. Raises InputError if the file is no audit log."""
+    """Return the latest lines, the newest first. Raises InputError if the file is no audit log, or is gone."""
+    if _is_gone(folder):
+        raise InputError(f"{folder / AUDIT_FILE}: the audit log is missing or empty; restore it from a copy")
     if not (folder / AUDIT_FILE).exists():
         return []
     try:
@@ -118,6 +136,14 @@ def audit_table(found: list[Entry]) -> object:
     for entry in found:
         table.add_row(format_time(round(entry.time)).removesuffix(" UTC"), entry.actor, entry.action, entry.what)
     return table
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether a run that began with an audit log has none any more. SQLite takes an empty file for a new one."""
+    path = folder / AUDIT_FILE
+    if path.exists():
+        return path.is_file() and path.stat().st_size == 0
+    return (folder / RUN_FILE).is_file() and bool(read_json(folder / RUN_FILE, "a run").get(AUDIT_KEY))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ itself off where nothing moves and only looks again now and then.
 
 from __future__ import annotations
 
+import logging
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,8 @@ from app.motchallenge import LAST_FRAME, check_frame_numbers
 
 if TYPE_CHECKING:
     from app.sources import SourceInfo
+
+_log = logging.getLogger(__name__)
 
 Affine = NDArray[np.float64]
 """(2, 3) float64: takes pixel coordinates of the previous frame to the present one."""
@@ -61,7 +64,7 @@ def build_camera_motion(info: SourceInfo, settings: SourceSettings) -> CameraMot
     """Return the estimator for a source: its `gmc.txt` if it has one, else optical flow if it has pixels."""
     if settings.camera_motion == "none":
         return NoCameraMotion()
-    if info.folder is not None and (info.folder / "gmc.txt").is_file():
+    if info.folder is not None and (info.folder / "gmc.txt").exists():
         return FileCameraMotion(info.folder / "gmc.txt", info.frame_count)
     if not info.has_pixels:
         return NoCameraMotion()
@@ -83,6 +86,8 @@ class FileCameraMotion:
 
     def __init__(self, path: Path, frame_count: int | None = None) -> None:
         self._motions = _read_motions(path)
+        if not self._motions:
+            _log.warning("%s: is empty, so the camera is taken to stand still", path)
         check_frame_numbers(np.array(list(self._motions), np.int64), frame_count, str(path))
         self._previous_index: int | None = None
 

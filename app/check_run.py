@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from app.audit import AUDIT_COLUMNS, AUDIT_FILE
+from app.audit import AUDIT_COLUMNS, AUDIT_FILE, entries
 from app.counters import COUNTERS_FILE, read_counters
 from app.covered import COVERED_FILE, read_covered
 from app.crop_files import crop_is_whole
@@ -154,6 +154,7 @@ class _Check:
         ledger = self.run.folder / LEDGER_FILE
         if "observations" not in self.run.purged:
             self._try(lambda: self.run.ledger().close())
+        self._try(entries, self.run.folder, 1)
         tables = (("events", EVENT_COLUMNS), ("checkpoints", CHECKPOINT_COLUMNS))
         for path, own in ((ledger, tables), (self.run.folder / AUDIT_FILE, (("entries", AUDIT_COLUMNS),))):
             if path.exists():

@@ -1,11 +1,20 @@
-"""The sha256 of files: how weights and inputs are recognised again."""
+"""The sha256 of files: how weights and inputs are recognised again, and how damage to our own tensors is noticed."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import InputError
+
+CONTENT = "content_sha256"
+"""Key in the metadata of a safetensors file of ours: the checksum of its tensors and of its other metadata."""
 
 
 def file_sha256(path: Path) -> str:
@@ -21,3 +30,22 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot read this file ({error.strerror})") from error
+
+
+def with_content(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of a safetensors file with the checksum of all that will be in it."""
+    return {**metadata, CONTENT: _content(tensors, metadata)}
+
+
+def check_content(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+    """Raise InputError if a safetensors file is not what was written. One without a checksum passes."""
+    if CONTENT in metadata and metadata[CONTENT] != _content(tensors, metadata):
+        raise InputError(f"{path}: damaged (the checksum of its content does not fit); restore it from a copy")
+
+
+def _content(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps({k: v for k, v in sorted(metadata.items()) if k != CONTENT}).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\0".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ A part of the program receives only its own section, for example `TrackSettings`
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from app.errors import InputError
 from app.untrusted import LIMITS, compose_yaml, construct_yaml, read_text, yaml_value
+
+_log = logging.getLogger(__name__)
 
 
 class Section(BaseModel):
@@ -706,6 +709,7 @@ def _collect(
 def _read_yaml(path: Path, collected: _Collected) -> None:
     root = compose_yaml(read_text(path, "the configuration file", LIMITS.yaml_bytes), path)
     if root is None:
+        _log.warning("%s: says nothing, so every setting has its default", path)
         return
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path}:1: a configuration file is a mapping such as 'track: {{…}}'")

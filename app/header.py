@@ -16,7 +16,7 @@ from app.untrusted import CHECKSUM, checksum_fits, json_with_checksum, read_json
 RUN_FILE = "run.json"
 
 LARGEST_FPS = 10_000
-_LAST_TIME_S = 1e12  # 30,000 years
+LAST_TIME_S = 1e12  # 30,000 years
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,8 @@ def check_header(header: Mapping[str, Any], path: Path) -> None:
                 datetime.fromisoformat(header["times"][key])
         for when in header.get("purged", {}).values():
             datetime.fromisoformat(when)
+        if type(header.get("next_part", 0)) is not int:
+            raise ValueError("next_part is no whole number")
         if not isinstance(header["state"], str) or not isinstance(header["sessions"], list):
             raise ValueError("state or sessions")
         cameras = [CameraRecord.from_json(values) for values in header["cameras"]]
@@ -112,7 +114,7 @@ def _camera_problem(camera: CameraRecord) -> str:
     if not 0 < camera.fps <= LARGEST_FPS:
         return f"{camera.fps} frames/s"
     times = (camera.start_time, *camera.offsets_s)
-    if not all(isinstance(time_s, int | float) and abs(time_s) < _LAST_TIME_S for time_s in times):
+    if not all(isinstance(time_s, int | float) and abs(time_s) < LAST_TIME_S for time_s in times):
         return "its start is no time"
     if not all(isinstance(record.path, str) and isinstance(record.sha256, str) for record in camera.inputs):
         return "its inputs are no files"

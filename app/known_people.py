@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from app.checksum import check_content, with_content
 from app.config import GallerySettings
 from app.errors import InputError, RunError
 from app.files import write_atomically
@@ -114,6 +115,7 @@ def read_people(folder: Path) -> KnownPeople:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata()
             vectors, person_ids = file.get_tensor("vectors"), file.get_tensor("person_ids")
+        check_content(path, {"vectors": vectors, "person_ids": person_ids}, metadata)
         if metadata["format"] != FORMAT:
             raise InputError(f"{path}: format {metadata['format']}, this version reads {FORMAT}")
         cameras, people = json.loads(metadata["cameras"]), json.loads(metadata["people"])
@@ -149,7 +151,7 @@ def write_people(folder: Path, known: KnownPeople) -> None:
         "runs": json.dumps(list(known.runs)),
         "forgotten": json.dumps(sorted(known.forgotten)),
     }
-    write_atomically(folder / PEOPLE_FILE, save(tensors, metadata))
+    write_atomically(folder / PEOPLE_FILE, save(tensors, with_content(tensors, metadata)))
 
 
 def without_expired(known: KnownPeople, keep_days: float, now_s: float | None = None) -> KnownPeople:

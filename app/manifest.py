@@ -175,6 +175,7 @@ def _read_lines(path: Path) -> Manifest:
     files: list[PartFile] = []
     removed: list[str] = []
     values: dict[str, Any] = {}
+    known: set[str] = set()
     for number, line in enumerate(lines, 1):
         text = _content(line)
         if text is None:
@@ -183,7 +184,7 @@ def _read_lines(path: Path) -> Manifest:
             )
         values = json.loads(text)
         try:
-            files += [_checked(PartFile(*file)) for file in values["files"]]
+            files += [_checked(PartFile(*file), known) for file in values["files"]]
             removed += ["/".join(_names(path)) for path in values.get("removed", ())]
             last = _free_numbers(values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -203,7 +204,8 @@ def _read_flushed(path: Path) -> tuple[int, Manifest | None]:
         raise InputError(f"{path}: damaged (its checksum does not fit); delete it: some seconds before a stop are lost")
     try:
         values = json.loads(text)
-        files = tuple(_checked(PartFile(*file)) for file in values["files"])
+        known: set[str] = set()
+        files = tuple(_checked(PartFile(*file), known) for file in values["files"])
         return int(values["after"]), Manifest(*_free_numbers(values), files)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not written by this program ({error})") from error
@@ -212,7 +214,8 @@ def _read_flushed(path: Path) -> tuple[int, Manifest | None]:
 def _read_earlier(path: Path) -> Manifest:
     try:
         values = json.loads(path.read_bytes())
-        return Manifest(*_free_numbers(values), tuple(_checked(PartFile(**file)) for file in values["files"]))
+        known: set[str] = set()
+        return Manifest(*_free_numbers(values), tuple(_checked(PartFile(**file), known) for file in values["files"]))
     except (OSError, RecursionError) as error:
         raise InputError(f"{path}: cannot read this file of a run folder ({error})") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -227,14 +230,21 @@ def _free_numbers(values: Mapping[str, Any]) -> tuple[int, dict[str, int], dict[
     return values["next_part"], dict(values["next_frame_index"]), dict(values["next_track_id"])
 
 
-def _checked(file: PartFile) -> PartFile:
-    """Return a part file that may be one of this program's. Raises AttributeError, TypeError or ValueError."""
+def _checked(file: PartFile, known: set[str]) -> PartFile:
+    """Return a part file that may be one of this program's, and note its path. Raises AttributeError, TypeError or
+    ValueError.
+
+    known: paths of files that are listed before it.
+    """
     if _names(file.path)[:2] != [file.kind, file.camera]:
         raise ValueError(f"{file.path!r} is no file of camera {file.camera!r}")
     if type(file.rows) is not int or not 0 <= file.rows < 2**63:
         raise ValueError(f"{file.path}: {file.rows!r} rows")
     if not -math.inf < file.start_s <= file.end_s < math.inf:
         raise ValueError(f"{file.path}: rows from {file.start_s} to {file.end_s} s")
+    if file.path in known:
+        raise ValueError(f"{file.path} is listed twice")
+    known.add(file.path)
     return file
 
 

@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app import audit
 from app.checksum import file_sha256
 from app.config import Settings
 from app.covered import Covered, read_covered
@@ -132,6 +133,7 @@ class RunWriter:
         now = _now()
         header = {
             "format": FORMAT_VERSION,
+            audit.AUDIT_KEY: True,
             "checksums": True,  # of this file, the manifest, crops and ledger too: what lacks one is damaged
             "untracked": True,  # boxes that belong to no track are kept from the beginning
             "state": "running",
@@ -152,6 +154,7 @@ class RunWriter:
         with lock_run(folder, "beginning this run"):
             manifest.write(folder)
             Ledger(folder / LEDGER_FILE).close()  # from now on a missing one is damage
+            audit.begin(folder)
             writer = cls(folder, settings, header, manifest, lock)
         writer._write_header()
         return writer
@@ -381,6 +384,7 @@ class RunWriter:
             if self.left_out_count:
                 self._header["left_out"] = {**self._header.get("left_out", {}), "crops": self.left_out_count}
             self._header["state"] = state
+            self._header["next_part"] = self._listed_part  # no manifest has less from now on but one cut short
             self._header["times"]["finished"] = _now()
             self._header["summary"] = _redacted(dict(summary))
             if state in FOLLOWED:

@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Tracklet
-from app.header import RUN_FILE, CameraRecord, check_header, read_header
+from app.header import LAST_TIME_S, RUN_FILE, CameraRecord, check_header, read_header
 from app.identities import Identities
 from app.ledger import Ledger
-from app.manifest import KINDS, Kind, Manifest, PartFile
+from app.manifest import KINDS, MANIFEST_FILE, Kind, Manifest, PartFile
 from app.run_lock import is_followed
 from app.tables import read_table
 from app.tracklet_parts import (
@@ -53,6 +53,10 @@ LEDGER_FILE = "identities.sqlite"
 
 _OWN_PLACES = ("crops", *KINDS, "index", "video", "export", ".purged", LEDGER_FILE, "audit.sqlite")
 """Where a run is written and deleted from; none of it may be a link to somewhere else."""
+
+_LARGEST_PX = 1e7
+_LARGEST_NUMBER = 2**40
+"""No frame, and no track but the later parts of cut ones, has such a number."""
 
 FILLED_SCORE = 0.0
 """Score of a refined row where nobody was detected; detected rows are above it."""
@@ -169,7 +173,13 @@ class Run:
         if header.get("format") != FORMAT_VERSION:
             raise InputError(f"{folder}: run format {header.get('format')!r}, this version reads {FORMAT_VERSION}")
         check_header(header, folder / RUN_FILE)
-        return cls(folder, header, Manifest.read(folder))
+        manifest = Manifest.read(folder)
+        if manifest.next_part < header.get("next_part", 0):
+            raise InputError(
+                f"{folder / MANIFEST_FILE}: has lost its last lines (next is part {manifest.next_part}, not "
+                f"{header['next_part']}), and with them rows; restore the run folder from a copy"
+            )
+        return cls(folder, header, manifest)
 
     @property
     def settings_dict(self) -> dict[str, Any]:
@@ -423,10 +433,10 @@ def _check_paths(folder: Path, cameras: Sequence[CameraRecord], manifest: Manife
 
 
 def _check_rows(rows: Observations, path: Path) -> None:
-    """Raise InputError for rows that no tracker gives: numbers that are none, frames and tracks below zero."""
-    numbers = (rows.times, rows.boxes, rows.scores)
-    if (
-        not all(np.isfinite(part).all() for part in numbers)
-        or min(rows.frames.min(initial=0), rows.track_ids.min(initial=0)) < 0
+    """Raise InputError for rows that no tracker gives: numbers that are none, or larger than any that can be."""
+    within = ((rows.times, LAST_TIME_S), (rows.boxes, _LARGEST_PX), (rows.scores, 1.001))
+    numbered = ((rows.frames, _LARGEST_NUMBER), (rows.track_ids, _LARGEST_NUMBER))
+    if not all((np.abs(part) <= most).all() for part, most in within) or not all(
+        ((part >= 0) & (part < most)).all() for part, most in numbered
     ):
         raise InputError(f"{path}: holds a box, time, frame or track that cannot be; restore it from a copy")

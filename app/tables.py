@@ -16,7 +16,7 @@ CONTENT = b"content_sha256"
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None, rows: int | None = None) -> pa.Table:
-    """Read some columns of a Parquet file, all without `columns`; checksums of its pages are verified.
+    """Read some columns of a Parquet file, all without `columns`; checksums of its pages are verified, none has nulls.
 
     schema: what its columns have to be.
     rows: how many it has to have.
@@ -35,7 +35,17 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None, 
             kind, wanted = found.field(name).type, schema.field(name).type
             if not _same(kind, wanted):
                 raise InputError(f"{path}: column {name} is {kind}, not {wanted}; this is not a file of a run")
-        return file.read(columns=columns, use_threads=False)
+        table = file.read(columns=columns, use_threads=False)
+    empty = [name for name in table.column_names if _nulls(table.column(name))]
+    if empty:
+        raise InputError(f"{path}: column {empty[0]} has rows without a value; this is not a file of a run")
+    return table
+
+
+def _nulls(column: pa.ChunkedArray) -> int:
+    """Return how many values of a column are null, within lists too."""
+    inner = sum(chunk.flatten().null_count for chunk in column.chunks) if pa.types.is_list(column.type) else 0
+    return int(column.null_count + inner)
 
 
 def with_checksum(table: pa.Table) -> pa.Table:

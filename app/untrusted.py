@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
+import lzma
 import sqlite3
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ LIMITS = Limits()
 
 _NOT_OURS = (
     AttributeError, EOFError, LookupError, MemoryError, OSError, OverflowError, RecursionError, RuntimeError,
-    SyntaxError, TypeError, ValueError, ZeroDivisionError, zipfile.BadZipFile,
+    SyntaxError, TypeError, ValueError, ZeroDivisionError, lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.audit import AUDIT_FILE, entries, numbers_text, record
+from app.check_run import check_run
 from app.cli import main
 from app.errors import InputError
 from app.runs import Run
@@ -69,3 +70,22 @@ def test_people_are_named_by_their_numbers() -> None:
     assert numbers_text([3]) == "person 3"
     assert numbers_text([9, 1, 2, 3, 7, 8]) == "persons 1–3, 7–9"
     assert numbers_text([]) == "nobody"
+
+
+def test_a_log_that_is_gone_or_emptied_is_damage_and_its_successor_says_so(
+    make_run: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_run()
+    assert entries(folder) == []
+    record(folder, "anna", "viewed", "person 3")
+    for emptied in (True, False):
+        (folder / AUDIT_FILE).unlink()
+        if emptied:
+            (folder / AUDIT_FILE).touch()
+        with pytest.raises(InputError, match="the audit log is missing or empty"):
+            entries(folder)
+        assert any("audit log" in sentence for sentence in check_run(folder)["damage"])
+    record(folder, "eve", "viewed", "person 4")
+    assert "begun anew" in caplog.text
+    assert [entry.what for entry in entries(folder)] == ["person 4", "this log: it was gone, or empty"]
+    assert check_run(folder)["damage"] == []

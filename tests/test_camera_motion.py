@@ -192,6 +192,18 @@ def test_the_estimator_fits_the_source(tmp_path: Path) -> None:
     assert isinstance(build_camera_motion(info(True), SourceSettings(camera_motion="none")), NoCameraMotion)
 
 
+def test_a_motion_file_that_holds_nothing_is_mentioned_and_one_that_is_none_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "gmc.txt").touch()
+    FileCameraMotion(tmp_path / "gmc.txt")
+    assert "gmc.txt: is empty" in caplog.text
+    (tmp_path / "gmc.txt").unlink()
+    (tmp_path / "gmc.txt").mkdir()
+    with pytest.raises(InputError, match=r"gmc\.txt: cannot read"):
+        build_camera_motion(SourceInfo("c", 64, 48, 10.0, 10, 0.0, False, True, "c", tmp_path, ()), SourceSettings())
+
+
 def test_real_motion_file_belongs_to_the_frames_it_is_used_for(shared_data: Path) -> None:
     """When the camera nods, all detections do, in the same frame as the file says: not one sooner or later."""
     folder = shared_data / "mot" / "MOT17-half" / "MOT17-05"

@@ -62,8 +62,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "absent.yaml")
 
 
-def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+def test_an_empty_file_changes_nothing_and_is_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load_settings(write(tmp_path, "# nothing\n")) == Settings()
+    assert "says nothing, so every setting has its default" in caplog.text
 
 
 def test_settings_cannot_be_changed() -> None:

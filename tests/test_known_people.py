@@ -68,6 +68,15 @@ def test_a_broken_file_is_an_input_error(tmp_path: Path, content: bytes) -> None
         read_people(tmp_path)
 
 
+def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
+    write_people(tmp_path, known())
+    data = bytearray((tmp_path / PEOPLE_FILE).read_bytes())
+    data[-3] ^= 1
+    (tmp_path / PEOPLE_FILE).write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        read_people(tmp_path)
+
+
 def test_people_expire() -> None:
     assert sorted(without_expired(known(), 30, now_s=110 * DAY_S).people) == [3]
     assert sorted(without_expired(known(), 90, now_s=110 * DAY_S).people) == [3, 7]

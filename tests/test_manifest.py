@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from app.config import LinkSettings
 from app.errors import InputError
+from app.linking import link_run
 from app.manifest import EARLIER_MANIFEST_FILE, MANIFEST_FILE, Manifest, PartFile
 from app.runs import Run
 
@@ -156,3 +158,25 @@ def test_numbers_that_are_free_next_are_whole_numbers(tmp_path: Path) -> None:
         wrong.write(tmp_path)
         with pytest.raises(InputError, match="no whole number"):
             Manifest.read(tmp_path)
+
+
+def test_a_file_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path, 2)
+    file = tmp_path / MANIFEST_FILE
+    file.write_bytes(2 * file.read_bytes())
+    with pytest.raises(InputError, match=r"line 5: not written by this program .*is listed twice"):
+        Manifest.read(tmp_path)
+
+
+def test_a_finished_run_notices_that_its_manifest_has_lost_lines(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    file = folder / MANIFEST_FILE
+    lines = file.read_bytes().splitlines(keepends=True)
+    for left in (b"".join(lines[:-1]), b"".join(lines)[:-30]):
+        file.write_bytes(left)
+        with pytest.raises(InputError, match=r"manifest\.jsonl: has lost its last lines"):
+            Run.open(folder)
+    file.write_bytes(b"".join(lines))
+    link_run(folder, LinkSettings())  # which writes the manifest anew
+    assert len(file.read_bytes().splitlines()) == 1
+    Run.open(folder)

@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -364,3 +365,20 @@ def test_a_killed_process_leaves_a_run_that_resumes(tmp_path: Path, small_run: M
     expected = without_track(expected_rows(small_run, small_run.sources(["left"])[0]))
     assert without_track(stored_rows(run, "left")) == expected
     check_consistent(run)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("y2", -1e30), ("x1", 2e7), ("frame", 2**40), ("track_id", 2**40), ("time_s", 1e15)]
+)
+def test_rows_that_no_tracker_gives_are_refused(make_run: Callable[..., Path], column: str, value: float) -> None:
+    folder = make_run()
+    run = Run.open(folder)
+    file = next(file for file in run.manifest.files if file.kind == "observations")
+    table = pq.read_table(folder / file.path, partitioning=None)
+    columns = table.to_pydict()
+    columns[column][0] = value
+    pq.write_table(pa.table(columns, schema=table.schema), folder / file.path)
+    own = replace(file, sha256=file_sha256(folder / file.path))
+    replace(run.manifest, files=tuple(own if one == file else one for one in run.manifest.files)).write(folder)
+    with pytest.raises(InputError, match="holds a box, time, frame or track that cannot be"):
+        Run.open(folder).observations(file.camera)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import lzma
 import sqlite3
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.camera_list import read_camera_list
@@ -18,6 +23,7 @@ from app.config import load_settings
 from app.errors import InputError, RunError
 from app.reid.calibrate import Calibration
 from app.reid.datasets import PictureFiles
+from app.tables import read_table
 from app.untrusted import (
     Limits,
     checksum_fits,
@@ -164,7 +170,8 @@ def test_what_the_disk_refuses_is_said_in_a_sentence(error: OSError, kind: type[
 
 
 def test_whatever_a_library_raises_over_a_file_names_the_file(tmp_path: Path) -> None:
-    for error in (KeyError("x"), ValueError("bad"), RecursionError(), OSError("odd"), zipfile.BadZipFile("no")):
+    zipped = (zipfile.BadZipFile("no"), zlib.error("bad"), lzma.LZMAError("bad"), struct.error("bad"))
+    for error in (KeyError("x"), ValueError("bad"), RecursionError(), OSError("odd"), *zipped):
         with pytest.raises(InputError, match=r"a\.b: cannot read this"), reading("a.b", "this"):
             raise error
     (tmp_path / "x").write_bytes(b"\xff")
@@ -176,3 +183,13 @@ def test_an_output_folder_below_a_file_is_a_sentence(tmp_path: Path, capsys: pyt
     (tmp_path / "file").write_text("")
     assert main(["simulate", "--output", str(tmp_path / "file" / "scene"), "--seconds", "1"]) in (1, 2)
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("values", [[1, None], [[1.0], None], [[1.0, None], [2.0]]])
+def test_a_column_without_a_value_somewhere_is_refused(tmp_path: Path, values: list[object]) -> None:
+    path = tmp_path / "part.parquet"
+    table = pa.table({"whole": [1, 2], "odd": values})
+    pq.write_table(table, path)
+    assert read_table(path, table.schema, ["whole"]).num_rows == 2
+    with pytest.raises(InputError, match=r"part\.parquet: column odd has rows without a value"):
+        read_table(path, table.schema)

@@ -89,6 +89,8 @@ def _find(path: str, source: SourceInfo, source_count: int) -> Path:
 
 def _read(file: Path, min_score: float, frame_count: int | None) -> _CameraRows:
     rows = read_rows(file)
+    if not len(rows):
+        _log.warning("%s: is empty, so nobody is found in this recording", file)
     check_frame_numbers(rows.frames, frame_count, str(file))
     if len(rows) and (rows.scores.min() < 0 or rows.scores.max() > 1):
         _log.warning("%s: scores go beyond 0 to 1 and are cut off there; people may be missed", file)

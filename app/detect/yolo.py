@@ -30,7 +30,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from app.checksum import file_sha256
+from app.checksum import check_content, file_sha256, with_content
 from app.config import DetectSettings
 from app.detect.device import choose_device
 from app.detect.network import CloseUps
@@ -313,7 +313,11 @@ def load_weights(path: Path) -> Any:
     except Exception as error:  # ultralytics raises anything for a description that it cannot build
         raise InputError(f"{description_path}: not the description of a network ({error!r})") from error
     try:
-        model.load_state_dict(safetensors.torch.load_file(path))
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        check_content(path, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
+        model.load_state_dict(tensors)
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
@@ -329,7 +333,8 @@ def save_weights(model: Any, path: Path) -> None:
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in model.state_dict().items()
     }
-    safetensors.torch.save_file(tensors, path)
+    metadata = with_content({name: tensor.numpy() for name, tensor in tensors.items()}, {})
+    safetensors.torch.save_file(tensors, path, metadata=metadata)
     description = {**model.yaml, "names": dict(model.names)}
     description.pop("yaml_file", None)  # a path on this machine
     path.with_suffix(".yaml").write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")

@@ -19,11 +19,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.checksum import file_sha256
+from app.checksum import CONTENT, check_content, file_sha256, with_content
 from app.errors import InputError
 from app.openvino_cache import core
 from app.reid.calibrate import Calibration
@@ -142,7 +143,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, half: bool = False) -> N
         "facts": json.dumps(checkpoint.facts, sort_keys=True),
     }
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, unfinished, metadata=header)
+    save_file(tensors, unfinished, metadata=with_content(_arrays(tensors), header))
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
@@ -230,9 +231,17 @@ def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with reading(path, "these weights"), safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file, or cut short ({error})") from error
+    if CONTENT in metadata:
+        check_content(path, _arrays(tensors), metadata)
+    return tensors, metadata
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

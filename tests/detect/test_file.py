@@ -62,9 +62,10 @@ def test_scores_beyond_one_are_cut_off_with_a_warning(tmp_path: Path, caplog: py
     assert "cut off" in caplog.text
 
 
-def test_an_empty_file_finds_nobody(tmp_path: Path) -> None:
+def test_an_empty_file_finds_nobody_and_is_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "det.txt").touch()
     assert len(FileDetector("det.txt", [info("a", tmp_path)], 0.1).detect([frame("a", 0)])[0]) == 0
+    assert "det.txt: is empty" in caplog.text
 
 
 def test_every_missing_file_is_named_with_its_camera(tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ def test_own_format_that_does_not_fit_is_refused(small_weights: Weights, tmp_pat
     path.with_suffix(".yaml").write_text(description.read_text().replace("nc: 2", "nc: 3"))
     with pytest.raises(InputError, match=r"other\.safetensors: not the weights of the network in other\.yaml"):
         load_weights(path)
+    path.with_suffix(".yaml").write_text(description.read_text())
+    path.write_bytes(weights.read_bytes()[:-2] + b"xx")
+    with pytest.raises(InputError, match=r"other\.safetensors: damaged"):
+        load_weights(path)
 
 
 def test_the_bundled_detector_comes_first(small_weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,3 +138,18 @@ def test_a_header_of_the_future_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_x1_0"])
 def test_public_weights_load(shared_data: Path, name: str) -> None:
     assert load_checkpoint(shared_data / "weights" / f"{name}_msmt17.pth").architecture == name
+
+
+@pytest.mark.parametrize("place", [0.3, 0.99, "architecture", "facts"])
+def test_a_changed_number_is_noticed(tmp_path: Path, place: float | str) -> None:
+    """Finite numbers, and a header that can be read: only the checksum tells."""
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, made(), half=True)
+    data = bytearray(path.read_bytes())
+    if isinstance(place, float):
+        data[round(place * len(data))] ^= 1
+    else:
+        data = bytearray(bytes(data).replace(b"12.5", b"92.5") if place == "facts" else data.replace(b"gem", b"gEm"))
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.safetensors: damaged \(the checksum of its content does not fit\)"):
+        load_checkpoint(path)
