@@ -41,7 +41,8 @@ ASSUMED_STEPS = 5.0
 DIRECT_SHARE = 0.3
 """Before anything was seen: which share of ordered pairs of one person follow each other directly."""
 
-GRID_S = np.arange(-30.0, 180.25, 0.25)
+STEP_S = 0.25
+GRID_S = np.arange(-30.0, 180.0 + STEP_S, STEP_S)
 """Gaps at which densities of walking times are tabulated; between, they are interpolated, beyond, they say nothing."""
 
 MOST_DIRECT = 0.5
@@ -49,6 +50,7 @@ MOST_DIRECT = 0.5
 
 BACKGROUND_WIDTH_S = 8.0
 LEAST_WIDTH_S = 0.5
+ASSUMED_SPREAD_S = 4.0
 MOST_STEPS = 500
 
 FLOOR_HIGHEST, FLOOR_LOWEST = 4.0, -3.0
@@ -160,8 +162,10 @@ def place_evidence(
             way = topology.transits.get((visits.names[start], visits.names[end]), Transit())
             if (steps is None and not way.locked) or not len(chosen):
                 continue
-            observed = np.zeros(0) if steps is None else steps.gaps(visits, offsets)
-            ratio = _walking_ratio(gaps[chosen], same[chosen], observed, way)
+            observed, itself = np.zeros(0), np.zeros(len(chosen), np.bool_)
+            if steps is not None:
+                observed, itself = steps.gaps(visits, offsets), steps.contain(before[chosen], after[chosen])
+            ratio = _walking_ratio(gaps[chosen], same[chosen], observed, itself, way)
             if steps is not None:
                 ratio *= _zone_ratio(
                     exits[before[chosen]], entries[after[chosen]], exits[steps.before], entries[steps.after]
@@ -185,34 +189,49 @@ def _class_log_odds(kind: NDArray[np.int64], same: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.log(found / expected)[kind], np.float64)
 
 
-def _walking_ratio(gaps: Floats, same: NDArray[np.bool_], observed: Floats, way: Transit) -> Floats:
-    """Return (N,) how much denser walking times are at these gaps than the gaps of any two tracklets."""
+def _walking_ratio(
+    gaps: Floats, same: NDArray[np.bool_], observed: Floats, itself: NDArray[np.bool_], way: Transit
+) -> Floats:
+    """Return (N,) how much denser walking times are at these gaps than the gaps of any two tracklets.
+
+    observed: (S,) walking times of confident steps. itself: (N,) which pairs are such steps: what one says is left out
+    where it is judged, else every link would be confirmed by its own time. A few steps tell little: the density is
+    drawn to what the user said of the way, or to none, as if by `ASSUMED_STEPS`.
+    """
     background = _table(gaps[~same], BACKGROUND_WIDTH_S) + 1.0 / (len(gaps) + 1.0) / (GRID_S[-1] - GRID_S[0])
+    inside = np.ones(len(GRID_S), np.bool_)
+    assumed = np.zeros(len(GRID_S))
     if way.locked:
-        shortest_s, longest_s = way.shortest_s or 0.0, way.longest_s or np.inf
-        inside = (shortest_s <= GRID_S) & (longest_s >= GRID_S)
-        walking = np.where(inside, 1.0 / max(inside.sum() * 0.25, 0.25), 0.0)
-        if len(observed):
-            walking = 0.2 * walking + 0.8 * np.where(inside, _walking_table(observed), 0.0)
-    else:
-        walking = _walking_table(observed)
-    return np.asarray(np.interp(gaps, GRID_S, walking / background, left=0.0, right=0.0), np.float64)
+        inside = ((way.shortest_s or 0.0) <= GRID_S) & ((way.longest_s or np.inf) >= GRID_S)
+        assumed = np.where(inside, 1.0 / max(inside.sum() * STEP_S, STEP_S), 0.0)
+    found, own = np.zeros(len(GRID_S)), 0.0
+    if len(observed):
+        density, width_s = _walking_table(observed)
+        found, own = np.where(inside, len(observed) * density, 0.0), 1 / (width_s * np.sqrt(2 * np.pi))
+
+    def at_gaps(table: Floats) -> Floats:
+        return np.asarray(np.interp(gaps, GRID_S, table, left=0.0, right=0.0), np.float64)
+
+    others = np.maximum(at_gaps(found) - itself * own, 0.0)
+    walking = (others + ASSUMED_STEPS * at_gaps(assumed)) / (len(observed) - itself + ASSUMED_STEPS)
+    return np.asarray(walking / np.interp(gaps, GRID_S, background), np.float64)
 
 
-def _walking_table(observed: Floats) -> Floats:
-    """Return the density of walking times on the grid (kernel estimate, width by Silverman's rule on the core)."""
-    observed = observed[:: max(1, len(observed) // MOST_STEPS)]
+def _walking_table(observed: Floats) -> tuple[Floats, float]:
+    """Return the density of walking times on the grid, and the width of its kernel (by Silverman's rule on the core; of
+    how much few times vary nothing is known, so that it is drawn to `ASSUMED_SPREAD_S`)."""
     core = 1.4826 * float(np.median(np.abs(observed - np.median(observed))))
-    width = max(LEAST_WIDTH_S, 1.06 * core * len(observed) ** -0.2)
-    return _table(observed, width)
+    core = (len(observed) * core + ASSUMED_STEPS * ASSUMED_SPREAD_S) / (len(observed) + ASSUMED_STEPS)
+    observed = observed[:: max(1, len(observed) // MOST_STEPS)]
+    width_s = max(LEAST_WIDTH_S, 1.06 * core * len(observed) ** -0.2)
+    return _table(observed, width_s), width_s
 
 
 def _table(values: Floats, width_s: float) -> Floats:
     """Return the density of values on the grid, 1/s, smoothed with a Gaussian; what lies beyond the grid is missing."""
-    step = GRID_S[1] - GRID_S[0]
-    counts = np.histogram(values, np.append(GRID_S, GRID_S[-1] + step) - step / 2)[0]
-    smooth = gaussian_filter1d(counts.astype(np.float64), width_s / step, mode="constant")
-    return np.asarray(smooth / max(1, len(values)) / step, np.float64)
+    counts = np.histogram(values, np.append(GRID_S, GRID_S[-1] + STEP_S) - STEP_S / 2)[0]
+    smooth = gaussian_filter1d(counts.astype(np.float64), width_s / STEP_S, mode="constant")
+    return np.asarray(smooth / max(1, len(values)) / STEP_S, np.float64)
 
 
 def _zone_ratio(

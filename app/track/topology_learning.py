@@ -119,6 +119,11 @@ class Steps:
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Steps:
         return Steps(self.before[rows], self.after[rows], self.people[rows])
 
+    def contain(self, before: NDArray[np.int64], after: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return (N,) which pairs of visits are among the steps."""
+        count = max(int(part.max(initial=0)) for part in (self.after, after)) + 1
+        return np.isin(before * count + after, self.before * count + self.after)
+
     def gaps(self, visits: Visits, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (S,) seconds from the end of one visit to the start of the next, free of the clocks' `offsets`."""
         starts = visits.starts[self.after] - offsets[self.after]

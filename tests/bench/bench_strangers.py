@@ -69,14 +69,15 @@ def world(sets: Sets, count: int, visits: int, cameras: int, seed: int) -> tuple
     views = rng.permutation(np.unique([camera for _, camera in sets]))[:cameras].tolist()
     everywhere = [p for p in np.unique([p for p, _ in sets]).tolist() if all((p, view) in sets for view in views)]
     people = rng.permutation(everywhere)[:count].tolist()
-    tracklets, owners = [], []
+    tracklets, owners, start_s = [], [], 0.0
     for visit in range(visits):
         for person in people:
             view = views[visit % cameras]
             own = sets[person, view]
             # Somebody who comes again to one camera shows other crops.
             crops = own[visit // cameras :: max(1, visits // cameras)]
-            times = 20.0 * len(tracklets) + np.arange(8.0)
+            times = start_s + np.arange(8.0)
+            start_s += 8.0 + rng.exponential(12.0)  # people do not come by the clock
             boxes, ones = np.tile(np.array([0, 0, 40, 100], np.float32), (8, 1)), np.ones(8, np.float32)
             names = tuple(str(number) for number in range(len(crops)))
             qualities = np.full(len(crops), 0.5, np.float32)

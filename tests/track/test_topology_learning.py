@@ -12,7 +12,10 @@ import pytest
 from app.config import LinkSettings
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
+from app.track.evidence import PairEvidence
 from app.track.linker import LinkResult, link_tracklets
+from app.track.place_evidence import place_evidence
+from app.track.topology_learning import Visits, learn_topology
 
 CALIBRATION = Calibration.default(64)
 
@@ -70,6 +73,31 @@ def test_linking_is_better_with_place_and_time(small_street: ModuleType) -> None
 def test_without_it_nothing_is_learned(small_street: ModuleType) -> None:
     tracklets, _ = small_street.street(0, walks=2)
     assert link(tracklets, place_and_time=False).topology is None
+
+
+def passers(starts: list[float]) -> list[Tracklet]:
+    """People who pass one camera, each of them for five seconds."""
+    times, boxes, ones = np.arange(5.0), np.tile(np.array([0, 0, 40, 100], np.float32), (5, 1)), np.ones(5, np.float32)
+    none, no_vectors = np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
+    return [
+        Tracklet("door", number, start + times, boxes, ones, (), no_vectors, none)
+        for number, start in enumerate(starts)
+    ]
+
+
+def test_a_link_is_not_confirmed_by_its_own_time_and_one_step_tells_little() -> None:
+    """One link of strangers says that people come back after 30 s: that must not join the next two strangers."""
+    visits = Visits.of(passers([0.0, 12.0, 35.0, 47.0, 75.0, 99.0, 140.0]))
+    rows, columns = np.triu_indices(7, 1)
+    looks = np.full(len(rows), -2.0, np.float32)
+    pair = {(int(row), int(column)): number for number, (row, column) in enumerate(zip(rows, columns, strict=True))}
+    looks[pair[0, 2]] = 4.0
+    people = np.array([1, 2, 1, 3, 4, 5, 6])
+    learned = learn_topology(visits, PairEvidence(rows, columns, looks), people, LinkSettings())
+    assert len(learned.steps.before) == 1
+    said = place_evidence(visits, rows, columns, people, learned).walks
+    assert said[pair[0, 2]] == pytest.approx(0, abs=0.01), "nothing else is known than this link itself"
+    assert 0 < said[pair[1, 3]] < 1, "as long on the way, and yet but one step speaks for it"
 
 
 def test_a_locked_clock_is_the_reference(small_street: ModuleType) -> None:
