@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from app import __version__
 from app.bands import MEANING
 from app.cli_runs import add_commands
-from app.errors import InputError, OmniTrackError
+from app.errors import InputError, OmniTrackError, RunError
 from app.export_formats import FORMATS, IDS
 
 if TYPE_CHECKING:
@@ -313,9 +313,15 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
         from app.engines import Job
 
         job, engine = Job(tuple(options.sources), tuple(options.names), settings), options.engine or "local"
-    from app.job import track
+    from app.interrupt import ends_in_time
+    from app.job import how_to_go_on, new_folder, track
 
-    return track(replace(job, preview=options.preview), folder, engine=engine, quiet=options.json)
+    folder = folder or new_folder()
+    with ends_in_time(lambda: how_to_go_on(folder)):
+        try:
+            return track(replace(job, preview=options.preview), folder, engine=engine, quiet=options.json)
+        except KeyboardInterrupt:
+            raise RunError(how_to_go_on(folder)) from None
 
 
 def _whole(weights: str | None) -> str | None:

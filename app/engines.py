@@ -18,7 +18,7 @@ import numpy as np
 
 from app.config import Settings
 from app.errors import InputError
-from app.interrupt import interruptions
+from app.interrupt import at_stake, interruptions
 from app.privacy import redact
 from app.run_lock import refuse_foreign_folder
 from app.sources import LiveSource, Source, SourceInfo, open_sources, ticks
@@ -166,6 +166,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         _begin(job, folder, infos, provenance) as writer,
         ExitStack() as stack,
     ):
+        stack.callback(at_stake.clear)  # the last thing, when everything that was opened is closed
         first_indices = dict(writer.next_frame_index)
         before = sum(first_indices.values())
         watch = SightWatch(job.settings.detect.image_size_px)
@@ -193,6 +194,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         erasures = _Erasures(ledger, writer, pipeline, videos)
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
+        if live:
+            at_stake.set()
         try:
             with closing(detect_ahead(all_ticks, detector, stopwatch, interrupted)) as detected:
                 for tick, detections in detected:
@@ -220,6 +223,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             state = "cancelled" if interrupted.is_set() and not live else "followed"  # Ctrl-C is how a stream ends
         finally:
             # Even a failure keeps what was processed: the run can be read, and resumed from here.
+            at_stake.set()
             _commit(writer, ledger, pipeline, erasures, is_last=True)
             states = keeper.stop()
             sight = together(seen_before, watch.seen())

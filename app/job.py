@@ -35,7 +35,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
     output: the run folder; None makes one under `runs/` named after the time.
     quiet: no progress bar and no table.
     """
-    folder = output or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    folder = output or new_folder()
     if job.settings.gallery.folder and engine == "ray":
         raise InputError("--gallery recognises people while all cameras are followed together, which Ray does not do")
     from app.known_people import locked_gallery, remember_run
@@ -66,6 +66,17 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         seconds["video"] = time.perf_counter() - start
     made = {"seconds": seconds, "contact_sheet": str(sheet or ""), "blurred": blurred}
     return _conclude(folder, outcome, made, job.settings.detect.weights, quiet)
+
+
+def new_folder() -> Path:
+    """Return the folder of a run that was given none: it is named after the time."""
+    return Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def how_to_go_on(folder: Path) -> str:
+    """Return what is said of a run that was stopped before everything was done."""
+    begun = (folder / "run.json").exists()
+    return f"stopped early; to go on: main.py track --resume {folder}" if begun else "stopped"
 
 
 def _reached(folder: Path) -> str:
@@ -131,7 +142,7 @@ def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], detector: st
     for name, state in blind.items():
         logger.warning("%s was %s at the end", name, state)
     if outcome.stopped:
-        raise RunError(f"stopped early; to go on: main.py track --resume {folder}")
+        raise RunError(how_to_go_on(folder))
     return summary | {"exit_status": 1 if blind else 0}
 
 

@@ -190,7 +190,7 @@ def _align(track_ids: NDArray[np.int64], known: TrackAppearances, persons: NDArr
 
 Detected = tuple[list[Frame], list[Detections]]
 
-_STOP_S = 1.0
+_STOP_S = 0.5
 
 
 def detect_ahead(

@@ -239,7 +239,7 @@ def test_a_stopped_run_is_resumed_without_losing_or_doubling_a_row(
     done = {camera: len(run.frames(camera)[0]) for camera in CAMERAS}
     assert 0 < sum(done.values()) < 2 * SECONDS * FPS
     if how == signal.SIGINT:
-        assert run.state == "cancelled"
+        assert run.state in ("cancelled", "interrupted")  # the latter on a machine too busy to write it within 1.5 s
         assert process.returncode == 1
     slow = ["--set", "sources.queue_frames=1"]
     ask(*arguments, *slow, "--output", folder, "--resume")

@@ -1,4 +1,4 @@
-"""Kills at every step of a deletion and of a linking."""
+"""Kills at every step of a deletion and of a linking, and a few of the many that `bench/faults_kills.py` makes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from app.linking import link_run
 from app.retention import purge, terms
 from app.runs import Run
 from app.written import note_written
+from tests.bench.faults_kills import bench
 
 LONG_AFTER_S = 4e9
 ALL_DUE = RetentionSettings(video_days=1.0, crops_days=1.0, vectors_days=1.0)
@@ -142,3 +143,11 @@ def test_a_linking_that_is_killed_is_not_taken_for_done(folder: Path) -> None:
         assert found == expected
 
     assert at_every_step(folder, work, check, stride=4) > 12
+
+
+def test_processes_that_are_killed_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
+    said: list[str] = []
+    table = bench(2, 0, tmp_path, said.append, ("track", "live"))
+    assert {operation: counts["points"] for operation, counts in table.items()} == {"track": 1, "live": 1}
+    assert len(said) == 1, said
+    assert "from SIGTERM to the end" in said[0]

@@ -70,7 +70,7 @@ def run_ui(
         config = uvicorn.Config(
             app,
             log_level="warning",
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=1,
             server_header=False,
             ssl_certfile=certificate[0] if certificate else None,
             ssl_keyfile=certificate[1] if certificate else None,

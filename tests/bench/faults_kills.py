@@ -1,10 +1,12 @@
 """Kills whole processes at random moments and checks that nothing is lost and nothing comes back.
 
-    python -m tests.bench.faults_kills [--points 200] [--seed 0]      (or as a file; prints a table)
+    python -m tests.bench.faults_kills [--points 200] [--seed 0]      (prints a table)
 
 On a small made scene with two cameras, one of `track`, `link`, the drawing of `track`, `erase` and `purge` runs in a
-process of its own, which SIGKILL ends after a random share of the time that it takes undisturbed. Then the same command
-is given again (`track --resume RUN` where there is a run) and runs to its end. Faults are counted:
+process of its own, which SIGKILL ends after a random share of the time that it takes undisturbed; one that ends before
+is tried again. Then the same command is given again (`track --resume RUN` where there is a run) and runs to its end.
+`live` follows two network cameras on the loopback, linking every second; every other time somebody is erased just
+before the kill. It is resumed, sees more, and is ended by SIGTERM. Faults are counted:
 
     unreadable   the run could not be read after the kill, or the command failed when it was given again
     lost         rows that had been committed, or anything of what a run without a kill has
@@ -22,7 +24,6 @@ import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -37,14 +38,23 @@ from numpy.typing import NDArray
 
 from app.cli import main
 from app.config import RetentionSettings
-from app.frames import NO_ID
+from app.frames import NO_ID, Detections
+from app.header import RUN_FILE, read_header, write_header
+from app.identities import Segment
 from app.retention import terms
+from app.run_state import FOLLOWED
 from app.runs import Run
+from tests.camera_server import CameraServer
 
-OPERATIONS = ("track", "link", "draw", "erase", "purge")
+OPERATIONS = ("track", "link", "draw", "erase", "purge", "live")
 FAULTS = ("unreadable", "lost", "doubled", "back", "left")
 CAMERAS = ("cam1", "cam2")
 PURGE = ["--set", "retention.crops_days=0.000001", "--set", "retention.video_days=0.000001"]
+LIVE_S = 5.0
+"""A run of live cameras has no end: so long after its start it is killed at the latest."""
+_LIMIT_S = 120.0
+_TRIES = 3
+_CLOTHES = ((230, 30, 30), (30, 230, 30), (30, 30, 230))
 _PRELOADED = ["app.job", "app.linking", "app.render", "app.contact_sheet", "app.erase", "app.retention", "app.preview",
               "app.detect", "app.pipeline", "app.cluster", "app.resuming", "app.reid.embedder"]  # fmt: skip
 
@@ -74,13 +84,43 @@ class Colours:
         return looks
 
 
+def street(path: str, number: int) -> NDArray[np.uint8]:
+    """What the live cameras show: noise, and people who walk by one after another, each in one colour."""
+    image = np.random.default_rng([number, len(path)]).integers(90, 130, (96, 160, 3), dtype=np.uint8)
+    for person, colour in enumerate(_CLOTHES):
+        x = (4 * number + 90 * person + 30 * len(path)) % 270
+        image[30:80, max(0, x - 20) : x] = colour
+    return image
+
+
+class Finder:
+    """A detector without a network: somebody is what has one of the colours."""
+
+    name = "finder"
+    weights_sha256 = ""
+
+    def detect(self, frames: Sequence[Any]) -> list[Detections]:
+        found = []
+        for frame in frames:
+            boxes = []
+            for colour in _CLOTHES:
+                rows, columns = np.nonzero((np.abs(frame.image - np.array(colour)) < 70).all(axis=2))
+                if len(rows) > 200:
+                    boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            found.append(Detections(np.array(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), 0.9, np.float32)))
+        return found
+
+
 def work(words: Sequence[str]) -> None:
     """What the process does that is killed."""
+    import app.detect
     import app.reid.embedder
 
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
+    build_detector = app.detect.build_detector
+    app.detect.build_detector = lambda settings, infos: Finder() if infos[0].live else build_detector(settings, infos)
     app.reid.embedder.build_embedder = lambda *_: Colours()
     sys.exit(main(list(words)))
 
@@ -92,45 +132,72 @@ class Killer:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOADED)
 
+    def start(self, words: Sequence[str]) -> Any:
+        """Return the process that runs a command."""
+        process = self._context.Process(target=work, args=(list(words),))
+        process.start()
+        return process
+
     def run(self, words: Sequence[str], after_s: float | None = None) -> tuple[int, float]:
         """Run a command, for at most `after_s` seconds; return its exit status (negative: killed) and its time."""
-        process = self._context.Process(target=work, args=(list(words),))
         start = time.perf_counter()
-        process.start()
+        process = self.start(words)
         process.join(after_s)
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-        return process.exitcode or 0, time.perf_counter() - start
+        return kill(process), time.perf_counter() - start
+
+
+def kill(process: Any) -> int:
+    """Kill a process unless it has ended; return its exit status."""
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode or 0
 
 
 class Bench:
     """A scene, finished runs on it, and the checks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, operations: Sequence[str] = OPERATIONS) -> None:
         self.folder, self.killer = folder, Killer()
+        self._pace = 1.0  # how much longer things take by now: the machine is not always equally busy
+        self.stop_s = 0.0
+        """The longest time from SIGTERM to the end of a run of live cameras, seconds."""
+        options = ["--reid", "colours", "--device", "cpu", "--json", "--set", "run.part_s=1", "--names", *CAMERAS]
+        self.killer.run(["settings"])  # the first process waits for the imports
+        self.seconds = {"live": LIVE_S}
+        if "live" in operations:
+            self._server = CameraServer(street, pictures=10**9, period_s=0.06)
+            urls = [f"http://{self._server.address}/{camera}" for camera in CAMERAS]
+            often = ["--set", "run.flush_s=0.5", "--set", "link.every_s=1", "--set", "sources.stream_timeout_s=3"]
+            self.live = ["track", "--sources", *urls, *options, *often]
+        if {*operations} == {"live"}:
+            return
         scene = folder / "scene"
         small = ["simulate.width_px=160", "simulate.height_px=96", "simulate.fps=10", "simulate.mean_away_s=1"]
         words = ["simulate", "--output", str(scene), "--people", "6", "--seconds", "5", "--seed", "3"]
         assert self.killer.run([*words, *(word for name in small for word in ("--set", name))])[0] == 0
         sources = [str(scene / f"{camera}.mp4") for camera in CAMERAS]
-        options = ["--detector", "file:det/det.txt", "--reid", "colours", "--device", "cpu", "--set", "run.part_s=1"]
-        self.track = ["track", "--sources", *sources, *options, "--save-video", "--json"]
-        self.killer.run(["settings"])  # the first process waits for the imports
+        drawn = ["--save-video", "--set", "run.video_height_px=144"]
+        self.track = ["track", "--sources", *sources, "--detector", "file:det/det.txt", *options, *drawn]
         self.whole = folder / "whole"
-        status, self.track_s = self.killer.run([*self.track, "--output", str(self.whole)])
+        status, self.seconds["track"] = self.killer.run([*self.track, "--output", str(self.whole)])
         assert status == 0
         run = Run.open(self.whole)
         self.person = max(run.identities().people(), key=lambda who: len(run.identities().tracklets_of(who)))
-        self.seconds = {"track": self.track_s}
-        for operation in OPERATIONS[1:]:
+        for operation in sorted({*operations} - {"track", "live"}):
             self.seconds[operation] = self.killer.run(self._words(operation, self._begin(operation, "timed")))[1]
             shutil.rmtree(folder / "timed")
 
+    def close(self) -> None:
+        if hasattr(self, "_server"):
+            self._server.close()
+
     def point(self, operation: str, number: int, share: float) -> tuple[str, list[str]]:
         """Kill one process after a share of its time, do the work again, and return its state then and the faults."""
+        if operation == "live":
+            return self._live_point(number, share)
         run = self._begin(operation, f"point{number}")
-        status, _ = self.killer.run(self._words(operation, run), share * self.seconds[operation])
+        status, _ = self.killer.run(self._words(operation, run), share * self.seconds[operation] * self._pace)
         kept = committed(run) if operation == "track" else set()
         state = "not begun" if not (run / "run.json").exists() else Run.open(run).state
         words = self._words(operation, run)
@@ -138,7 +205,9 @@ class Bench:
             words = ["settings"]
         elif operation == "track" and state != "not begun":
             words = ["track", "--resume", str(run), "--json"]
-        again, _ = self.killer.run(words)
+        again, took_s = self.killer.run(words)
+        if words == self._words(operation, run):
+            self._pace += 0.3 * (took_s / self.seconds[operation] - self._pace)
         done_before = operation == "erase" and again == 2 and self.person not in Run.open(run).identities().people()
         faults = [] if again == 0 or done_before or (operation == "draw" and status == 0) else ["unreadable"]
         if not faults:
@@ -146,13 +215,63 @@ class Bench:
         shutil.rmtree(run)
         return (state if status < 0 else "ended"), faults
 
+    def _live_point(self, number: int, share: float) -> tuple[str, list[str]]:
+        run, faults = self.folder / f"point{number}", []
+        words = [*self.live, "--output", str(run)]
+        process = self.killer.start(words)
+        process.join(share * LIVE_S)
+        erasing = None
+        if number // len(OPERATIONS) % 2 and (run / "identities.sqlite").is_file() and committed(run):
+            people = Run.open(run).identities().people()
+            erasing = self.killer.start(["erase", str(run), str(min(people)), "--json"]) if people else None
+            process.join(share)
+        status = kill(process)
+        if erasing is not None:
+            erasing.join()
+            if erasing.exitcode:
+                faults.append("unreadable")
+        begun = (run / "run.json").exists()
+        state = Run.open(run).state if begun else "not begun"
+        kept = committed(run)
+        process = self.killer.start(["track", "--resume", str(run), "--json"] if begun else words)
+        latest = {camera: max((row[2] for row in kept if row[0] == camera), default=-1) for camera in CAMERAS}
+        end = time.monotonic() + _LIMIT_S
+        while process.is_alive() and time.monotonic() < end and not sees_more(run, latest):
+            time.sleep(0.2)
+        asked = time.monotonic()
+        process.terminate()
+        process.join(_LIMIT_S)
+        self.stop_s = max(self.stop_s, time.monotonic() - asked)
+        ended = kill(process)
+        if ended and (run / "run.json").exists() and Run.open(run).state in FOLLOWED:  # linking took too long to wait
+            ended, _ = self.killer.run(["track", "--resume", str(run), "--json"])
+        if ended or not sees_more(run, latest):
+            return state, [*faults, "unreadable"]
+        faults += self._live_faults(run, kept)
+        shutil.rmtree(run)
+        return (state if status < 0 else "ended"), sorted(set(faults))
+
+    def _live_faults(self, folder: Path, kept: set[tuple[Any, ...]]) -> list[str]:
+        faults = []
+        run = Run.open(folder)
+        rows = [row for camera in CAMERAS for row in rows_of(run, camera)]
+        frames = [run.frames(camera)[0] for camera in CAMERAS]
+        if len(rows) != len(set(rows)) or any((np.diff(own) <= 0).any() for own in frames):
+            faults.append("doubled")
+        if not kept <= set(rows) or run.state != "finished":
+            faults.append("lost")
+        with run.ledger() as ledger:
+            erased = ledger.erased()
+        if any(holds(folder, segment) for segment in erased):
+            faults.append("back")
+        return [*faults, *left_files(run)]
+
     def _begin(self, operation: str, name: str) -> Path:
         run = self.folder / name
         if operation != "track":
             shutil.copytree(self.whole, run)
         if operation == "draw":
-            text = (run / "run.json").read_text().replace('"state": "finished"', '"state": "linked"')
-            (run / "run.json").write_text(text)
+            write_header(run, {**read_header(run / RUN_FILE), "state": "linked"})
             shutil.rmtree(run / "video")
         return run
 
@@ -193,10 +312,7 @@ class Bench:
             due = terms(run, RetentionSettings(crops_days=1e-6, video_days=1e-6))
             if [*folder.rglob("*.jpg"), *folder.rglob("*.mp4")] or any(term.due_s for term in due):
                 faults.append("back")
-        named = {folder / file.path for file in run.manifest.files}
-        if {path for path in folder.glob("[ofrtu]*/*/*") if path.is_file()} - named:
-            faults.append("left")
-        return sorted(set(faults))
+        return sorted({*faults, *left_files(run)})
 
 
 def rows_of(run: Run, camera: str) -> list[tuple[Any, ...]]:
@@ -215,34 +331,80 @@ def keys_of(path: Path) -> set[tuple[str, int]]:
     return {(path.parent.name, track) for track in pq.read_table(path)["track_id"].to_pylist()}
 
 
+def holds(folder: Path, erased: Segment) -> bool:
+    """Whether there are rows or pictures of what was erased."""
+    for path in folder.glob(f"[ort]*/{erased.camera}/*.parquet"):
+        rows = pq.read_table(path)
+        own = np.array(rows["track_id"]) == erased.track_id
+        if "time_s" in rows.column_names:
+            times = np.array(rows["time_s"])
+            own &= (times >= erased.start_s) & (times < erased.end_s)
+        elif not np.isinf([erased.start_s, erased.end_s]).all():
+            continue
+        if own.any():
+            return True
+    whole = np.isinf([erased.start_s, erased.end_s]).all()
+    return bool(whole and list((folder / "crops" / erased.camera).glob(f"{erased.track_id}_*")))
+
+
+def left_files(run: Run) -> list[str]:
+    named = {run.folder / file.path for file in run.manifest.files}
+    return ["left"] if {path for path in run.folder.glob("[ofrtu]*/*/*") if path.is_file()} - named else []
+
+
+def sees_more(folder: Path, latest: dict[str, int]) -> bool:
+    """Whether the run holds frames of every camera that are later than these."""
+    if not (folder / "run.json").exists():
+        return False
+    run = Run.open(folder)
+    return all(max(run.frames(camera)[0], default=-1) > number + 5 for camera, number in latest.items())
+
+
 def videos(folder: Path) -> list[Path]:
     return sorted((folder / "video").glob("*.mp4"))
 
 
 def bench(
-    points: int, seed: int, folder: Path, say: Callable[[str], None] = lambda text: None
+    points: int,
+    seed: int,
+    folder: Path,
+    say: Callable[[str], None] = lambda text: None,
+    operations: Sequence[str] = OPERATIONS,
+    first: int = 0,
 ) -> dict[str, Counter[str]]:
-    """Return for each operation how many points were tried, in which state the kill left the run, and the faults."""
-    scene = Bench(folder)
-    rng = random.Random(seed)
-    table: dict[str, Counter[str]] = {operation: Counter() for operation in OPERATIONS}
-    for number in range(points):
-        operation = OPERATIONS[number % len(OPERATIONS)]
-        share = rng.random()
-        state, faults = scene.point(operation, number, share)
+    """Return for each operation how many points were tried, in which state the kill left the run, and the faults.
+
+    first: the number of the first point; a point is the same whichever are tried before it.
+    """
+    scene = Bench(folder, operations)
+    table: dict[str, Counter[str]] = {operation: Counter() for operation in operations}
+    for number in range(first, first + points):
+        rng = random.Random(f"{seed} {number}")
+        operation = operations[number % len(operations)]
+        for _ in range(_TRIES):
+            share = rng.random()
+            state, faults = scene.point(operation, number, share)
+            if faults:
+                say(f"point {number}: {operation} killed after {share:.3f} of its time, run left {state}: {faults}")
+            if faults or state != "ended":
+                break
         table[operation].update(["points", f"left {state}", *faults])
-        if faults:
-            say(f"point {number}: {operation} killed after {share:.3f} of its time, run left {state}: {faults}")
+        if number % 20 == 19:
+            say(f"after point {number}: {sum(table.values(), Counter())}")
+    scene.close()
+    if "live" in operations:
+        say(f"live: at most {scene.stop_s:.2f} s from SIGTERM to the end of the process")
     return table
 
 
 def command_line() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first point, to share them out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        table = bench(options.points, options.seed, Path(folder), print)
+        table = bench(options.points, options.seed, Path(folder), print, first=options.first)
     print(f"{'operation':10}{'points':>8}" + "".join(f"{fault:>12}" for fault in FAULTS) + "   the kill left the run")
     for operation, counts in table.items():
         states = ", ".join(f"{name[5:]} {n}" for name, n in sorted(counts.items()) if name.startswith("left "))
