@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -83,3 +85,47 @@ def test_it_moves_again_at_once() -> None:
 def test_it_can_be_switched_off() -> None:
     watch = FrozenWatch(0.0, 6.0)
     assert {watch.look(scene(), time_s) for time_s in (0.0, 100.0)} == {"moving"}
+
+
+def as_h264(pictures: Iterator[Image], fps: int, **options: str) -> list[Image]:
+    """Return pictures as a camera sends them that codes them as H.264, with a key picture every 2 s."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 320, 180, "yuv420p", 2 * fps
+        stream.options = {"preset": "veryfast", "tune": "zerolatency", "sc_threshold": "0", **options}
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("quality", ["23", "30"])
+@pytest.mark.parametrize("sigma", [0.0, 0.6, 2.0])
+def test_a_sensor_that_is_stuck_before_an_encoder_is_told_from_one_that_makes_noise(sigma: float, quality: str) -> None:
+    rng = np.random.default_rng(2)
+    stuck = np.clip(scene() + rng.normal(0, 1.5, (180, 320, 3)), 0, 255)
+
+    def pictures() -> Iterator[Image]:
+        for number in range(5 * 40):
+            picture = np.clip(np.rint(stuck + rng.normal(0, sigma, stuck.shape)), 0, 255).astype(np.uint8)
+            yield with_clock(picture, number // 5)
+
+    shown = as_h264(pictures(), 5, crf=quality)
+    seen = verdicts(lambda number: shown[number], seconds=len(shown) // 5)
+    if sigma:
+        assert "frozen" not in seen
+        assert seen.count("moving") > 0.9 * len(seen)
+    else:
+        assert seen[-5:] == ["frozen"] * 5
+
+
+def test_a_short_film_again_and_again_is_not_frozen() -> None:
+    def picture_of(number: int) -> Image:
+        image = scene()
+        image[80:110, 10 * (number % 30) : 10 * (number % 30) + 12] = 200
+        return image
+
+    assert set(verdicts(picture_of, seconds=60)) == {"moving"}
