@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from app.alignment import align
-from app.errors import RunError
+from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.runs import Run
 from app.trajectories import Trajectories, load_truth, run_trajectories
@@ -142,10 +142,13 @@ def _report(run: Run, truth: Path, output: Path, limit: int) -> list[IdentityMis
         summary.key: [run.crop_path(crop) for crop in summary.crops]
         for summary in run.tracklet_summaries(vectors=False)
     }
+    title = "Identity mistakes of"
     try:
+        if output.exists() and f"<title>{title} ".encode() not in output.read_bytes()[:2000]:
+            raise InputError(f"{output} is there already and no list of mistakes; give another --mistakes")
         note_copies([output])
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(report_page(mistakes, crops, f"Identity mistakes of {run.folder.name}"), encoding="utf-8")
+        output.write_text(report_page(mistakes, crops, f"{title} {run.folder.name}"), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{output}: cannot write the list of mistakes ({error.strerror})") from error
     return mistakes

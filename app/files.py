@@ -4,8 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
+
+from app.errors import InputError
+
+MARK = ".omnitrack"
+"""File in an output folder that is no run folder: what it is for, so that files there may be replaced."""
+
+
+def claim_folder(
+    folder: Path, what: str, names: Iterable[str] | None = None, known: Sequence[str] = (), option: str = "--output"
+) -> None:
+    """Make an output folder and mark it. What somebody else has there is never replaced, and never mixed with ours.
+
+    what: is made there.  names: of the files that will be written, which alone may not be there then; without them the
+    folder has to be empty.  known: paths in it of which one shows that such a folder was begun without a mark.
+    Raises InputError if it holds anything else; a folder with the mark of the same kind is ours.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; {option} is a folder")
+    mark = folder / MARK
+    if mark.is_file() and what in mark.read_text(encoding="utf-8", errors="replace").splitlines():
+        return
+    if not any((folder / name).exists() for name in known):
+        there = {path.name for path in folder.iterdir()} - {MARK} if folder.is_dir() else set()
+        others = sorted(there if names is None else there & set(names))
+        if others:
+            listed = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+            raise InputError(f"{folder} holds files that are of no {what} ({listed}); give another {option}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with mark.open("a", encoding="utf-8") as file:
+        file.write(f"{what}\n")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -16,6 +16,9 @@ from app.untrusted import CHECKSUM, checksum_fits, json_with_checksum, read_json
 RUN_FILE = "run.json"
 
 LARGEST_FPS = 10_000
+LARGEST_NUMBER = 2**40
+"""No frame, and no track but the later parts of cut ones, has such a number."""
+
 LAST_TIME_S = 1e12  # 30,000 years
 
 _log = logging.getLogger(__name__)

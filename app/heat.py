@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.counting import heat
 from app.errors import InputError
+from app.files import MARK, claim_folder
 from app.header import CameraRecord
 from app.runs import Run
 from app.stills import read_still
@@ -52,8 +53,9 @@ def write_heat(folder: Path, output: Path) -> list[Path]:
 
 
 def _write(run: Run, output: Path) -> list[Path]:
-    note_copies(output / f"{camera.name}.png" for camera in run.cameras)
-    output.mkdir(parents=True, exist_ok=True)
+    names = [f"{camera.name}.png" for camera in run.cameras]
+    note_copies([*(output / name for name in names), output / MARK])
+    claim_folder(output, "heat map", names, option="--heat")
     files = []
     for camera in run.cameras:
         if not camera.width:  # a live camera that was never seen

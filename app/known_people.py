@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ def write_people(folder: Path, known: KnownPeople) -> None:
     """Replace the file of a gallery folder in one step."""
     rows = [(person, camera, vector) for person, one in sorted(known.people.items()) for camera, vector in one.looks]
     dimension = len(rows[0][2]) if rows else 0
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "vectors": np.array([vector for _, _, vector in rows], np.float32).reshape(len(rows), dimension),
         "person_ids": np.array([person for person, _, _ in rows], np.int64),
     }

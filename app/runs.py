@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Tracklet
-from app.header import LAST_TIME_S, RUN_FILE, CameraRecord, check_header, read_header
+from app.header import LARGEST_NUMBER, LAST_TIME_S, RUN_FILE, CameraRecord, check_header, read_header
 from app.identities import Identities
 from app.ledger import Ledger
 from app.manifest import KINDS, MANIFEST_FILE, Kind, Manifest, PartFile
@@ -55,9 +55,6 @@ _OWN_PLACES = ("crops", *KINDS, "index", "video", "export", ".purged", LEDGER_FI
 """Where a run is written and deleted from; none of it may be a link to somewhere else."""
 
 _LARGEST_PX = 1e7
-_LARGEST_NUMBER = 2**40
-"""No frame, and no track but the later parts of cut ones, has such a number."""
-
 FILLED_SCORE = 0.0
 """Score of a refined row where nobody was detected; detected rows are above it."""
 
@@ -266,6 +263,8 @@ class Run:
         times, boxes = [np.zeros(0)], [np.zeros((0, 4), np.float32)]
         for file in self._files("untracked", camera, start_s, end_s):
             table = self._columns(file, UNTRACKED_SCHEMA.names[1:6])
+            if not (np.abs(table["time_s"]) <= LAST_TIME_S).all():
+                raise InputError(f"{self.folder / file.path}: holds a time that cannot be; restore it from a copy")
             own = (table["time_s"] >= start_s) & (table["time_s"] <= end_s)
             times.append(table["time_s"][own])
             boxes.append(np.stack([table[side][own] for side in ("x1", "y1", "x2", "y2")], axis=1).astype(np.float32))
@@ -285,7 +284,8 @@ class Run:
         tables = [self._columns(file, FRAME_SCHEMA.names) for file in self._files("frames", camera)]
         frames = np.concatenate([np.zeros(0, np.int64), *(table["frame"] for table in tables)])
         times = np.concatenate([np.zeros(0, np.float64), *(table["time_s"] for table in tables)])
-        if not np.isfinite(times).all() or (np.diff(frames, prepend=-1) <= 0).any():
+        cannot_be = frames.max(initial=0) >= LARGEST_NUMBER or not (np.abs(times) <= LAST_TIME_S).all()
+        if cannot_be or (np.diff(frames, prepend=-1) <= 0).any():
             raise InputError(
                 f"{self.folder}: the frames of camera {camera} are not numbered in rising order, or have no time"
             )
@@ -435,7 +435,7 @@ def _check_paths(folder: Path, cameras: Sequence[CameraRecord], manifest: Manife
 def _check_rows(rows: Observations, path: Path) -> None:
     """Raise InputError for rows that no tracker gives: numbers that are none, or larger than any that can be."""
     within = ((rows.times, LAST_TIME_S), (rows.boxes, _LARGEST_PX), (rows.scores, 1.001))
-    numbered = ((rows.frames, _LARGEST_NUMBER), (rows.track_ids, _LARGEST_NUMBER))
+    numbered = ((rows.frames, LARGEST_NUMBER), (rows.track_ids, LARGEST_NUMBER))
     if not all((np.abs(part) <= most).all() for part, most in within) or not all(
         ((part >= 0) & (part < most)).all() for part, most in numbered
     ):

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.header import LARGEST_NUMBER, LAST_TIME_S
 from app.tables import check_content, read_table, with_checksum
 
 INDEX_FILE = "index/tracklets.parquet"
@@ -153,9 +154,9 @@ def _summaries(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
 def _is_whole(row: dict[str, Any]) -> bool:
     """Whether a row of tracklets can have been written by this program."""
     return (
-        row["track_id"] >= 0
-        and row["rows"] >= 0
-        and -math.inf < row["start_s"] <= row["end_s"] < math.inf
+        0 <= row["track_id"] < LARGEST_NUMBER
+        and 0 <= row["rows"] < LARGEST_NUMBER
+        and -LAST_TIME_S <= row["start_s"] <= row["end_s"] <= LAST_TIME_S
         and len(row["qualities"]) == len(row["crops"])
         and all(map(math.isfinite, row["qualities"]))
         and all(map(_CROP.fullmatch, row["crops"]))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
-from app.errors import RunError
+from app.errors import InputError, RunError
 from app.header import RUN_FILE
 from app.manifest import KINDS
 from app.run_lock import lock_copying, lock_list, open_own
@@ -50,13 +50,22 @@ def note_written(folder: Path, paths: Iterable[Path | str]) -> None:
 
 
 def note_copies(paths: Iterable[Path]) -> None:
-    """Note files that show people, as far as they are about to be made inside of run folders."""
+    """Note files that show people, as far as they are about to be made inside of run folders.
+
+    Raises InputError for one that is there already and was not written by this program: it would be replaced now, and
+    deleted with the run's own.
+    """
     by_run: dict[Path, list[str]] = {}
     for path in paths:
         run = _run_around(path)
         if run is not None:
             by_run.setdefault(run, []).append(path.absolute().relative_to(run).as_posix())
     for run, names in by_run.items():
+        if (run / WRITTEN_FILE).is_file():
+            known = set(_names(run))
+            others = [name for name in names if name not in known and (run / name).exists()]
+            if others:
+                raise InputError(f"{run / others[0]} is there already, and not of this program; move it away")
         note_written(run, names)
 
 

@@ -368,17 +368,26 @@ def test_a_killed_process_leaves_a_run_that_resumes(tmp_path: Path, small_run: M
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("y2", -1e30), ("x1", 2e7), ("frame", 2**40), ("track_id", 2**40), ("time_s", 1e15)]
+    ("kind", "column", "value"),
+    [
+        *(("observations", *one) for one in (("y2", -1e30), ("x1", 2e7), ("frame", 2**40), ("track_id", 2**40))),
+        *(("frames", *one) for one in (("frame", 2**40), ("time_s", 1e15))),
+        *(("tracklets", *one) for one in (("end_s", 1e15), ("rows", 2**40), ("track_id", 2**40))),
+        ("untracked", "time_s", 1e15),
+    ],
 )
-def test_rows_that_no_tracker_gives_are_refused(make_run: Callable[..., Path], column: str, value: float) -> None:
+def test_rows_that_no_tracker_gives_are_refused(
+    make_run: Callable[..., Path], kind: str, column: str, value: float
+) -> None:
     folder = make_run()
     run = Run.open(folder)
-    file = next(file for file in run.manifest.files if file.kind == "observations")
+    file = [file for file in run.manifest.files if file.kind == kind][-1]
     table = pq.read_table(folder / file.path, partitioning=None)
     columns = table.to_pydict()
-    columns[column][0] = value
+    columns[column][-1] = value
     pq.write_table(pa.table(columns, schema=table.schema), folder / file.path)
     own = replace(file, sha256=file_sha256(folder / file.path))
     replace(run.manifest, files=tuple(own if one == file else one for one in run.manifest.files)).write(folder)
-    with pytest.raises(InputError, match="holds a box, time, frame or track that cannot be"):
-        Run.open(folder).observations(file.camera)
+    run = Run.open(folder)
+    with pytest.raises(InputError, match=r"cannot be|rising order|is damaged"):
+        [run.observations(file.camera), run.frames(file.camera), run.untracked(file.camera), run.tracklets()]

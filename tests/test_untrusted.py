@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import lzma
+import os
 import sqlite3
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -193,3 +196,14 @@ def test_a_column_without_a_value_somewhere_is_refused(tmp_path: Path, values: l
     assert read_table(path, table.schema, ["whole"]).num_rows == 2
     with pytest.raises(InputError, match=r"part\.parquet: column odd has rows without a value"):
         read_table(path, table.schema)
+
+
+def test_one_bad_input_of_each_class_gets_a_sentence() -> None:
+    """The first cases of the bench `fuzz.py`, in a process that forks for each, with another seed than its table's."""
+    bench = Path(__file__).parent / "bench" / "fuzz.py"
+    command = [sys.executable, str(bench), "--cases", "17", "--seed", "1"]
+    found = {**os.environ, "PYTHONPATH": str(bench.parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=found)
+    assert done.returncode == 0, done.stdout + done.stderr
+    name, said, harmless, *amiss = done.stdout.splitlines()[-1].split()
+    assert (name, int(said) + int(harmless), amiss) == ("all", 17, ["0", "0", "0"])

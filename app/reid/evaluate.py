@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from app.config import ReidSettings
 from app.detect.device import choose_device
 from app.errors import InputError
+from app.files import claim_folder
 from app.reid.checkpoint import Checkpoint, Metric, load_checkpoint
 from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
 from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
@@ -112,7 +113,7 @@ def write_pictures(
     from app.reid.visualize import activation_maps, ranked_lists, reliability, write_reliability_diagram
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        claim_folder(folder, "evaluation", ["ranked.png", "reliability.png", "activation.png"], option="--pictures")
     except OSError as error:
         raise InputError(f"--pictures {folder}: cannot make this folder ({error.strerror})") from error
     unit_query, unit_gallery = unit_rows(query), unit_rows(gallery)

@@ -65,6 +65,9 @@ def export_reid(weights: str, format_name: str, output: Path) -> dict[str, Any]:
         raise InputError(f"--output {output}: the name of a file for {format_name} ends in {chosen.suffix}")
     if not output.parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}")
+    taken = [path for path in (output, output.with_suffix(".bin")) if path.exists()]
+    if taken and (taken[0] == output or chosen.suffix == ".xml"):
+        raise InputError(f"--output {taken[0]} is there already; give another name, or delete it")
     checkpoint = load_checkpoint(require_weights(weights, "--weights"))
     network = CropsToVectors(checkpoint).eval()
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as name:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.files import write_atomically
 from app.reid.calibrate import BIN_COUNT, UNKNOWN_WEIGHT, Calibration, fit_curve, pair_counts, unit_rows
+from app.untrusted import read_json
 
 FORMAT = "omnitrack-calibration-1"
 LEAST_PLACES = 3
@@ -138,8 +139,17 @@ def write_sidecar(weights: Path, sha256: str, fit: GeneralFit) -> Path:
         "probabilities": [round(float(value), 6) for value in fit.calibration.probabilities],
     }
     file = sidecar(weights)
+    if file.exists() and not _is_calibration(file):
+        raise InputError(f"{file}: is there already and no calibration of this program; move it away")
     write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
     return file
+
+
+def _is_calibration(file: Path) -> bool:
+    try:
+        return bool(read_json(file, "a calibration").get("format") == FORMAT)
+    except InputError:
+        return False
 
 
 def with_sidecar(weights: Path, sha256: str, calibration: Calibration) -> Calibration:

@@ -32,15 +32,19 @@ import yaml
 
 from app.config import SimulateSettings
 from app.errors import InputError, RunError
+from app.files import claim_folder
 from app.simulate.cameras import Camera
 from app.simulate.detections import noisy_detections
 from app.simulate.people import People
 from app.simulate.scene import HIDDEN_BELOW, Scene, View, frame_count
+from app.untrusted import read_json
 from app.video_writer import VideoWriter
 
 FLOOR_STEP_S = 0.1
 BEGIN = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 """Date and time of scene time 0, for the camera list."""
+
+SCENE_FILE = "scene.json"
 
 
 class CameraWriter:
@@ -111,8 +115,9 @@ def write_scene(output: Path, settings: SimulateSettings) -> dict[str, Any]:
     """
     try:
         scene = Scene(settings)
-        _refuse_files_of_others(output, scene)
-        output.mkdir(parents=True, exist_ok=True)
+        names = [name for camera in scene.cameras for name in (camera.name, f"{camera.name}.mp4")]
+        known = [SCENE_FILE] if _is_scene(output / SCENE_FILE) else []  # of earlier versions
+        claim_folder(output, "simulated scene", [*names, "floor.csv", "cameras.yaml", SCENE_FILE], known)
         with ExitStack() as stack:
             writers = {
                 camera.name: stack.enter_context(CameraWriter(output, camera, settings)) for camera in scene.cameras
@@ -122,18 +127,18 @@ def write_scene(output: Path, settings: SimulateSettings) -> dict[str, Any]:
         _write_floor(output / "floor.csv", scene)
         _write_camera_list(output / "cameras.yaml", scene)
         description = _describe(scene)
-        (output / "scene.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        (output / SCENE_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"{error.filename or output}: cannot write the scene ({error.strerror})") from error
     return description
 
 
-def _refuse_files_of_others(output: Path, scene: Scene) -> None:
-    """Raise InputError if a file would be replaced in a folder that holds no scene of this program."""
-    cameras = [name for camera in scene.cameras for name in (camera.name, f"{camera.name}.mp4")]
-    taken = [name for name in ("floor.csv", "cameras.yaml", *cameras) if (output / name).exists()]
-    if taken and not (output / "scene.json").is_file():
-        raise InputError(f"{output} holds {taken[0]}, which is of no scene; give another --output")
+def _is_scene(path: Path) -> bool:
+    """Whether a file is what this program says of a scene."""
+    try:
+        return path.is_file() and {"cameras", "people"} <= read_json(path, "a scene").keys()
+    except InputError:
+        return False
 
 
 def _write_camera_list(path: Path, scene: Scene) -> None:

@@ -1,6 +1,6 @@
 """Bad input of every kind: how often the program ends in a traceback, hangs, or goes on without a word.
 
-    python tests/bench/fuzz.py [--cases 600] [--seed 0] [--only run.json]
+    python tests/bench/fuzz.py [--cases 600] [--seed 0] [--only run.json]    exit status 1 if anything is amiss
 
 Each case damages one input and gives it to a command, in a process of its own that may use 10 s of processor time and
 1 GB of memory: a copy of this one, in which every module is loaded before. `said`: a sentence and a status other than
@@ -573,7 +573,9 @@ def main() -> None:
     print(f"{'input':<24}" + "".join(f"{outcome:>11}" for outcome in OUTCOMES))
     for name in (name for name in CLASSES if asked.only in name):
         print(f"{name:<24}" + "".join(f"{table[name, outcome]:>11}" for outcome in OUTCOMES))
-    print(f"{'all':<24}" + "".join(f"{sum(table[n, outcome] for n in CLASSES):>11}" for outcome in OUTCOMES))
+    totals = {outcome: sum(table[name, outcome] for name in CLASSES) for outcome in OUTCOMES}
+    print(f"{'all':<24}" + "".join(f"{totals[outcome]:>11}" for outcome in OUTCOMES))
+    sys.exit(1 if totals["silent"] or totals["traceback"] or totals["hang"] else 0)
 
 
 if __name__ == "__main__":

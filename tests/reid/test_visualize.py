@@ -92,7 +92,7 @@ def test_the_command_writes_the_pictures(small_market: Path, tmp_path: Path) -> 
     save_checkpoint(weights, Checkpoint("osnet_x0_25", OSNETS["osnet_x0_25"]().state_dict(), Preprocessing(64, 32)))
     arguments = ["evaluate-reid", "--weights", str(weights), "--data", str(small_market), "--device", "cpu"]
     assert main([*arguments, "--set", "reid.backend=torch", "--pictures", str(tmp_path / "drawn")]) == 0
-    drawn = {file.name: cv2.imread(str(file)) for file in (tmp_path / "drawn").iterdir()}
+    drawn = {file.name: cv2.imread(str(file)) for file in (tmp_path / "drawn").glob("*.png")}
     assert set(drawn) == {"ranked.png", "activation.png", "reliability.png"}
     assert drawn["ranked.png"].shape == (8 * SIDE[0], 11 * SIDE[1], 3)
     assert drawn["reliability.png"].std() > 10

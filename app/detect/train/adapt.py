@@ -25,6 +25,7 @@ from app.detect.train.frames import Sample, batches, read_material
 from app.detect.train.loop import shift_scores
 from app.detect.yolo import BUNDLED_FOLDER, load_ultralytics, load_weights, save_weights
 from app.errors import InputError
+from app.files import claim_folder
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +53,11 @@ def adapt_detector(
         raise InputError(f"{output}: nothing to resume, there is no {state_file.name}; leave --resume out")
     if not resume and (state_file.is_file() or weights.is_file()):
         raise InputError(f"{output}: holds a training already; go on with --resume, or give another --output")
+    claim_folder(output, "training of detector weights", known=[state_file.name])
     device = choose_device(settings.device, "train_detector.device")
     start = own_weights(settings.start_from)
     model = load_weights(start)
     material = read_material(settings, data)
-    output.mkdir(parents=True, exist_ok=True)
     before = torch.get_num_threads()
     if settings.threads and device.type == "cpu":
         torch.set_num_threads(settings.threads)

@@ -31,6 +31,7 @@ from app.checksum import file_sha256
 from app.detect.train.committee import Answers, Committee, judge
 from app.detect.train.photos import SUFFIXES, Boxes, Place, read_labels
 from app.errors import InputError
+from app.files import claim_folder
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def label_pictures(
         before = json.loads(note.read_text(encoding="utf-8"))
         if any(before.get(key) != value for key, value in asked.items()):
             raise InputError(f"{output}: was labelled by other teachers or at other sizes; give another --output")
-    output.mkdir(parents=True, exist_ok=True)
+    claim_folder(output, "labelling of pictures", known=[note.name])
     counts = {part: {"pictures": 0, "people": 0, "disputed": 0} for part in ("train", "held_out")}
     summary = {
         **asked,

@@ -18,6 +18,7 @@ from app.detect.device import choose_device
 from app.detect.train.pictures import make_pictures
 from app.detect.yolo import load_ultralytics, save_weights
 from app.errors import InputError
+from app.files import claim_folder
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ def train_detector(
         raise InputError(f"{output}: nothing to resume, there is no {state.relative_to(output)}; leave --resume out")
     if not resume and (state.is_file() or weights.is_file()):
         raise InputError(f"{output}: holds a training already; go on with --resume, or give another --output")
+    known = [str(state.relative_to(output)), "pictures/recipe.json"]
+    claim_folder(output, "training of detector weights", known=known)
     listing = make_pictures(settings, data, output / "pictures")
     load_ultralytics()
     before = torch.get_num_threads()

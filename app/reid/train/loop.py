@@ -32,6 +32,7 @@ from app.allocator import keep_freed_memory
 from app.config import TrainSettings
 from app.detect.device import choose_device
 from app.errors import InputError, RunError
+from app.files import claim_folder
 from app.interrupt import interruptions
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.embedder import require_weights
@@ -151,8 +152,8 @@ def _train(
         raise InputError("train.hours: several processes would not stop at the same step; set train.epochs instead")
     if settings.people_per_batch % processes:
         raise InputError(f"train.people_per_batch: must be a multiple of the {processes} processes")
-    output.mkdir(parents=True, exist_ok=True)
     state_file = output / "state.pt"
+    claim_folder(output, "training of ReID weights", known=[state_file.name])
     if not resume and state_file.exists():
         raise InputError(f"{output}: holds a training already; use --resume to go on with it, or another --output")
     resumed = state_file.exists()

@@ -138,3 +138,11 @@ def test_the_command_labels_and_refuses_odd_sizes(
     assert main([*command, "96"]) == 0
     assert "train: 1 pictures" in capsys.readouterr().out
     assert (tmp_path / "out" / "train" / "in" / "labels" / "a.txt").is_file()
+
+
+def test_a_folder_with_files_of_others_is_refused(tmp_path: Path, told: type[Told]) -> None:
+    write_picture(tmp_path / "shop" / "cam1-1.png")
+    (tmp_path / "out" / "train").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"out holds files that are of no labelling of pictures \(train\)"):
+        label(tmp_path / "shop", tmp_path / "out")
+    assert told.looked == 0
