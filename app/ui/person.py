@@ -67,7 +67,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         return everything(request)
 
     def correct(
-        request: gr.Request, known: Mapping[int, str], act: Callable[[OpenRun, Person, str], str], typed: str = ""
+        request: gr.Request, known: Mapping[int, str], act: Callable[[OpenRun, Person, str], str], naming: bool = False
     ) -> list[Any]:
         def run_action() -> tuple[str, bool]:
             found = layout.run_of(library, request)
@@ -79,8 +79,11 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         said, done = layout.told(run_action)
         layout.say(said, done)
         values = everything(request)
-        if not done and typed:
-            values[outputs.index(name)] = typed
+        if naming:  # by now somebody may be typing the next one, or choosing whom to merge with
+            values[outputs.index(name)] = gr.skip()
+            if done:
+                values[outputs.index(other)] = values[outputs.index(preview)] = gr.skip()
+                values[outputs.index(seen)] = {**known, **values[outputs.index(seen)]}
         return values
 
     def on_button(known: dict[int, str], request: gr.Request, event: gr.EventData) -> list[Any]:
@@ -90,7 +93,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         def act(found: OpenRun, person: Person, actor: str) -> str:
             return corrections.name(found.ledger, person.id, text or "", actor)
 
-        return correct(request, known, act, text)
+        return correct(request, known, act, naming=True)
 
     def on_merge(number: int | None, known: dict[int, str], request: gr.Request) -> list[Any]:
         def act(found: OpenRun, person: Person, actor: str) -> str:

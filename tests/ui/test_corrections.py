@@ -129,7 +129,9 @@ def test_clicks_in_quick_succession_all_arrive(
     for text in ("First", "Second", "Third"):  # each while the one before is on its way
         page.fill("#name input, #name textarea", text)
         page.click("#save-name")
+    page.fill("#name input, #name textarea", "Fourth")  # and has not pressed yet
     page.wait_for_selector("h1 >> text=Third")
+    assert page.input_value("#name input, #name textarea") == "Fourth"
     with Run.open(folder).ledger() as ledger:
         assert [event.text for event in ledger.corrections()] == ["First", "Second", "Third"]
     assert page.locator("h1").inner_text() == "Third"
