@@ -201,7 +201,7 @@ class Bench:
         kept = committed(run) if operation == "track" else set()
         state = "not begun" if not (run / "run.json").exists() else Run.open(run).state
         words = self._words(operation, run)
-        if operation == "track" and state == "finished":
+        if operation in ("track", "draw") and state == "finished":
             words = ["settings"]
         elif operation == "track" and state != "not begun":
             words = ["track", "--resume", str(run), "--json"]
