@@ -119,6 +119,11 @@ class DetectSettings(Section):
         description="Of two boxes that overlap more, one is dropped. By default what the weights ask for, or 0.7.",
     )
     half: bool = Field(True, description="Compute in half precision on a GPU.")
+    person_names: list[str] = Field(
+        [],
+        description="Names of the network's classes that are people, such as [pedestrian, cyclist]; by default person, "
+        "people, pedestrian and the like, whatever their numbers.",
+    )
     trust_weights: bool = Field(
         False, description="Load a .pt file of unknown origin. Such a file can run any program on this machine."
     )
@@ -127,13 +132,20 @@ class DetectSettings(Section):
 class ReidSettings(Section):
     """How the appearance of a person becomes a vector."""
 
-    weights: str = Field("auto", description="auto, a bundled name, a weight file, or none for motion only.")
+    weights: str = Field(
+        "auto",
+        description="auto, a bundled name, a weight file (.safetensors, an OSNet's .pth, a network of any maker as "
+        ".onnx, OpenVINO's .xml or TorchScript), or none for motion only.",
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     backend: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="What runs the network; auto is torch on a GPU and OpenVINO on a CPU."
     )
     half: bool = Field(True, description="Compute in half precision on a GPU.")
     max_batch: int = Field(64, ge=1, le=1024, description="Crops embedded at once.")
+    trust_weights: bool = Field(
+        False, description="Load a TorchScript file. Such a file can run any program on this machine."
+    )
 
 
 class TrainSettings(Section):

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app import boxes as geometry
 from app.camera_motion import CameraMotionEstimator
 from app.detect import Detector
 from app.frames import NO_ID, Detections, Embeddings, Frame, FrameResult, TrackAppearances
@@ -227,7 +228,8 @@ def detect_ahead(
                 if frames is None:
                     break
                 with stopwatch.measure("detect"):
-                    detections = detector.detect(frames) if frames else []
+                    found = detector.detect(frames) if frames else []
+                    detections = [_with_pixels(*both) for both in zip(frames, found, strict=True)]
                 put((frames, detections))
             put(None)
         except BaseException as error:
@@ -254,3 +256,11 @@ def detect_ahead(
         done.set()
         # Whoever asks for a stop is not kept waiting by a network at work; its thread ends by itself.
         thread.join(_STOP_S if stop.is_set() else None)
+
+
+def _with_pixels(frame: Frame, found: Detections) -> Detections:
+    """Return the detections less the boxes of which nothing is in the picture: nobody is counted without an image."""
+    if not frame.has_pixels:
+        return found
+    inside = geometry.clip(found.boxes, frame.width, frame.height)
+    return found[(inside[:, 2:] - inside[:, :2] >= 1).all(axis=1)]

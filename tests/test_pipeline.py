@@ -194,6 +194,19 @@ def test_detecting_ahead_keeps_the_order() -> None:
     assert seen == list(range(30))
 
 
+def test_nobody_is_counted_of_whom_there_is_no_image() -> None:
+    class Beyond(FakeDetector):
+        def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+            boxes = np.array(
+                [[10, 20, 30, 80], [-40, 20, -5, 80], [10, 120, 30, 180], [199.6, 20, 240, 80]], np.float32
+            )
+            return [Detections(boxes, np.full(4, 0.9, np.float32)) for _ in frames]
+
+    for frames, detections in detect_ahead(ticks(3), Beyond(), Stopwatch()):
+        assert (frames[0].width, frames[0].height) == (200, 120)
+        assert detections[0].boxes.tolist() == [[10, 20, 30, 80]]
+
+
 def test_an_error_while_detecting_reaches_the_caller_after_what_came_before() -> None:
     seen: list[int] = []
     with pytest.raises(RuntimeError, match="the detector broke"):

@@ -19,7 +19,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from app.detect.device import choose_device
 from app.detect.network import CloseUps
 from app.detect.openvino_network import OpenVinoNetwork
 from app.detect.torch_network import TorchNetwork
-from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, read_columns, read_people, read_rows
+from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, person_classes, read_columns, read_people, read_rows
 from app.errors import InputError
 from app.openvino_cache import cache_folder, convert_once
 from app.untrusted import LIMITS, read_text, yaml_value
@@ -183,14 +183,14 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
         model = _load_pickle(path, settings.trust_weights)
     else:
         model = load_weights(path)
-    person = person_class(model.names, path)
-    module = trim_to_people(model, person)
+    people = person_classes(model.names, settings.person_names, path)
+    module = trim_to_people(model, people)
     if settings.backend == "openvino" or (settings.backend == "auto" and device.type == "cpu"):
         network = convert_once(
             partial(_with_open_size, module),
             sha256,
             (-1, 3, -1, -1),
-            variant=f"class {person} only, {torch.__version__}",
+            variant=f"class {', '.join(map(str, people))} only, {torch.__version__}",
             example_shape=(2, 3, 2 * STRIDE, 3 * STRIDE),
         )
         run: Run = OpenVinoNetwork(network, rgb=True, divisor=255)
@@ -212,20 +212,20 @@ def close_ups(network: YoloNetwork, settings: DetectSettings) -> CloseUps | None
     return CloseUps(replace(network, longer_side=small), least)
 
 
-def trim_to_people(model: Any, person: int) -> torch.nn.Module:
-    """Return a copy of an `ultralytics` DetectionModel for inference that knows no class but `person`.
+def trim_to_people(model: Any, people: Sequence[int]) -> torch.nn.Module:
+    """Return a copy of an `ultralytics` DetectionModel for inference that knows no classes but the P of `people`.
 
-    It takes (B, 3, H, W) RGB in [0, 1] and returns (B, 5, A): x1 y1 x2 y2 score, for each of its A anchors. The other
+    It takes (B, 3, H, W) RGB in [0, 1] and returns (B, 4 + P, A): x1 y1 x2 y2 scores, for each of A anchors. The other
     classes are cut out of the last convolutions; a tenth of the work at 80 classes, with their sigmoids and sorting.
     """
     model = copy.deepcopy(model).float().eval().fuse(verbose=False)
     head = model.model[-1]
     for branch in head.one2one_cv3 if head.end2end else head.cv3:
         scores = branch[-1]
-        scores.weight = torch.nn.Parameter(scores.weight[person : person + 1].clone(), requires_grad=False)
-        scores.bias = torch.nn.Parameter(scores.bias[person : person + 1].clone(), requires_grad=False)
-        scores.out_channels = 1
-    head.nc = 1
+        scores.weight = torch.nn.Parameter(scores.weight[list(people)].clone(), requires_grad=False)
+        scores.bias = torch.nn.Parameter(scores.bias[list(people)].clone(), requires_grad=False)
+        scores.out_channels = len(people)
+    head.nc = len(people)
     head.export = True  # return predictions only
     head.xyxy = True
     head.postprocess = _to_columns
@@ -233,7 +233,7 @@ def trim_to_people(model: Any, person: int) -> torch.nn.Module:
 
 
 def _to_columns(rows: torch.Tensor) -> torch.Tensor:
-    """In place of the end-to-end head's choice of the best boxes: (B, A, 5) to (B, 5, A)."""
+    """In place of the end-to-end head's choice of the best boxes: (B, A, 4 + P) to (B, 4 + P, A)."""
     return rows.permute(0, 2, 1)
 
 
@@ -283,17 +283,6 @@ def _checked(model: Any, path: Path) -> Any:
             f"{path}: a {type(model).__name__}, not a plain detection network; give one such as {DEFAULT_WEIGHTS}"
         )
     return model
-
-
-def person_class(names: Mapping[int, str], path: Path) -> int:
-    """Return the class called person, or the only class."""
-    people = [number for number, name in names.items() if str(name).lower() == "person"]
-    if people:
-        return people[0]
-    if len(names) == 1:
-        return next(iter(names))
-    listed = ", ".join(str(name) for name in list(names.values())[:10])
-    raise InputError(f"{path}: none of the network's {len(names)} classes is called person ({listed}, …)")
 
 
 def load_weights(path: Path) -> Any:
@@ -401,13 +390,17 @@ def _exported(
     if described.get("task", "detect") != "detect" or len(output_shape) != 3:
         raise InputError(f"{path}: not a detection network (task {described.get('task')}, output {output_shape})")
     names = described.get("names")
+    of_rows = output_shape[2] == 6
     if names:
-        person = person_class(yaml_value(names, path) if isinstance(names, str) else names, path)
+        people = person_classes(
+            yaml_value(names, path) if isinstance(names, str) else names, settings.person_names, path
+        )
+    elif settings.person_names:
+        raise InputError(f"detect.person_names: {path.name} does not name its classes")
     else:
-        person = 0
+        people = [0]
         _log.warning("%s does not name its classes; the first one is taken for people", path)
-    if output_shape[2] == 6:
-        return YoloNetwork(name, path, run, partial(read_rows, person), settings.image_size_px, fixed_size)
-    if output_shape[1] is None or output_shape[1] <= 4 + person:
+    if not of_rows and (output_shape[1] is None or output_shape[1] <= 4 + max(people)):
         raise InputError(f"{path}: the output {output_shape} is not that of an Ultralytics detector")
-    return YoloNetwork(name, path, run, partial(read_columns, person), settings.image_size_px, fixed_size)
+    read = partial(read_rows if of_rows else read_columns, people)
+    return YoloNetwork(name, path, run, read, settings.image_size_px, fixed_size)

@@ -20,6 +20,7 @@ from app.errors import InputError
 STRIDES = (8, 16, 32)
 PERSON = 0
 """Class of people among COCO's, and in networks that know nothing else."""
+COCO_CLASSES = 80
 
 
 def has_yolox_layout(path: Path) -> bool:
@@ -46,6 +47,12 @@ class YoloxNetwork:
         self._run = OpenVinoNetwork(path, rgb=False, divisor=1)
         if self._run.fixed_size is None:
             raise InputError(f"{path}: the input of a YOLOX network has a fixed size")
+        classes = (self._run.output_shape[2] or 0) - 5
+        if classes not in (1, COCO_CLASSES) or settings.person_names:
+            raise InputError(
+                f"{path}: does not name its {classes} classes, so which of them are people is not known; of YOLOX "
+                f"networks those of COCO's {COCO_CLASSES} classes or of one can be used, without detect.person_names"
+            )
         self._size = self._run.fixed_size
         self._cells = _cells(*self._size)
 

@@ -20,7 +20,8 @@ from app import boxes as geometry
 from app.config import DetectSettings
 from app.detect import build_detector
 from app.detect import yolo as yolo_module
-from app.detect.yolo import bundled_weights, find_weights, load_ultralytics, load_weights, person_class
+from app.detect.yolo import bundled_weights, find_weights, load_ultralytics, load_weights
+from app.detect.yolo_outputs import person_classes
 from app.errors import InputError
 from app.frames import Detections, Frame
 from app.openvino_cache import cache_folder, convert_once
@@ -218,11 +219,42 @@ def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
         build_detector(DetectSettings(weights=str(path), trust_weights=True), [])
 
 
-def test_the_class_of_people() -> None:
-    assert person_class({0: "dog", 1: "Person"}, Path("x")) == 1
-    assert person_class({0: "pedestrian"}, Path("x")) == 0
-    with pytest.raises(InputError, match=r"none of the network's 2 classes is called person \(dog, cat"):
-        person_class({0: "dog", 1: "cat"}, Path("x"))
+def test_the_classes_of_people() -> None:
+    path = Path("x.pt")
+    assert person_classes({0: "dog", 1: "Person"}, [], path) == [1]
+    assert person_classes({0: "head"}, [], path) == [0]
+    assert person_classes({0: "pedestrian", 1: "people", 3: "car"}, [], path) == [0, 1]
+    assert person_classes({0: "person", 5: "Cyclist"}, ["cyclist"], path) == [5]
+    with pytest.raises(InputError, match=r"none of the network's 2 classes.*detect\.person_names.*dog, cat"):
+        person_classes({0: "dog", 1: "cat"}, [], path)
+    with pytest.raises(InputError, match=r"detect\.person_names: x\.pt has no class rider; its 2 are: dog, cat"):
+        person_classes({0: "dog", 1: "cat"}, ["cat", "rider"], path)
+
+
+@pytest.mark.parametrize("form", ["columns", "rows"])
+def test_several_classes_are_people_whatever_their_numbers(
+    form: str, tmp_path: Path, small_networks: ModuleType
+) -> None:
+    if form == "columns":
+        answer = np.zeros((1, 7, 126), np.float32)
+        answer[0, :, 3] = [15, 25, 10, 30, 0.9, 0.1, 0.2]  # pedestrian
+        answer[0, :, 8] = [50, 25, 10, 30, 0.1, 0.9, 0.1]  # car
+        answer[0, :, 9] = [80, 25, 10, 30, 0.1, 0.1, 0.8]  # people
+    else:
+        answer = np.zeros((1, 300, 6), np.float32)
+        answer[0, :3] = [[10, 10, 20, 40, 0.9, 0], [45, 10, 55, 40, 0.9, 1], [75, 10, 85, 40, 0.8, 2]]
+    path = tmp_path / "visdrone.onnx"
+    names = {"names": "{0: 'Pedestrian', 1: 'car', 2: 'people'}"}
+    small_networks.write_onnx(path, answer, (64, 96), names)
+
+    def found(*wanted: str) -> list[list[float]]:
+        settings = DetectSettings(weights=str(path), person_names=list(wanted))
+        return build_detector(settings, []).detect([small_networks.make_frame()])[0].boxes.tolist()
+
+    assert found() == [[10, 10, 20, 40], [75, 10, 85, 40]]
+    assert found("CAR") == [[45, 10, 55, 40]]
+    with pytest.raises(InputError, match="has no class bicycle; its 3 are: Pedestrian, car, people"):
+        found("bicycle")
 
 
 def test_exported_columns_are_read(tmp_path: Path, small_networks: ModuleType) -> None:

@@ -20,10 +20,10 @@ CELLS = 8 * 12 + 4 * 6 + 2 * 3  # of an input of 64 × 96 at strides 8, 16, 32
 
 
 def test_cells_are_decoded(tmp_path: Path, small_networks: ModuleType) -> None:
-    answer = np.zeros((1, CELLS, 7), np.float32)
+    answer = np.zeros((1, CELLS, 85), np.float32)
     # Column 2, row 1 at stride 8; then column 5, row 3 at stride 16, where the box is twice as wide as the stride.
-    answer[0, 12 + 2] = [0.5, 0.5, 0, 0, 0.8, 0.5, 0.9]
-    answer[0, 96 + 3 * 6 + 5] = [0, 0, np.log(2), 0, 0.9, 0.9, 0]
+    answer[0, 12 + 2, :7] = [0.5, 0.5, 0, 0, 0.8, 0.5, 0.9]
+    answer[0, 96 + 3 * 6 + 5, :7] = [0, 0, np.log(2), 0, 0.9, 0.9, 0]
     path = small_networks.write_onnx(tmp_path / "x.onnx", answer, (64, 96))
     assert has_yolox_layout(path)
     frame = small_networks.make_frame(height=128, width=192)  # twice the input
@@ -35,6 +35,12 @@ def test_cells_are_decoded(tmp_path: Path, small_networks: ModuleType) -> None:
 def test_ultralytics_layout_is_not_taken_for_it(tmp_path: Path, small_networks: ModuleType) -> None:
     path = small_networks.write_onnx(tmp_path / "u.onnx", np.zeros((1, 5, CELLS), np.float32), (64, 96))
     assert not has_yolox_layout(path)
+
+
+def test_classes_that_it_does_not_name_are_not_guessed(tmp_path: Path, small_networks: ModuleType) -> None:
+    path = small_networks.write_onnx(tmp_path / "x.onnx", np.zeros((1, CELLS, 8), np.float32), (64, 96))
+    with pytest.raises(InputError, match="does not name its 3 classes"):
+        build_detector(DetectSettings(weights=str(path)), [])
 
 
 def test_it_does_not_run_on_a_gpu(tmp_path: Path, small_networks: ModuleType) -> None:
