@@ -53,9 +53,9 @@ def adapt_detector(
         raise InputError(f"{output}: nothing to resume, there is no {state_file.name}; leave --resume out")
     if not resume and (state_file.is_file() or weights.is_file()):
         raise InputError(f"{output}: holds a training already; go on with --resume, or give another --output")
-    claim_folder(output, "training of detector weights", known=[state_file.name])
     device = choose_device(settings.device, "train_detector.device")
     start = own_weights(settings.start_from)
+    claim_folder(output, "training of detector weights", known=[state_file.name])
     model = load_weights(start)
     material = read_material(settings, data)
     before = torch.get_num_threads()

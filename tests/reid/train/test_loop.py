@@ -288,10 +288,10 @@ def test_two_processes_stay_in_step(small_market: Path, tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
-    arguments = [str(script), SMALL.model_dump_json(), str(small_market), str(tmp_path)]
+    arguments = [str(script), SMALL.model_dump_json(), str(small_market), str(tmp_path / "out")]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, *arguments], env=environment, check=True, timeout=120)
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    first, second = (torch.load(tmp_path / "out" / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     torch.manual_seed(SMALL.seed)
     start = dict(Student(SMALL, np.zeros(6, np.int64)).named_parameters())
     for name, value in first.items():
