@@ -115,7 +115,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     track.add_argument("--engine", choices=["local", "ray"],
                        help="this process, or Ray tasks for cameras and run.chunk_s of each")  # fmt: skip
     track.add_argument("--trust-weights", action="store_true",
-                       help="load a .pt file of unknown origin; it can run any program on this machine")  # fmt: skip
+                       help="load a .pt or TorchScript file of unknown origin; "
+                            "it can run any program on this machine")  # fmt: skip
 
     link = command("link", _link, "decide identities over a whole finished run", settings=True)
     link.add_argument("folder", type=Path, metavar="RUN")
@@ -239,16 +240,21 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     calibrated = command("calibrate-reid", _calibrate_reid,
                          "fit what a network's distances mean in places that it was not trained in")  # fmt: skip
-    calibrated.add_argument("--weights", required=True, metavar="NAME|FILE")
-    calibrated.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
-                            help="pictures of people, of three places or more that the weights were not trained on; "
-                                 "one folder or zip file each")  # fmt: skip
+    calibrated.add_argument("--weights", "--reid", required=True, metavar="NAME|FILE")
+    shown = calibrated.add_mutually_exclusive_group(required=True)
+    shown.add_argument("--data", type=Path, nargs="+", metavar="DIR",
+                       help="pictures of people with names, of three places or more that the weights were not trained "
+                            "on; one folder or zip file each")  # fmt: skip
+    shown.add_argument("--run", dest="runs", type=Path, nargs="+", metavar="RUN",
+                       help="runs over your own footage, in which nobody has a name: people in view together are "
+                            "strangers, early and late pictures of one tracklet show one person")  # fmt: skip
+    calibrated.add_argument("--trust-weights", action="store_true", help="load a TorchScript file")
 
     converted = command("export-reid", _export_reid, "write ReID weights for other programs, checked")
     converted.add_argument("--weights", required=True, metavar="NAME|FILE")
     converted.add_argument("--format", required=True, choices=["onnx", "openvino", "torchscript", "tensorrt"])
     converted.add_argument("--output", type=Path, required=True, metavar="FILE",
-                           help="ends in .onnx, .xml, .pt or .engine; --reid takes the first two back")  # fmt: skip
+                           help="ends in .onnx, .xml, .pt or .engine; --reid takes all but the last back")  # fmt: skip
 
     simulate = command("simulate", _simulate, "make a multi-camera scene with exact truth", settings=True)
     simulate.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -291,6 +297,7 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
         "detect.device": ("--device", options.device),
         "detect.trust_weights": ("--trust-weights", options.trust_weights or None),
         "reid.weights": ("--reid", _whole(options.reid)),
+        "reid.trust_weights": ("--trust-weights", options.trust_weights or None),
         "reid.device": ("--device", options.device),
         "run.save_video": ("--save-video", options.save_video or None),
         "render.blur": ("--blur", options.blur or None),
@@ -531,9 +538,19 @@ def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _calibrate_reid(options: argparse.Namespace) -> dict[str, Any]:
+    if options.runs:
+        from app.footage_calibration import calibrate_on_runs
+
+        made = calibrate_on_runs(options.weights, options.runs, options.trust_weights)
+        if not options.json:
+            _say(f"{made['pairs_of_strangers']} pairs of strangers at a distance of "
+                 f"{made['mean_distance_of_strangers']:.3f}, {made['pairs_of_one_person']} of early and late pictures "
+                 f"of {made['tracklets']} tracklets at {made['mean_distance_within_tracklets']:.3f}")  # fmt: skip
+            _say(f"wrote {made['file']}, which the next run uses")
+        return made
     from app.reid.calibrating import calibrate_reid
 
-    made = calibrate_reid(options.weights, options.data)
+    made = calibrate_reid(options.weights, options.data, options.trust_weights)
     if not options.json:
         for name, place in made["left_out"].items():
             shares = f"{100 * place['strangers']:.2f} % of strangers, {100 * place['same']:.1f} % of one person"

@@ -20,8 +20,7 @@ from app.config import Settings
 from app.errors import InputError
 from app.query import Finder, NobodyInPicture, SeveralInPicture, choose
 from app.reid.agreement import agreement_picture
-from app.reid.checkpoint import load_checkpoint
-from app.reid.embedder import embedder_of, require_weights
+from app.reid.embedder import embedder_of, load_for_use, require_weights
 from app.untrusted import decode_image, reading
 
 SURE = 0.9
@@ -70,7 +69,7 @@ def compare_pictures(images: Sequence[str], settings: Settings, drawn: Path | No
         raise InputError(f"give 2 to {MOST_PICTURES} pictures to compare, not {len(images)}")
     if settings.reid.weights == "none":
         raise InputError("reid.weights: none: without a network there is nothing to compare pictures with")
-    checkpoint = load_checkpoint(require_weights(settings.reid.weights, "reid.weights"))
+    checkpoint = load_for_use(require_weights(settings.reid.weights, "reid.weights"), settings.reid)
     if drawn is not None:
         checkpoint.network()  # says no before anything is done
     finder = Finder(settings.detect)

@@ -64,6 +64,17 @@ class Calibration:
         distances = np.linspace(0, 2, 201, dtype=np.float32)
         return cls(np.zeros(dimension, np.float32), distances, _logistic((0.36 - distances) / 0.05))
 
+    @classmethod
+    def unknown(cls, dimension: int) -> Calibration:
+        """Return what to assume of a network of which nothing is known: no centring, and hardly any opinion.
+
+        Strangers of one network are at 0.1 (vectors that end in a ReLU), of another at 1. So probabilities fall slowly,
+        from 0.82 to 0.07 at a distance of 1: no single comparison convinces, and where several people are in view
+        together the footage's own scale soon has the say (`app.track.evidence`).
+        """
+        distances = np.linspace(0, 2, 201, dtype=np.float32)
+        return cls(np.zeros(dimension, np.float32), distances, _logistic((0.36 - distances) / 0.24))
+
     def centered(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return (N, D) float32 unit rows: the raw unit `vectors` (N, D) minus the centre, scaled to length 1."""
         moved = np.asarray(vectors, np.float32) - self.center

@@ -18,16 +18,17 @@ from app.reid.unseen_places import Place, fit_for_unseen_places, sidecar, write_
 READ_AT_ONCE = 256
 
 
-def calibrate_reid(weights: str, data: Sequence[Path]) -> dict[str, Any]:
+def calibrate_reid(weights: str, data: Sequence[Path], trust: bool = False) -> dict[str, Any]:
     """Fit the calibration of weights on places that they were not trained on, write it beside them, and return what
     it says as JSON values.
 
     data: folders or zip files as `app.reid.datasets` reads them, each one place. Of a set with queries those and its
-    gallery are read, since its other pictures are what people train on.
+    gallery are read, since its other pictures are what people train on. trust: see `load_checkpoint`.
     Raises InputError for weights or data that cannot be read, or too few places.
     """
     file = require_weights(weights, "--weights")
-    embedder = embedder_of(load_checkpoint(file, own_curve=True), ReidSettings(weights=str(file), device="cpu"))
+    checkpoint = load_checkpoint(file, own_curve=True, trust=trust)
+    embedder = embedder_of(checkpoint, ReidSettings(weights=str(file), device="cpu", trust_weights=trust))
     fit = fit_for_unseen_places([_place(path, embedder) for path in data], embedder.calibration)
     write_sidecar(file, embedder.weights_sha256, fit)
     left_out = {name: asdict(place) for name, place in fit.left_out.items()}

@@ -7,12 +7,11 @@ size, colours, training data, scores, sha256 of the recipe). Matrices may be kep
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,18 +25,13 @@ from torch import Tensor
 
 from app.checksum import CONTENT, check_content, file_sha256, with_content
 from app.errors import InputError
-from app.openvino_cache import core
 from app.reid.calibrate import Calibration
+from app.reid.network_files import FORMAT, NetworkFile, OpenedFile, is_network_file, open_network_file
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
 from app.reid.unseen_places import sidecar, with_sidecar
 from app.untrusted import reading
 
-FORMAT = "omnitrack-reid-1"
-EXPORT_KEY = "omnitrack"
-"""Under which an exported network (`app.reid.export`) carries what is in our headers, as JSON."""
-EXPORTED = (".onnx", ".xml")
-"""Endings of exported networks that can be used as weights: ONNX and OpenVINO."""
 Metric = Literal["euclidean", "cosine"]
 """How evaluation compares vectors: as the network makes them, or their directions. Embedding always uses directions."""
 
@@ -51,7 +45,8 @@ class Checkpoint:
     state: the network's tensors by name, float32.
     facts: whatever the trainer recorded, as JSON values: training data, scores, recipe and its sha256.
     sha256: of the file that it was read from; empty for one that was never in a file.
-    network_file: an exported network, which can be run but not trained or changed; `state` is empty then.
+    network_file: a network that can be run but not trained or changed; `state` is empty then.
+    is_calibrated: whether the calibration was fitted for this network, and not assumed.
     """
 
     architecture: str
@@ -63,7 +58,13 @@ class Checkpoint:
     metric: Metric = "euclidean"
     facts: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
-    network_file: Path | None = None
+    network_file: NetworkFile | None = None
+    is_calibrated: bool = True
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return len(self.calibration.center)
 
     def network(self) -> OSNet:
         """Build the network with its weights, in evaluation mode, on the CPU.
@@ -71,32 +72,37 @@ class Checkpoint:
         Raises InputError for an exported network.
         """
         if self.network_file is not None:
-            raise InputError(f"{self.network_file}: an exported network can only be run; give the weights it came from")
+            raise InputError(
+                f"{self.network_file.path}: an exported network can only be run; give the weights it came from"
+            )
         network: OSNet = OSNETS[self.architecture](pooling=self.pooling, neck=self.neck)
         network.load_state_dict(dict(self.state))
         return network.eval()
 
 
-def load_checkpoint(path: Path, own_curve: bool = False) -> Checkpoint:
-    """Read `.safetensors` (ours, or a bare OSNet state dict), a Torchreid `.pth`, `.pt` or `.pth.tar`, or `.onnx` or
-    OpenVINO's `.xml` as `main.py export-reid` writes them.
+def load_checkpoint(path: Path, own_curve: bool = False, trust: bool = False) -> Checkpoint:
+    """Read `.safetensors` (ours, or a bare OSNet state dict), a Torchreid `.pth`, `.pt` or `.pth.tar`, or a network of
+    any maker as `.onnx`, OpenVINO's `.xml` or TorchScript (see `app.reid.network_files`).
 
-    A file without our header is taken to expect what Torchreid's networks expect: RGB, 256 × 128, ImageNet's mean and
-    deviation; its calibration is `Calibration.default`. A calibration for unseen places that lies beside the file (see
+    A state dict without our header is taken to expect what Torchreid's networks expect: RGB, 256 × 128, ImageNet's mean
+    and deviation. Without a calibration of its own it has `Calibration.default`. One that lies beside the file (see
     `app.reid.unseen_places`) is taken instead of the file's own curve, unless `own_curve`.
-    Raises InputError if it is none of these.
+    trust: whether a TorchScript program may be run. Raises InputError if it is none of these.
     """
-    checkpoint = _load(path)
+    checkpoint = _load(path, trust)
     if own_curve:
         return checkpoint
-    return replace(checkpoint, calibration=with_sidecar(path, checkpoint.sha256, checkpoint.calibration))
+    found = with_sidecar(path, checkpoint.sha256, checkpoint.calibration)
+    return replace(
+        checkpoint, calibration=found, is_calibrated=checkpoint.is_calibrated or found is not checkpoint.calibration
+    )
 
 
-def _load(path: Path) -> Checkpoint:
+def _load(path: Path, trust: bool) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"{path}: there is no such ReID weight file")
-    if path.suffix in EXPORTED:
-        return _from_exported(path)
+    if is_network_file(path):
+        return _of_network_file(open_network_file(path, trust))
     if path.suffix == ".safetensors":
         state, header = _read_safetensors(path)
     else:
@@ -108,7 +114,7 @@ def _load(path: Path) -> Checkpoint:
         architecture = architecture_of(names)
         if architecture is None:
             raise InputError(f"{path}: these are not the weights of an OSNet; known are {', '.join(OSNETS)}")
-        checkpoint = Checkpoint(architecture, _as_float32(names), sha256=file_sha256(path))
+        checkpoint = Checkpoint(architecture, _as_float32(names), sha256=file_sha256(path), is_calibrated=False)
     wrong = [name for name, value in checkpoint.state.items() if not torch.isfinite(value).all()]
     if wrong:
         raise InputError(f"{path}: {wrong[0]} and {len(wrong) - 1} more tensors hold numbers that are none: damaged")
@@ -167,38 +173,34 @@ def exported_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _from_exported(path: Path) -> Checkpoint:
-    try:
-        network = core().read_model(str(path))
-        place = ["framework", EXPORT_KEY] if path.suffix == ".onnx" else [EXPORT_KEY]
-        given = json.loads(network.get_rt_info(place).astype(str)) if network.has_rt_info(place) else None
-    except RuntimeError as error:
-        raise InputError(f"{path}: not a network that OpenVINO can read ({str(error).splitlines()[0]})") from error
-    if given is None or given.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: does not say how pictures have to be prepared for it; only what 'main.py export-reid' wrote does"
+def _of_network_file(opened: OpenedFile) -> Checkpoint:
+    given, network = opened.facts, opened.network
+    if not given:
+        return Checkpoint(
+            opened.name,
+            {},
+            network.prepared,
+            Calibration.unknown(network.dimension),
+            metric=opened.metric,
+            sha256=opened.sha256,
+            network_file=network,
+            is_calibrated=False,
         )
-    weights = [path] if path.suffix == ".onnx" else [path, path.with_suffix(".bin")]
-    sums = [file_sha256(file) for file in weights]
-    with reading(path, "how pictures are prepared for this network"):
-        return _exported(path, given, sums)
-
-
-def _exported(path: Path, given: Mapping[str, Any], sums: Sequence[str]) -> Checkpoint:
-    calibration = Calibration(*(np.array(given["calibration"][name], np.float32) for name in _CALIBRATION_FIELDS))
-    size = given["preprocessing"]
-    return Checkpoint(
-        given["architecture"],
-        {},
-        Preprocessing(size["height"], size["width"], tuple(size["mean"]), tuple(size["std"])),
-        calibration,
-        given["pooling"],
-        given["neck"],
-        given["metric"],
-        given["facts"],
-        sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest(),
-        path,
-    )
+    with reading(network.path, "how pictures are prepared for this network"):
+        calibration = Calibration(*(np.array(given["calibration"][name], np.float32) for name in _CALIBRATION_FIELDS))
+        size = given["preprocessing"]
+        return Checkpoint(
+            given["architecture"],
+            {},
+            Preprocessing(size["height"], size["width"], tuple(size["mean"]), tuple(size["std"])),
+            calibration,
+            given["pooling"],
+            given["neck"],
+            given["metric"],
+            given["facts"],
+            opened.sha256,
+            network,
+        )
 
 
 def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]) -> Checkpoint:

@@ -1,7 +1,7 @@
 """Embedding: boxes in full frames to appearance vectors, as one batch over all cameras.
 
 `build_embedder` chooses the weights, the device and what runs the network. Both runners do the same sums: crop, scale,
-normalise, OSNet, unit length, and the centring that the checkpoint asks for.
+normalise, the network, unit length, and the centring that the checkpoint asks for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from app.errors import InputError
 from app.openvino_cache import convert_once, core
 from app.reid import Embedder
 from app.reid.checkpoint import Checkpoint, load_checkpoint
-from app.reid.osnet import FEATURE_DIMENSION
 from app.reid.preprocess import crop_on_cpu, crop_on_device
 
 log = logging.getLogger(__name__)
@@ -36,9 +35,12 @@ BUNDLED_FOR_CPU = ("osnet_x0_25", "osnet_x1_0")
 OPENVINO_OPTIONS = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
 """Arithmetic is float32, so that results do not depend on whether the processor has bfloat16."""
 
+MOST_PAIRED_ERROR = 1e-3
+"""1 - cosine of a crop's vector alone and in a pair; beyond it the network mixes up what it is given together."""
+
 
 class CropsToVectors(nn.Module):
-    """The whole network of an embedder: (N, H, W, 3) BGR crops in 0..255 to (N, 512) vectors as OSNet makes them."""
+    """The whole network of an embedder: (N, H, W, 3) BGR crops in 0..255 to (N, D) vectors as OSNet makes them."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class Runner(Protocol):
         boxes: Sequence[NDArray[np.floating[Any]]],
         buckets: Sequence[int],
     ) -> NDArray[np.float32]:
-        """Return (sum of Ni, 512) vectors of the boxes, picture after picture, as the network makes them."""
+        """Return (sum of Ni, D) vectors of the boxes, picture after picture, as the network makes them."""
         ...
 
 
@@ -84,10 +86,18 @@ class TorchRunner:
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
         self._device = device
         self._half = half and device.type == "cuda"
-        self._network = CropsToVectors(checkpoint).eval().to(device).to(memory_format=torch.channels_last)
+        file = checkpoint.network_file
+        network = file.script_module() if file is not None else CropsToVectors(checkpoint)
+        self._network = network.eval().to(device)
+        if file is None:
+            self._network = self._network.to(memory_format=torch.channels_last)
+        self._dimension = checkpoint.dimension
+        self._batch = file.batch if file is not None else None
+        """How many crops the network takes at once, None for any number."""
         if device.type == "cuda":
-            for bucket in buckets:  # the first call at each size is slow: make it before the first frame
-                self._vectors(torch.zeros((bucket, *self._size, 3), dtype=torch.uint8, device=device))
+            sizes = [self._batch] if self._batch else buckets
+            for size in sizes:  # the first call at each size is slow: make it before the first frame
+                self._vectors(torch.zeros((size, *self._size, 3), dtype=torch.uint8, device=device))
 
     def run(
         self,
@@ -100,10 +110,10 @@ class TorchRunner:
             crops = torch.from_numpy(crop_on_cpu(images, boxes, *self._size))
         else:
             crops = crop_on_device(images, boxes, *self._size, self._device)
-        vectors = torch.empty((len(crops), FEATURE_DIMENSION), device=self._device)
-        for start, count, bucket in batches(len(crops), buckets):
+        vectors = torch.empty((len(crops), self._dimension), device=self._device)
+        for start, count, bucket in batches(len(crops), [self._batch] if self._batch else buckets):
             batch = crops[start : start + count]
-            if self._device.type != "cpu" and count < bucket:
+            if (self._device.type != "cpu" or self._batch) and count < bucket:
                 batch = nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, bucket - count))
             vectors[start : start + count] = self._vectors(batch)[:count]
         return vectors.cpu().numpy()
@@ -125,16 +135,48 @@ class OpenVinoRunner:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.name = "openvino, cpu"
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
-        file = checkpoint.network_file or convert_once(
-            lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, (-1, *self._size, 3), "reid"
-        )
+        self._dimension = checkpoint.dimension
+        file = checkpoint.network_file
+        self._output = file.output if file is not None else 0
         self._requests: dict[int, list[Any]] = {}
-        for batch in (1, 2):
-            network = core().read_model(str(file))
-            network.reshape([batch, *self._size, 3])
-            compiled = core().compile_model(network, "CPU", OPENVINO_OPTIONS)
+        for batch in (file.batch,) if file is not None and file.batch else (1, 2):
+            try:
+                network = self._read(checkpoint)
+                network.reshape([batch, *self._size, 3])
+                compiled = core().compile_model(network, "CPU", OPENVINO_OPTIONS)
+            except RuntimeError as error:
+                if batch == 2:  # it says that it takes any number, and has the number of its tracing written inside
+                    break
+                where = file.path if file is not None else checkpoint.architecture
+                raise InputError(
+                    f"{where}: OpenVINO cannot run this network ({str(error).splitlines()[-1]})"
+                ) from error
             streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
             self._requests[batch] = [compiled.create_infer_request() for _ in range(streams)]
+        if file is not None and not self._answers_alike():
+            del self._requests[2]
+
+    def _read(self, checkpoint: Checkpoint) -> Any:
+        """Return the `openvino.Model` that takes crops, N left open where the network does."""
+        if checkpoint.network_file is not None:
+            return checkpoint.network_file.openvino_model()
+        shape = (-1, *self._size, 3)
+        converted = convert_once(lambda: CropsToVectors(checkpoint).eval(), checkpoint.sha256, shape, "reid")
+        return core().read_model(str(converted))
+
+    def _answers_alike(self) -> bool:
+        """Whether crops in pairs have the vectors that each has alone, or the network takes no pairs."""
+        if 2 not in self._requests:
+            return True
+        crops = np.random.default_rng(0).integers(0, 256, (2, *self._size, 3)).astype(np.uint8)
+        found = np.zeros((2, 2, self._dimension), np.float32)
+        for vectors, batch in zip(found, (1, 2), strict=True):
+            try:
+                self._run_batches(batch, crops, vectors)
+            except ValueError:  # fewer vectors than crops
+                return False
+        alone, paired = (unit_rows(vectors) for vectors in found)
+        return bool((alone * paired).sum(axis=1).min() > 1 - MOST_PAIRED_ERROR)
 
     def run(
         self,
@@ -144,21 +186,34 @@ class OpenVinoRunner:
     ) -> NDArray[np.float32]:
         """See `Runner.run`; `buckets` are not needed here."""
         crops = crop_on_cpu(images, boxes, *self._size)
-        vectors = np.empty((len(crops), FEATURE_DIMENSION), np.float32)
-        in_pairs = len(crops) // 2 * 2 if len(crops) >= 2 * len(self._requests[2]) else 0
-        self._run_batches(2, crops[:in_pairs], vectors[:in_pairs])
+        vectors = np.empty((len(crops), self._dimension), np.float32)
+        if 1 not in self._requests:
+            return self._run_filled(crops)
+        in_pairs = 0
+        if 2 in self._requests and len(crops) >= 2 * len(self._requests[2]):
+            in_pairs = len(crops) // 2 * 2
+            self._run_batches(2, crops[:in_pairs], vectors[:in_pairs])
         self._run_batches(1, crops[in_pairs:], vectors[in_pairs:])
         return vectors
 
+    def _run_filled(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the (N, D) vectors of a network that takes a fixed number at once: the last batch is filled up."""
+        (batch,) = self._requests
+        missing = -len(crops) % batch
+        filled = np.concatenate([crops, np.zeros((missing, *crops.shape[1:]), np.uint8)])
+        vectors = np.empty((len(filled), self._dimension), np.float32)
+        self._run_batches(batch, filled, vectors)
+        return vectors[: len(crops)]
+
     def _run_batches(self, batch: int, crops: NDArray[np.uint8], vectors: NDArray[np.float32]) -> None:
-        """Fill (N, 512) `vectors` for (N, H, W, 3) `crops`, N a multiple of `batch`."""
+        """Fill (N, D) `vectors` for (N, H, W, 3) `crops`, N a multiple of `batch`."""
         requests = self._requests[batch]
         running: deque[tuple[Any, int]] = deque()
 
         def collect() -> None:
             request, start = running.popleft()
             request.wait()
-            vectors[start : start + batch] = request.get_output_tensor().data
+            vectors[start : start + batch] = request.get_output_tensor(self._output).data.reshape(batch, -1)
 
         for turn, start in enumerate(range(0, len(crops), batch)):
             if len(running) == len(requests):
@@ -172,12 +227,12 @@ class OpenVinoRunner:
 
 
 class NetworkEmbedder:
-    """An `app.reid.Embedder` for an OSNet, whatever runs it."""
+    """An `app.reid.Embedder` for one network, whatever runs it."""
 
     def __init__(self, checkpoint: Checkpoint, runner: Runner, max_batch: int) -> None:
         self.name = f"{checkpoint.architecture} ({runner.name})"
         self.weights_sha256 = checkpoint.sha256
-        self.dimension = FEATURE_DIMENSION
+        self.dimension = checkpoint.dimension
         self.calibration = checkpoint.calibration
         self._runner = runner
         self._buckets = batch_buckets(max_batch)
@@ -191,7 +246,7 @@ class NetworkEmbedder:
         return np.split(self.calibration.centered(unit), ends[:-1]) if len(boxes) else []
 
     def raw_vectors(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return (N, 512) vectors of N whole (H, W, 3) BGR pictures as the network makes them: for evaluation."""
+        """Return (N, D) vectors of N whole (H, W, 3) BGR pictures as the network makes them: for evaluation."""
         whole = [np.array([[0, 0, picture.shape[1], picture.shape[0]]], np.float32) for picture in pictures]
         return self._runner.run(pictures, whole, self._buckets)
 
@@ -249,8 +304,9 @@ def require_weights(weights: str, setting: str) -> Path:
 
 
 def _run_in_torch(checkpoint: Checkpoint, device: torch.device, settings: ReidSettings) -> Runner:
-    if checkpoint.network_file is not None:
-        raise InputError(f"reid.backend: torch can't run {checkpoint.network_file}; use backend openvino or auto")
+    file = checkpoint.network_file
+    if file is not None and not file.is_script:
+        raise InputError(f"reid.backend: torch can't run {file.path}; use backend openvino or auto")
     return TorchRunner(checkpoint, device, settings.half, batch_buckets(settings.max_batch))
 
 
@@ -258,6 +314,11 @@ def _run_in_openvino(checkpoint: Checkpoint, device: torch.device, settings: Rei
     if device.type != "cpu":
         raise InputError(
             f"reid.backend: openvino (which exported networks need) runs on the CPU, not on {device}; use device cpu"
+        )
+    file = checkpoint.network_file
+    if file is not None and file.is_script:
+        raise InputError(
+            f"reid.backend: openvino can't run {file.path}, which is TorchScript; use backend torch or auto"
         )
     return OpenVinoRunner(checkpoint)
 
@@ -271,10 +332,14 @@ RUNNERS: dict[str, Callable[[Checkpoint, torch.device, ReidSettings], Runner]] =
 
 def embedder_of(checkpoint: Checkpoint, settings: ReidSettings) -> NetworkEmbedder:
     """Return an embedder for a checkpoint in memory, on the device and with the backend that the settings ask for."""
-    device = choose_device(settings.device, "reid.device")
+    file = checkpoint.network_file
+    for_cpu = file is not None and not file.is_script and settings.device == "auto"  # OpenVINO is for the CPU here
+    device = choose_device("cpu" if for_cpu else settings.device, "reid.device")
     backend = settings.backend
-    if backend == "auto":
-        backend = "openvino" if device.type == "cpu" or checkpoint.network_file else "torch"
+    if backend == "auto" and file is not None:
+        backend = "torch" if file.is_script else "openvino"
+    elif backend == "auto":
+        backend = "openvino" if device.type == "cpu" else "torch"
     return NetworkEmbedder(checkpoint, RUNNERS[backend](checkpoint, device, settings), settings.max_batch)
 
 
@@ -289,4 +354,17 @@ def build_embedder(settings: ReidSettings) -> Embedder | None:
             "recognised across cameras. Give a weight file with --reid FILE, or make one with 'main.py train'."
         )
         return None
-    return embedder_of(load_checkpoint(weights), settings)
+    return embedder_of(load_for_use(weights, settings), settings)
+
+
+def load_for_use(weights: Path, settings: ReidSettings) -> Checkpoint:
+    """Read a weight file whose distances will be read as probabilities, and say so if that is a guess."""
+    checkpoint = load_checkpoint(weights, trust=settings.trust_weights)
+    if not checkpoint.is_calibrated:
+        log.warning(
+            "%s is not calibrated: what its distances mean is assumed. After a run, fit it to your footage: "
+            "main.py calibrate-reid --reid %s --run RUN",
+            weights,
+            weights,
+        )
+    return checkpoint

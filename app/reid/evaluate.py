@@ -78,7 +78,7 @@ def evaluate_reid(
     weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))
     if weights is None:
         raise InputError("reid.weights: no ReID weights are bundled with this installation; name a file with --weights")
-    checkpoint = load_checkpoint(weights)
+    checkpoint = load_checkpoint(weights, trust=settings.trust_weights)
     embedder = embedder_of(checkpoint, settings)
     started = time.perf_counter()
     if whole:
@@ -127,7 +127,7 @@ def write_pictures(
 
 
 def embed_pictures(embedder: NetworkEmbedder, pictures: Pictures) -> NDArray[np.float32]:
-    """Return (N, 512) vectors as the network makes them."""
+    """Return (N, D) vectors as the network makes them."""
     chunks = [
         embedder.raw_vectors([pictures.decode(row) for row in range(start, min(start + CHUNK_PICTURES, len(pictures)))])
         for start in range(0, len(pictures), CHUNK_PICTURES)

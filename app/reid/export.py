@@ -4,7 +4,7 @@ The exported network takes `crops`, (N, H, W, 3) float32 BGR in 0..255 of the si
 and returns `vectors`, (N, 512) as OSNet makes them: reordering of colours and normalisation are inside. What else a
 reader needs (size, metric, centre and calibration curve, training data) travels as JSON under the key `omnitrack`:
 in ONNX's metadata, OpenVINO's runtime information, an extra file of the TorchScript archive, or, for TensorRT, which
-keeps none, in a file beside the engine. `--reid` takes the ONNX and OpenVINO files back.
+keeps none, in a file beside the engine. `--reid` takes all but TensorRT engines back.
 
 No file appears under its name before the network in it was run and compared with the one it was made from.
 """
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
 from app.openvino_cache import core, load_openvino
-from app.reid.checkpoint import EXPORT_KEY, Checkpoint, exported_facts, load_checkpoint
+from app.reid.checkpoint import Checkpoint, exported_facts, load_checkpoint
 from app.reid.embedder import OPENVINO_OPTIONS, CropsToVectors, require_weights, unit_rows
+from app.reid.network_files import EXPORT_KEY
 
 MAX_COSINE_ERROR = 1e-3
 """A larger difference in direction between the exported network's vectors and the original's is refused."""

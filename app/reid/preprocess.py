@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,19 +24,29 @@ from app import boxes as box_geometry
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What a network was trained to see: its input size and the colours that it expects, as RGB in [0, 1]."""
+    """What a network was trained to see. Ours take RGB in [0, 1] less mean over std; others may differ.
+
+    height, width: of its input, pixels. mean, std: in the order of `colours`, of values divided by `scale`.
+    channels_last: whether it takes (N, H, W, 3) instead of (N, 3, H, W).
+    """
 
     height: int = 256
     width: int = 128
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    colours: Literal["RGB", "BGR"] = "RGB"
+    scale: float = 255.0
+    channels_last: bool = False
 
     def normalise(self, crops: Tensor) -> Tensor:
-        """Return normalised (N, 3, H, W) float RGB from (N, H, W, 3) BGR crops in 0..255, uint8 or float."""
-        rgb = crops.flip(-1).permute(0, 3, 1, 2).float()
-        mean = torch.tensor(self.mean, device=crops.device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(self.std, device=crops.device).view(1, 3, 1, 1) * 255
-        return (rgb - mean) / std
+        """Return what the network takes, float, by default (N, 3, H, W), from (N, H, W, 3) BGR crops in 0..255, uint8
+        or float."""
+        colours = crops.flip(-1) if self.colours == "RGB" else crops
+        values = (colours if self.channels_last else colours.permute(0, 3, 1, 2)).float()
+        shape = (1, 1, 1, 3) if self.channels_last else (1, 3, 1, 1)
+        mean = torch.tensor(self.mean, device=crops.device).view(shape) * self.scale
+        std = torch.tensor(self.std, device=crops.device).view(shape) * self.scale
+        return (values - mean) / std
 
 
 def whole_pixels(boxes: NDArray[np.floating[Any]], width: int, height: int) -> NDArray[np.int64]:

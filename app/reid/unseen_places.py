@@ -7,6 +7,7 @@ pairs of strangers of any left-out place are taken for one person, with the prio
 
 The result lies beside the weights, in `WEIGHTS.calibration.json`; it is used in the place of the curve inside the file,
 which keeps its sha256, so that runs and galleries made with it stay readable.
+`app.reid.unlabelled` makes one of footage.
 """
 
 from __future__ import annotations
@@ -129,14 +130,24 @@ def sidecar(weights: Path) -> Path:
 
 def write_sidecar(weights: Path, sha256: str, fit: GeneralFit) -> Path:
     """Write the calibration of a weight file beside it, in one step, and return that file."""
+    left_out = {name: asdict(place) for name, place in fit.left_out.items()}
+    facts = {"fitted_on": list(fit.left_out), "flattening": fit.flattening, "left_out": left_out}
+    return _write(weights, sha256, fit.calibration, facts)
+
+
+def write_footage_sidecar(weights: Path, sha256: str, fitted: Calibration, facts: Mapping[str, Any]) -> Path:
+    """Do the same for a calibration that was fitted on footage without names (`app.reid.unlabelled`); facts: on what,
+    as JSON values."""
+    return _write(weights, sha256, fitted, {"fitted_on": "footage without names", **facts})
+
+
+def _write(weights: Path, sha256: str, fitted: Calibration, facts: Mapping[str, Any]) -> Path:
     content = {
         "format": FORMAT,
         "weights_sha256": sha256,
-        "fitted_on": list(fit.left_out),
-        "flattening": fit.flattening,
-        "left_out": {name: asdict(place) for name, place in fit.left_out.items()},
-        "distances": [round(float(value), 6) for value in fit.calibration.distances],
-        "probabilities": [round(float(value), 6) for value in fit.calibration.probabilities],
+        **facts,
+        "distances": [round(float(value), 6) for value in fitted.distances],
+        "probabilities": [round(float(value), 6) for value in fitted.probabilities],
     }
     file = sidecar(weights)
     if file.exists() and not _is_calibration(file):
@@ -160,7 +171,7 @@ def with_sidecar(weights: Path, sha256: str, calibration: Calibration) -> Calibr
     file = sidecar(weights)
     if not file.is_file():
         return calibration
-    again = f"run main.py calibrate-reid --weights {weights} again, or delete it"
+    again = f"run main.py calibrate-reid for {weights} again, or delete it"
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:

@@ -118,6 +118,7 @@ def training_options(run: Run, settings: Settings) -> list[str]:
     from app.detect.device import choose_device
     from app.reid.checkpoint import load_checkpoint
     from app.reid.embedder import find_weights
+    from app.reid.network_files import is_network_file
 
     recorded = run.settings_dict["reid"]
     weights = None
@@ -125,6 +126,8 @@ def training_options(run: Run, settings: Settings) -> list[str]:
         weights = find_weights(recorded["weights"], choose_device(recorded["device"], "reid.device"))
     if weights is None:
         raise InputError("This run was made without recognition: there are no weights to go on from.")
+    if is_network_file(weights):
+        raise InputError("This run's network was exported by its maker: it can be run, and not trained on.")
     old = load_checkpoint(weights)
     values: dict[str, Any] = {
         "start_from": str(weights),

@@ -237,9 +237,9 @@ def test_several_classes_are_people_whatever_their_numbers(
 ) -> None:
     if form == "columns":
         answer = np.zeros((1, 7, 126), np.float32)
-        answer[0, :, 3] = [15, 25, 10, 30, 0.9, 0.1, 0.2]  # pedestrian
-        answer[0, :, 8] = [50, 25, 10, 30, 0.1, 0.9, 0.1]  # car
-        answer[0, :, 9] = [80, 25, 10, 30, 0.1, 0.1, 0.8]  # people
+        answer[0, :, 3] = [15, 25, 10, 30, 0.9, 0.05, 0.2]  # pedestrian
+        answer[0, :, 8] = [50, 25, 10, 30, 0.05, 0.9, 0.05]  # car
+        answer[0, :, 9] = [80, 25, 10, 30, 0.1, 0.05, 0.8]  # people
     else:
         answer = np.zeros((1, 300, 6), np.float32)
         answer[0, :3] = [[10, 10, 20, 40, 0.9, 0], [45, 10, 55, 40, 0.9, 1], [75, 10, 85, 40, 0.8, 2]]
