@@ -263,4 +263,5 @@ def _with_pixels(frame: Frame, found: Detections) -> Detections:
     if not frame.has_pixels:
         return found
     inside = geometry.clip(found.boxes, frame.width, frame.height)
-    return found[(inside[:, 2:] - inside[:, :2] >= 1).all(axis=1)]
+    shown = inside[:, 2:] - inside[:, :2] >= 1
+    return found[np.flatnonzero(shown.all(axis=1))]

@@ -1,4 +1,4 @@
-"""A network of another maker from end to end: run, calibration from that run, links, known people."""
+"""A network of another maker from end to end: run, calibration from that run, links, search, erasing, known people."""
 
 from __future__ import annotations
 
@@ -100,3 +100,13 @@ def test_from_a_foreign_file_to_known_people(
     assert len(second.identities().people()) == PEOPLE
 
     assert main(["link", "second"]) == 0
+    asked = next(tracklet for tracklet in second.tracklets() if abs(tracklet.boxes[10, 0] - (12 + 66 + 3)) < 5)
+    capsys.readouterr()
+    given = ["search", "second", "--camera", "yard", "--at", str(asked.times[10]), "--box", "81", "61", "105", "121"]
+    trusted = ["--set", f"reid.trust_weights={str(bool(trust)).lower()}"]
+    assert main([*given, "--set", f"reid.weights={weights}", *trusted, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["people"][0]
+    assert found["crop"].removeprefix("second/") in asked.crops
+    assert main(["erase", "second", str(found["person"]), "--gallery", "people"]) == 0
+    left = Run.open(tmp_path / "second").identities().people()
+    assert len(left) == PEOPLE - 1
