@@ -31,7 +31,7 @@ raise SystemExit(status)
 """
 
 
-def test_the_main_job_with_auto_detector_opens_no_socket_and_names_its_detector_once(tmp_path: Path) -> None:
+def test_the_main_job_with_auto_detector_opens_no_socket(tmp_path: Path) -> None:
     settings = SimulateSettings(cameras=2, people=4, seconds=2, fps=5, width_px=320, height_px=180, seed=8)
     write_scene(tmp_path / "scene", settings)
     sources = [str(tmp_path / "scene" / f"cam{number}.mp4") for number in (1, 2)]
@@ -49,8 +49,6 @@ def test_the_main_job_with_auto_detector_opens_no_socket_and_names_its_detector_
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("the detector that comes with the program") == 1
-    assert "--detector yolo26n.pt" in done.stderr
     summary = json.loads(done.stdout)
     assert summary["detector"].startswith("person_n.safetensors")
     if summary["people"]:

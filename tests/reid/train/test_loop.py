@@ -75,7 +75,7 @@ def test_a_training_writes_all_that_it_promises(small_market: Path, tmp_path: Pa
     card = (tmp_path / "osnet_x0_25.md").read_text()
     assert "small_market0, 8 queries, 30 gallery pictures" in card
     assert "learning_rate: 0.003" in card
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".omnitrack"]  # nothing unfinished
 
     with pytest.raises(InputError, match="--resume"):
         train(settings, [small_market], tmp_path, resume=False)
