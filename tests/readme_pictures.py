@@ -22,7 +22,7 @@ import av
 import uvicorn
 
 from app.config import load_settings
-from app.runs import Run
+from app.runs.folder.run import Run
 from app.ui.layout import PAGES
 from app.ui.library import OpenRun, RunLibrary, run_id
 from app.ui.server import build_app

@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.again import reopen
-from app.cli import main
+from app.cli.parser import main
 from app.config import load_settings
-from app.engines import Job, open_job
 from app.errors import InputError, RunError
+from app.footage.sources import ticks
+from app.footage.video_writer import VideoWriter
 from app.frames import Detections, FrameResult
-from app.header import RUN_FILE
-from app.ledger import Ledger
-from app.run_writer import RunWriter
-from app.runs import LEDGER_FILE, Run
-from app.search import frame_and_box
-from app.sources import ticks
-from app.stills import read_still
-from app.video_writer import VideoWriter
+from app.pipeline.local import Job, open_job
+from app.runs.folder.header import RUN_FILE
+from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.writer import RunWriter
+from app.runs.ledger.ledger import Ledger
+from app.runs.people.search import frame_and_box
+from app.runs.render.again import reopen
+from app.runs.render.stills import read_still
 
 SIZE = (160, 120)
 BOX = np.array([60, 40, 100, 110], np.float32)
@@ -307,7 +307,7 @@ def test_live_cameras_are_not_connected_to(tmp_path: Path, monkeypatch: pytest.M
     info = replace(source.info, live=True, kind="live", inputs=(), origin="rtsp://127.0.0.1:9/x")
     with RunWriter.create(tmp_path / "run", SETTINGS, [info], {}) as writer:
         writer.commit()
-    monkeypatch.setattr("app.live.open_container", lambda *_: pytest.fail("connected to a camera"))
+    monkeypatch.setattr("app.footage.live.open_container", lambda *_: pytest.fail("connected to a camera"))
     run = Run.open(tmp_path / "run")
     assert run.was_live
     with pytest.raises(InputError, match="live cameras and cannot be read again"):

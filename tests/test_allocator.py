@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from app.allocator import keep_freed_memory
+from app.system.memory import keep_freed_memory
 
 MEGABYTES_40 = 5 * 2**20  # float64 values: more than glibc ever keeps of its own accord
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from app.audit import AUDIT_FILE, entries, numbers_text, record
-from app.check_run import check_run
-from app.cli import main
+from app.cli.parser import main
 from app.errors import InputError
-from app.runs import Run
+from app.runs.check import check_run
+from app.runs.folder.audit_log import AUDIT_FILE, entries, numbers_text, record
+from app.runs.folder.run import Run
 
 
 def test_entries_come_back_newest_first_and_stay(tmp_path: Path) -> None:

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.blur import CARRY_S, HOLD_S, NOWHERE, CameraBlur, Held, Hidden, Movement, Whereabouts
-from app.blurred import blurred_folder, blurred_video, outside_text, read_blurred
-from app.cli import main
+from app.cli.parser import main
 from app.config import RenderSettings, Settings, SimulateSettings, load_settings
-from app.erase import erase_person
 from app.frames import NO_ID, Detections, Frame, FrameResult, blank_image
-from app.header import write_header
-from app.render import AnnotatedVideos, Blurred
-from app.run_writer import RunWriter
-from app.runs import Run
+from app.runs.folder.header import write_header
+from app.runs.folder.run import Run
+from app.runs.folder.writer import RunWriter
+from app.runs.privacy.erase import erase_person
+from app.runs.render.blur import CARRY_S, HOLD_S, NOWHERE, CameraBlur, Held, Hidden, Movement, Whereabouts
+from app.runs.render.blurred import blurred_folder, blurred_video, outside_text, read_blurred
+from app.runs.render.videos import AnnotatedVideos, Blurred
+from app.runs.render.wall import WallCamera
+from app.system.untrusted import CHECKSUM
 from app.ui import privacy
 from app.ui.library import OpenRun
-from app.untrusted import CHECKSUM
-from app.wall import WallCamera
 
 FPS = 10.0
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.cli import main
-from app.runs import Run
+from app.cli.parser import main
+from app.runs.folder.run import Run
 
 FRAMES, PEOPLE, DIMENSION = 60, 6, 77
 

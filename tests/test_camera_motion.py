@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app.boxes import iou
-from app.camera_motion import FileCameraMotion, FlowCameraMotion, NoCameraMotion, build_camera_motion
 from app.config import SourceSettings
 from app.errors import InputError
+from app.footage.camera_motion import FileCameraMotion, FlowCameraMotion, NoCameraMotion, build_camera_motion
+from app.footage.motchallenge import read_rows
+from app.footage.sources import SourceInfo, open_sources
 from app.frames import Frame, blank_image
-from app.motchallenge import read_rows
-from app.sources import SourceInfo, open_sources
 
 NOBODY = np.zeros((0, 4), np.float32)
 IDENTITY = np.eye(2, 3)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from app.camera_states import (
+from app.errors import InputError
+from app.runs.folder.camera_states import (
     STATES_FILE,
     BlindTime,
     StateChange,
@@ -21,9 +22,8 @@ from app.camera_states import (
     blind_times,
     read_states,
 )
-from app.errors import InputError
-from app.people_report import people_report, people_table
-from app.places_report import places_of, places_table
+from app.runs.people.report import people_report, people_table
+from app.runs.places.report import places_of, places_table
 
 
 def log(folder: Path, now_s: float = 100.0, last: dict[str, float] | None = None) -> StateLog:

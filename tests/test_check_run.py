@@ -11,11 +11,11 @@ from types import ModuleType
 
 import pytest
 
-from app.check_run import check_run
-from app.cli import main
-from app.crop_files import crop_is_whole
+from app.cli.parser import main
 from app.errors import InputError
-from app.runs import LEDGER_FILE, Run
+from app.runs.check import check_run
+from app.runs.folder.crop_files import crop_is_whole
+from app.runs.folder.run import LEDGER_FILE, Run
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_changed_row_of_the_ledger_is_found(folder: Path) -> None:
 
 
 def test_what_is_erased_leaves_no_false_alarm(folder: Path) -> None:
-    from app.erase import erase_person
+    from app.runs.privacy.erase import erase_person
 
     erase_person(folder, 1)
     assert check_run(folder)["damage"] == []

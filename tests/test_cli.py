@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import build_parser, main
+from app.cli.parser import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,7 +44,7 @@ def test_a_bad_setting_answers_before_torch_is_imported(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("trak:\n  max_lost_s: 3\n")
     code = (
-        "import sys; from app.cli import main; "
+        "import sys; from app.cli.parser import main; "
         f"status = main(['--sources', 'a.mp4', '--config', {str(config)!r}]); "
         "assert not {'torch', 'cv2', 'numpy'} & set(sys.modules), 'too much was imported'; sys.exit(status)"
     )

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import compare
-from app.cli import main
-from app.compare import SURE, said_of
-from app.query import Person
+from app.cli.parser import main
+from app.runs.people import compare
+from app.runs.people.compare import SURE, said_of
+from app.runs.people.query import Person
 
 QUICK = ["--set", "reid.backend=torch"]  # no network is converted for so little
 

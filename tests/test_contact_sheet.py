@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 
-from app.contact_sheet import write_contact_sheet
-from app.erase import erase_person
-from app.runs import Run
+from app.runs.folder.run import Run
+from app.runs.people.contact_sheet import write_contact_sheet
+from app.runs.privacy.erase import erase_person
 
 
 def test_people_on_several_cameras_come_first_and_erasing_removes_the_sheet(make_run: Callable[..., Path]) -> None:

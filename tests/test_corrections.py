@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
-from app.cli_runs import ACTIONS as CHOICES
-from app.corrections import ACTIONS, correct
+from app.cli.parser import main
+from app.cli.runs import ACTIONS as CHOICES
 from app.errors import InputError
-from app.identities import WHOLE
-from app.ledger import Ledger
-from app.people import fingerprint
-from app.people_report import people_report, route_report
-from app.runs import Run
+from app.runs.folder.run import Run
+from app.runs.ledger.identities import WHOLE
+from app.runs.ledger.ledger import Ledger
+from app.runs.people.corrections import ACTIONS, correct
+from app.runs.people.report import people_report, route_report
+from app.runs.people.visits import fingerprint
 
 
 @pytest.fixture

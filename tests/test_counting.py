@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.counters import (
+from app.errors import InputError
+from app.runs.folder.refined import refine_run
+from app.runs.folder.run import Observations, Run
+from app.runs.ledger.identities import Identities, People
+from app.runs.places.counters import (
     COUNTERS_FILE,
     Counters,
     Line,
@@ -24,12 +28,8 @@ from app.counters import (
     without,
     write_counters,
 )
-from app.counting import Crossing, Stay, _LineCounter, _ZoneCounter, count, heat, summarise
-from app.errors import InputError
-from app.identities import Identities, People
-from app.places_report import change_counters, places_of
-from app.refining import refine_run
-from app.runs import Observations, Run
+from app.runs.places.counting import Crossing, Stay, _LineCounter, _ZoneCounter, count, heat, summarise
+from app.runs.places.report import change_counters, places_of
 
 MakeRun = Callable[..., Path]
 NOBODY = Identities({}, {}, People(), 1)

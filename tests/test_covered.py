@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from app.covered import COVERED_FILE, add_covered, cover_crops, covered_by, read_covered
 from app.errors import InputError
-from app.runs import Observations, Run
+from app.runs.folder.covered import COVERED_FILE, add_covered, cover_crops, covered_by, read_covered
+from app.runs.folder.run import Observations, Run
 
 WHITE = np.full((240, 320, 3), 255, np.uint8)
 

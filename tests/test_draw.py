@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.draw import (
+from app.frames import NO_ID, blank_image
+from app.runs.render.draw import (
     DARK,
     GREY,
     annotate,
@@ -22,7 +23,6 @@ from app.draw import (
     person_color,
     tag_size,
 )
-from app.frames import NO_ID, blank_image
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import torch
 
-from app import cluster
-from app.cli import main
-from app.engines import Job, Outcome
-from app.header import RUN_FILE, read_header, write_header
-from app.manifest import MANIFEST_FILE, Manifest
+from app.cli.parser import main
+from app.pipeline import on_ray as cluster
+from app.pipeline.local import Job, Outcome
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
-from app.runs import Run
+from app.runs.folder.header import RUN_FILE, read_header, write_header
+from app.runs.folder.manifest import MANIFEST_FILE, Manifest
+from app.runs.folder.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 CAMERAS = ("cam1", "cam2")
@@ -136,8 +136,8 @@ def test_every_export_is_written(
 def test_exported_boxes_score_as_the_run_does(
     finished: Path, scene: Path, tmp_path: Path, ask: Callable[..., dict[str, Any]]
 ) -> None:
-    from app.evaluate import evaluate
-    from app.trajectories import load_truth, read_result
+    from app.runs.evaluate.scores import evaluate
+    from app.runs.evaluate.trajectories import load_truth, read_result
 
     ask("export", finished, "--format", "mot", "--output", tmp_path)
     exported = {camera: read_result(tmp_path / f"{camera}.txt") for camera in CAMERAS}

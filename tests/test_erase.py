@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from app import erase as erase_module
-from app import run_lock
-from app.erase import erase_person
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.known_people import PEOPLE_FILE, KnownPeople, KnownPerson, read_people, write_people
-from app.manifest import Manifest
-from app.run_lock import lock_copying, lock_run
-from app.runs import Run
-from app.written import note_written
+from app.runs.folder import locks as run_lock
+from app.runs.folder.locks import lock_copying, lock_run
+from app.runs.folder.manifest import Manifest
+from app.runs.folder.run import Run
+from app.runs.folder.written import note_written
+from app.runs.people.known import PEOPLE_FILE, KnownPeople, KnownPerson, read_people, write_people
+from app.runs.privacy import erase as erase_module
+from app.runs.privacy.erase import erase_person
 
 GALLERY = "machine:gallery"
 

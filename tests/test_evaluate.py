@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.evaluate import combine_cameras, evaluate, evaluate_run, scores_table
+from app.footage.motchallenge import read_rows, write_rows
 from app.frames import NO_ID
-from app.motchallenge import read_rows, write_rows
-from app.runs import Run
-from app.trajectories import Role, Trajectories, frame_times, load_truth, read_result, read_truth
+from app.runs.evaluate.scores import combine_cameras, evaluate, evaluate_run, scores_table
+from app.runs.evaluate.trajectories import Role, Trajectories, frame_times, load_truth, read_result, read_truth
+from app.runs.folder.run import Run
 
 
 def rows(*lines: tuple[int, int, float]) -> Trajectories:

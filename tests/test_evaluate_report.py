@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.evaluate import evaluate
-from app.evaluate_report import identity_mistakes, report_page, report_run
+from app.footage.motchallenge import write_rows
 from app.frames import NO_ID
-from app.motchallenge import write_rows
-from app.runs import Run
-from app.trajectories import Trajectories
+from app.runs.evaluate.mistakes import identity_mistakes, report_page, report_run
+from app.runs.evaluate.scores import evaluate
+from app.runs.evaluate.trajectories import Trajectories
+from app.runs.folder.run import Run
 
 
 def rows(*stretches: tuple[int, int, range]) -> Trajectories:

@@ -18,16 +18,16 @@ import pytest
 
 from app.config import load_settings
 from app.errors import InputError
-from app.evaluate import evaluate_run
-from app.export import ObjectIds, export_run
-from app.export_formats import FORMATS
+from app.footage.motchallenge import read_rows, write_rows
 from app.frames import NO_ID
-from app.identities import WHOLE
-from app.motchallenge import read_rows, write_rows
-from app.places import write_topology
-from app.run_writer import RunWriter
-from app.runs import Run
-from app.track.topology import Topology
+from app.runs.evaluate.scores import evaluate_run
+from app.runs.export.formats import FORMATS
+from app.runs.export.write import ObjectIds, export_run
+from app.runs.folder.run import Run
+from app.runs.folder.topology_file import write_topology
+from app.runs.folder.writer import RunWriter
+from app.runs.ledger.identities import WHOLE
+from app.track.linking.topology import Topology
 
 GALLERY = "machine:gallery"
 

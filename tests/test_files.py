@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import DetectorTrainSettings, TrainSettings
 from app.errors import InputError
-from app.files import MARK, claim_folder
-from app.written import note_copies, written_files
+from app.runs.folder.written import note_copies, written_files
+from app.system.files import MARK, claim_folder
 
 
 def test_a_folder_is_ours_if_it_is_new_empty_marked_or_known(tmp_path: Path) -> None:

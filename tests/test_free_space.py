@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.free_space import FreeSpace
-from app.runs import Run
+from app.runs.folder.run import Run
+from app.system.free_space import FreeSpace
 
 GB = 10**9
 
@@ -82,7 +82,7 @@ def test_rows_are_written_without_pictures_and_pictures_come_back(
     tmp_path: Path, make_run: Callable[..., Path], small_run: object
 ) -> None:
     from app.config import Settings
-    from app.run_writer import RunWriter
+    from app.runs.folder.writer import RunWriter
 
     infos = small_run.sources(["left"])  # type: ignore[attr-defined]
     results = [small_run.result(infos[0], index) for index in range(20)]  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.frozen import HOLD_S, FrozenWatch
+from app.footage.frozen import HOLD_S, FrozenWatch
 
 AFTER_S = 10.0
 Image = NDArray[np.uint8]

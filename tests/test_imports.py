@@ -33,11 +33,11 @@ def importers(package: str) -> set[str]:
     ("package", "allowed"),
     [
         # openvino_cache.py converts networks of both packages: torch comes in with them, as an argument.
-        ("torch", ("app/detect/", "app/reid/", "app/openvino_cache.py")),
+        ("torch", ("app/detect/", "app/reid/", "app/system/openvino_cache.py")),
         ("torchvision", ("app/detect/", "app/reid/")),
         ("ultralytics", ("app/detect/yolo.py", "app/detect/train/")),
         ("gradio", ("app/ui/",)),
-        ("ray", ("app/cluster.py",)),
+        ("ray", ("app/pipeline/on_ray.py",)),
     ],
 )
 def test_a_package_is_imported_only_where_the_design_allows_it(package: str, allowed: tuple[str, ...]) -> None:
@@ -66,7 +66,7 @@ def test_importing_the_tracking_modules_loads_no_torch_no_cv2_no_gradio() -> Non
 
 
 def test_help_and_settings_load_nothing_heavy() -> None:
-    assert not loaded_after("import app.cli; app.cli.build_parser()") & (HEAVY | {"numpy", "pydantic"})
+    assert not loaded_after("import app.cli.parser; app.cli.parser.build_parser()") & (HEAVY | {"numpy", "pydantic"})
     assert not loaded_after("from app.config import load_settings; load_settings()") & (HEAVY | {"numpy"})
 
 

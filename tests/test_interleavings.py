@@ -17,16 +17,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from app import corrections, erase, linking, retention, run_lock, run_writer
 from app.config import LinkSettings, RetentionSettings, load_settings
 from app.errors import OmniTrackError, RunError
 from app.frames import NO_ID
-from app.ledger import GALLERY, LINKER, Ledger
-from app.linking import link_run
-from app.live_linking import LiveLinking
-from app.manifest import KINDS
-from app.run_writer import RunWriter
-from app.runs import LEDGER_FILE, Run
+from app.pipeline.live_linking import LiveLinking
+from app.runs.folder import locks as run_lock
+from app.runs.folder import writer as run_writer
+from app.runs.folder.manifest import KINDS
+from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.writer import RunWriter
+from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
+from app.runs.people import corrections, linking
+from app.runs.people.linking import link_run
+from app.runs.privacy import erase
+from app.runs.privacy import purge as retention
 
 SETTINGS = load_settings()
 PROVENANCE = {"weights": {"detector": "00ff"}}

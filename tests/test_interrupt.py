@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from app.cli import main
-from app.interrupt import END_S, ends_in_time
-from app.runs import Run
+from app.cli.parser import main
+from app.runs.folder.run import Run
+from app.system.interrupts import END_S, ends_in_time
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 120.0  # for a busy machine; what never ends by itself is seen all the same
@@ -51,7 +51,7 @@ def ask_to_end(program: str, *arguments: str, how: signal.Signals) -> tuple[int,
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_what_does_not_end_by_itself_is_ended(how: signal.Signals) -> None:
     program = """
-from app.interrupt import ends_in_time
+from app.system.interrupts import ends_in_time
 with ends_in_time(lambda: "to go on: this way"):
     hang()
 """
@@ -62,9 +62,9 @@ with ends_in_time(lambda: "to go on: this way"):
 def test_rows_that_would_be_lost_are_written_first(frees_it: str, said: str) -> None:
     """With something at stake the end waits for it, though not for ever."""
     program = f"""
-import app.interrupt
-from app.interrupt import END_S, at_stake, ends_in_time, interruptions
-app.interrupt._AT_STAKE_S = END_S + 1.5
+import app.system.interrupts
+from app.system.interrupts import END_S, at_stake, ends_in_time, interruptions
+app.system.interrupts._AT_STAKE_S = END_S + 1.5
 with ends_in_time(lambda: "stopped"), interruptions() as asked:
     at_stake.set()
     print("here", flush=True)
@@ -81,7 +81,7 @@ with ends_in_time(lambda: "stopped"), interruptions() as asked:
 def test_nobody_waits_for_threads_that_go_on() -> None:
     """What is not ended by itself and is no daemon keeps a Python program from ending."""
     program = """
-from app.interrupt import ends_in_time, leave
+from app.system.interrupts import ends_in_time, leave
 threading.Thread(target=time.sleep, args=(600,)).start()
 try:
     with ends_in_time(lambda: ""):
@@ -122,7 +122,7 @@ def test_a_run_ends_in_every_stage_and_goes_on(
     (tmp_path / "door" / "det.txt").write_text("".join(f"{n},-1,10,5,20,30,0.9\n" for n in range(1, 21)))
     words = ["--sources", str(video), "--detector", "file:det.txt", "--reid", "none", "--save-video", "--json"]
     module = hanging.partition(".")[0]
-    program = f"import app.{module}, app.cli\napp.{hanging} = hang\nsys.exit(app.cli.main(sys.argv[1:]))"
+    program = f"import app.{module}, app.cli.parser\napp.{hanging} = hang\nsys.exit(app.cli.parser.main(sys.argv[1:]))"
     status, said = ask_to_end(program, *words, "--output", str(folder), how=signal.SIGINT)
     assert status == 1
     assert (f"to go on: main.py track --resume {folder}" if reached else "stopped") in said

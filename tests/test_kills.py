@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from app import files, run_parts
 from app.config import LinkSettings, RetentionSettings
 from app.errors import RunError
-from app.linking import link_run
-from app.retention import purge, terms
-from app.runs import Run
-from app.written import note_written
+from app.runs.folder import parts as run_parts
+from app.runs.folder.run import Run
+from app.runs.folder.written import note_written
+from app.runs.people.linking import link_run
+from app.runs.privacy.purge import purge, terms
+from app.system import files
 from tests.bench.faults_kills import bench
 
 LONG_AFTER_S = 4e9

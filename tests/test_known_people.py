@@ -11,7 +11,9 @@ import pytest
 
 from app.config import GallerySettings
 from app.errors import InputError, RunError
-from app.known_people import (
+from app.runs.folder.run import Run
+from app.runs.ledger.ledger import GALLERY, Ledger
+from app.runs.people.known import (
     PEOPLE_FILE,
     KnownPeople,
     KnownPerson,
@@ -24,8 +26,6 @@ from app.known_people import (
     without_expired,
     write_people,
 )
-from app.ledger import GALLERY, Ledger
-from app.runs import Run
 
 DAY_S = 86_400.0
 

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import app.ledger as ledger_module
+import app.runs.ledger.ledger as ledger_module
 from app.errors import InputError
 from app.frames import NO_ID
-from app.identities import WHOLE, Event, Identities, Key
-from app.ledger import GALLERY, LINKER, Ledger
+from app.runs.ledger.identities import WHOLE, Event, Identities, Key
+from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 from app.track.gallery import LinkDecision
 
 TRACKLETS: list[Key] = [("a", 1), ("a", 2), ("b", 1), ("b", 7)]
@@ -286,8 +286,8 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from app.identities import Event
-from app.ledger import Ledger
+from app.runs.ledger.identities import Event
+from app.runs.ledger.ledger import Ledger
 mine = int(sys.argv[2])
 with Ledger(Path(sys.argv[1])) as ledger:
     for batch in range(40):

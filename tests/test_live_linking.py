@@ -15,13 +15,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.config import LinkSettings, load_settings
-from app.engines import Job, Progress, follow
 from app.errors import InputError
 from app.frames import Detections, Frame
-from app.ledger import GALLERY, LINKER, Ledger
-from app.live_linking import LiveLinking
+from app.pipeline.live_linking import LiveLinking
+from app.pipeline.local import Job, Progress, follow
 from app.reid.calibrate import Calibration
-from app.runs import LEDGER_FILE, Run
+from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 
 HUMAN = "anna"
 RED, BLUE = (40, 40, 220), (220, 40, 40)
@@ -77,8 +77,8 @@ def test_linking_rests_for_many_times_what_it_took(run: Run, monkeypatch: pytest
         time.sleep(0.1)
         raise InputError("not now")
 
-    monkeypatch.setattr("app.live_linking.decide", slow)
-    monkeypatch.setattr("app.live_linking.LEAST_PAUSE", 5.0)
+    monkeypatch.setattr("app.pipeline.live_linking.decide", slow)
+    monkeypatch.setattr("app.pipeline.live_linking.LEAST_PAUSE", 5.0)
     with run.ledger() as ledger, LiveLinking(run.folder, LinkSettings(every_s=0.01)) as linking:
         answered(linking, ledger)
         answered(linking, ledger)
@@ -94,7 +94,7 @@ def test_what_cannot_be_linked_is_said_and_tried_again(
 
     with run.ledger() as ledger, LiveLinking(run.folder, LinkSettings(every_s=0.01)) as linking:
         with monkeypatch.context() as broken, caplog.at_level(logging.WARNING, logger="app"):
-            broken.setattr("app.live_linking.decide", fails)
+            broken.setattr("app.pipeline.live_linking.decide", fails)
             answered(linking, ledger)
         assert str(error) in caplog.text
         assert [event.actor for event in ledger.events()] == [GALLERY]

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.camera_states import blind_times, read_states
 from app.config import load_settings
-from app.engines import Job, Progress, follow
 from app.errors import InputError
-from app.free_space import FreeSpace
-from app.job import track
-from app.runs import Run
+from app.pipeline.local import Job, Progress, follow
+from app.pipeline.stages import track
+from app.runs.folder.camera_states import blind_times, read_states
+from app.runs.folder.run import Run
+from app.system.free_space import FreeSpace
 
 LIMIT_S = 240.0  # for a busy machine; a quiet one takes seconds
 
@@ -51,7 +51,7 @@ def noisy(path: str, number: int) -> NDArray[np.uint8]:
 @pytest.fixture
 def cameras(camera_server: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr("app.detect.build_detector", lambda *_: PostDetector())
-    monkeypatch.setattr("app.live._REFUSED_WAIT_S", 0.3)
+    monkeypatch.setattr("app.footage.live._REFUSED_WAIT_S", 0.3)
     server = camera_server.CameraServer(noisy, pictures=10**6, period_s=0.05)
     yield server
     server.close()
@@ -221,7 +221,7 @@ def test_a_camera_that_is_given_up_is_a_failure(
             cameras.modes["/door"] = "down"
 
     job = job_of(cameras, "sources.reconnect_s=1", "run.save_video=true", "render.blur=true")
-    from app import job as jobs
+    from app.pipeline import stages as jobs
 
     jobs_engine = jobs.ENGINES["local"]
     jobs.ENGINES["local"] = lambda job, folder, _: jobs_engine(job, folder, report)
@@ -249,8 +249,8 @@ def test_a_full_disk_takes_pictures_then_video_and_never_rows(
     cameras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = [10**12]
-    monkeypatch.setattr("app.free_space.free_bytes", lambda folder: free[0])
-    monkeypatch.setattr("app.free_space._LOOK_S", 0.0)
+    monkeypatch.setattr("app.system.free_space.free_bytes", lambda folder: free[0])
+    monkeypatch.setattr("app.system.free_space._LOOK_S", 0.0)
     notes: list[str] = []
 
     def left(room: int) -> Callable[[], None]:

@@ -12,9 +12,9 @@ import pytest
 
 from app.config import LinkSettings
 from app.errors import InputError
-from app.linking import link_run
-from app.manifest import EARLIER_MANIFEST_FILE, MANIFEST_FILE, Manifest, PartFile
-from app.runs import Run
+from app.runs.folder.manifest import EARLIER_MANIFEST_FILE, MANIFEST_FILE, Manifest, PartFile
+from app.runs.folder.run import Run
+from app.runs.people.linking import link_run
 
 EMPTY = Manifest(0, {"door": 0}, {"door": 1}, ())
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InputError
-from app.motchallenge import check_frame_numbers, read_rows, read_sequence_info, write_rows
+from app.footage.motchallenge import check_frame_numbers, read_rows, read_sequence_info, write_rows
 
 
 def test_short_and_long_lines(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.movement import even_edges, occupancy, transitions
-from app.people import Person, Visit
+from app.runs.people.visits import Person, Visit
+from app.runs.places.movement import even_edges, occupancy, transitions
 
 
 def person(number: int, *visits: tuple[str, float, float]) -> Person:

@@ -24,7 +24,7 @@ def watch(event, details):
     if event == "socket.__new__" and int(details[1]) in (2, 10):  # AF_INET, AF_INET6
         seen.append(f"{event} {details[1:]}")
 sys.addaudithook(watch)
-from app.cli import main
+from app.cli.parser import main
 status = main(sys.argv[1:])
 assert not seen, seen
 raise SystemExit(status)

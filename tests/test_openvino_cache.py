@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.checksum import file_sha256
 from app.errors import InputError
-from app.openvino_cache import cache_folder, compile_on_cpu, convert_once, load_openvino
+from app.system.checksum import file_sha256
+from app.system.openvino_cache import cache_folder, compile_on_cpu, convert_once, load_openvino
 
 
 @pytest.fixture
@@ -106,9 +106,9 @@ def test_cache_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_import_is_light_and_openvino_reports_nothing() -> None:
     program = """
 import sys
-import app.openvino_cache
+import app.system.openvino_cache
 assert not {"torch", "openvino"} & set(sys.modules)
-app.openvino_cache.load_openvino()
+app.system.openvino_cache.load_openvino()
 from openvino.tools.ovc import telemetry_utils
 assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.tm
 """

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app import corrections
-from app.cli import main
-from app.identities import Event
-from app.people import people_of
-from app.people_report import people_report, route_report, route_table
-from app.review import last_correction, links_in_force, links_not_made, open_questions
-from app.runs import Run
+from app.cli.parser import main
+from app.runs.folder.run import Run
+from app.runs.ledger.identities import Event
+from app.runs.people import corrections
+from app.runs.people.report import people_report, route_report, route_table
+from app.runs.people.review import last_correction, links_in_force, links_not_made, open_questions
+from app.runs.people.visits import people_of
 
 
 def test_a_split_tracklet_is_a_visit_for_each_of_its_people(make_run: Callable[..., Path]) -> None:

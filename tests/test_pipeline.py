@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app.config import GallerySettings, RenderSettings, Settings, TrackSettings
+from app.footage.sources import SourceInfo
 from app.frames import NO_ID, Detections, Frame, FrameResult
-from app.pipeline import Lane, Pipeline, Sink, Stopwatch, detect_ahead
+from app.pipeline.step import Lane, Pipeline, Sink, Stopwatch, detect_ahead
 from app.reid.calibrate import Calibration
-from app.render import open_videos
-from app.run_writer import RunWriter
-from app.sources import SourceInfo
+from app.runs.folder.writer import RunWriter
+from app.runs.render.videos import open_videos
 from app.track.gallery import PersonGallery
 from app.track.tracker import CameraTracker
 from app.track.tracklets import TrackletBuilder

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app.errors import InputError
-from app.places import read_topology, topology_to_json, write_topology
-from app.track.topology import Clock, SharedFloor, Topology, Transit, Zone
+from app.runs.folder.topology_file import read_topology, topology_to_json, write_topology
+from app.track.linking.topology import Clock, SharedFloor, Topology, Transit, Zone
 
 
 def learned() -> Topology:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from app.config import RenderSettings
-from app.engines import Progress
+from app.footage.sources import SourceInfo
 from app.frames import Detections, Frame, FrameResult
-from app.preview import PICTURE_FILE, PROGRESS_FILE, Preview, read_progress
-from app.sources import SourceInfo
+from app.pipeline.local import Progress
+from app.runs.render.preview import PICTURE_FILE, PROGRESS_FILE, Preview, read_progress
 
 INFOS = [SourceInfo(name, 320, 240, 10.0, 20, 0.0, False, True, f"{name}.mp4", None, ()) for name in ("left", "right")]
 

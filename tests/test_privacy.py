@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.privacy import redact
+from app.footage.addresses import redact
 
 
 @pytest.mark.parametrize(

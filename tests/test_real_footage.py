@@ -9,8 +9,8 @@ from types import ModuleType
 import cv2
 import pytest
 
-from app.cli import main
-from app.runs import Run
+from app.cli.parser import main
+from app.runs.folder.run import Run
 
 
 def test_the_man_who_is_in_both_views_is_one_person(

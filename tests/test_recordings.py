@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from app.camera_list import CameraEntry
 from app.errors import InputError
-from app.recordings import Footage, natural_order, open_recording
+from app.footage.camera_list import CameraEntry
+from app.footage.recordings import Footage, natural_order, open_recording
 
 
 def opened(*paths: Path) -> Footage:

@@ -9,17 +9,17 @@ import pyarrow.csv
 import pytest
 
 from app.config import LinkSettings, Settings
-from app.draw import annotate
-from app.erase import erase_person
-from app.export import export_run
-from app.files import write_atomically
 from app.frames import Tracklet
-from app.header import RUN_FILE
-from app.linking import link_run
-from app.refining import ROWS_PER_FILE, refine_run, refined_rows
-from app.run_writer import RunWriter
-from app.runs import Run
-from app.trajectories import run_trajectories
+from app.runs.evaluate.trajectories import run_trajectories
+from app.runs.export.write import export_run
+from app.runs.folder.header import RUN_FILE
+from app.runs.folder.refined import ROWS_PER_FILE, refine_run, refined_rows
+from app.runs.folder.run import Run
+from app.runs.folder.writer import RunWriter
+from app.runs.people.linking import link_run
+from app.runs.privacy.erase import erase_person
+from app.runs.render.draw import annotate
+from app.system.files import write_atomically
 from tests import small_run
 
 MISSED = 17
@@ -111,7 +111,7 @@ def test_many_rows_are_cut_into_files_between_frames(tmp_path: Path, monkeypatch
     folder = small_run.write(tmp_path / "run")
     run = Run.open(folder)
     whole = refined_rows([t for t in run.tracklets() if t.camera == "left"], *run.frames("left"), 1.0)
-    monkeypatch.setattr("app.refining.ROWS_PER_FILE", 7)
+    monkeypatch.setattr("app.runs.folder.refined.ROWS_PER_FILE", 7)
     refine_run(run, run.tracklets(), 1.0)
     parts = list(Run.open(folder).refined_parts("left"))
     assert len(parts) > 3

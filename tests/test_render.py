@@ -10,17 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from app.config import RenderSettings, load_settings
-from app.draw import GREY, person_color
-from app.engines import Job, open_job
 from app.errors import RunError
+from app.footage.sources import ticks
+from app.footage.video_writer import VideoWriter
 from app.frames import NO_ID, Detections, Frame, FrameResult
-from app.ledger import Ledger
-from app.render import AnnotatedVideos, Trails, render_run
-from app.run_writer import RunWriter
-from app.runs import LEDGER_FILE, Run
-from app.sources import ticks
-from app.video_writer import VideoWriter
-from app.wall import WallCamera
+from app.pipeline.local import Job, open_job
+from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.writer import RunWriter
+from app.runs.ledger.ledger import Ledger
+from app.runs.render.draw import GREY, person_color
+from app.runs.render.videos import AnnotatedVideos, Trails, render_run
+from app.runs.render.wall import WallCamera
 
 SIZE = (160, 120)
 BOX = np.array([60, 40, 100, 110], np.float32)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.audit import entries
 from app.config import RetentionSettings
 from app.errors import InputError
-from app.known_people import KnownPeople, KnownPerson, read_people, write_people
-from app.linking import run_calibration
-from app.people import people_of
-from app.retention import gallery_text, purge
-from app.runs import Run
-from app.written import note_written
+from app.runs.folder.audit_log import entries
+from app.runs.folder.run import Run
+from app.runs.folder.written import note_written
+from app.runs.people.known import KnownPeople, KnownPerson, read_people, write_people
+from app.runs.people.linking import run_calibration
+from app.runs.people.visits import people_of
+from app.runs.privacy.purge import gallery_text, purge
 
 DAY_S = 86_400.0
 

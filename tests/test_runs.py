@@ -21,14 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app import run_parts
-from app.checksum import file_sha256
 from app.config import load_settings
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.manifest import KINDS, MANIFEST_FILE
-from app.run_writer import RunWriter
-from app.runs import Run
+from app.runs.folder import parts as run_parts
+from app.runs.folder.manifest import KINDS, MANIFEST_FILE
+from app.runs.folder.run import Run
+from app.runs.folder.writer import RunWriter
+from app.system.checksum import file_sha256
 
 SETTINGS = load_settings()
 PROVENANCE = {"weights": {"detector": "00ff"}}
@@ -327,7 +327,7 @@ CHILD = """
 import importlib.util, sys
 from pathlib import Path
 from app.config import load_settings
-from app.run_writer import RunWriter
+from app.runs.folder.writer import RunWriter
 
 class Talking(RunWriter):
     def commit(self, open_drafts=()):

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import search, stills
-from app.bands import band
-from app.cli import main
+from app.cli.parser import main
 from app.config import DetectSettings
 from app.errors import InputError
 from app.frames import Detections
-from app.query import Finder, NobodyInPicture, SeveralInPicture, choose
 from app.reid.calibrate import Calibration
-from app.reid.nobody import Nobody
-from app.runs import Run
-from app.search import MOST_ASKED, frame_and_box, is_followed, search_picture, search_table, search_vector
-from app.tracklet_parts import TrackletSummary
+from app.runs.folder.run import Run
+from app.runs.folder.tracklet_index import TrackletSummary
+from app.runs.people import search
+from app.runs.people.bands import band
+from app.runs.people.nobody import Nobody
+from app.runs.people.query import Finder, NobodyInPicture, SeveralInPicture, choose
+from app.runs.people.search import MOST_ASKED, frame_and_box, is_followed, search_picture, search_table, search_vector
+from app.runs.render import stills
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ class OneLook:
 
 @pytest.fixture
 def finder(monkeypatch: pytest.MonkeyPatch) -> Finder:
-    monkeypatch.setattr("app.query.build_detector", lambda settings, sources: OneLook())
+    monkeypatch.setattr("app.runs.people.query.build_detector", lambda settings, sources: OneLook())
     return Finder(DetectSettings())
 
 

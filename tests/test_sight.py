@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import DetectSettings, TrackSettings
 from app.frames import NO_ID, Detections, Frame, FrameResult
-from app.sight import EVERY_S, SMALL_PX, SightWatch, blind_spots, together
+from app.pipeline.sight import EVERY_S, SMALL_PX, SightWatch, blind_spots, together
 from app.ui.overview import _blind_spots
 
 HEIGHT, WIDTH = 180, 320

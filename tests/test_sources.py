@@ -15,8 +15,8 @@ import pytest
 
 from app.config import SourceSettings
 from app.errors import InputError
+from app.footage.sources import Source, open_sources, ticks
 from app.frames import Frame
-from app.sources import Source, open_sources, ticks
 
 DEFAULTS = SourceSettings()
 

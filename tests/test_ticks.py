@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.footage.sources import SourceInfo
+from app.footage.ticks import ticks
 from app.frames import Frame, blank_image
-from app.sources import SourceInfo
-from app.ticks import ticks
 
 
 class ListedSource:

@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.camera_list import read_camera_list
-from app.cli import main
+from app.cli.parser import main
 from app.config import load_settings
 from app.errors import InputError, RunError
+from app.footage.camera_list import read_camera_list
 from app.reid.calibrate import Calibration
 from app.reid.datasets import PictureFiles
-from app.tables import read_table
-from app.untrusted import (
+from app.runs.folder.tables import read_table
+from app.system.untrusted import (
     Limits,
     checksum_fits,
     compose_yaml,

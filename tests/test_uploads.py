@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from app.erase import erase_person
 from app.errors import InputError
-from app.runs import Run
-from app.uploads import forget, forget_later, is_uploaded, scratch_folder, uploaded
+from app.runs.folder.run import Run
+from app.runs.privacy.erase import erase_person
+from app.system.uploads import forget, forget_later, is_uploaded, scratch_folder, uploaded
 
 SERVER = """
 import sys, time
-from app.uploads import scratch_folder
+from app.system.uploads import scratch_folder
 with scratch_folder() as folder:
     (folder / "abc").mkdir()
     (folder / "abc" / "picture.jpg").write_bytes(b"somebody")

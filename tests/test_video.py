@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.errors import InputError
-from app.video import VideoReader, probe_video
+from app.footage.video import VideoReader, probe_video
 
 
 def read(path: Path, first_index: int = 0) -> tuple[VideoReader, list[int], list[float], list[np.ndarray]]:

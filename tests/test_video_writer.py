@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app import video_writer
 from app.errors import RunError
-from app.video_writer import VideoWriter
+from app.footage import video_writer
+from app.footage.video_writer import VideoWriter
 
 
 def grey(level: int, width: int = 64, height: int = 48) -> NDArray[np.uint8]:

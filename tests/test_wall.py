@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.wall import Wall, WallCamera, grid
+from app.runs.render.wall import Wall, WallCamera, grid
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from app.config import DetectSettings
 from app.detect import build_detector
 from app.detect.train.photos import data_sets, read_data_set
 from app.errors import InputError
+from app.footage.motchallenge import read_rows
 from app.frames import Detections, Frame
-from app.motchallenge import read_rows
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm")
 OVERLAPS = np.arange(0.5, 1.0, 0.05)

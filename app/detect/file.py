@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.checksum import file_sha256
 from app.errors import InputError
+from app.footage.motchallenge import check_frame_numbers, read_rows
 from app.frames import Detections, Frame
-from app.motchallenge import check_frame_numbers, read_rows
+from app.system.checksum import file_sha256
 
 if TYPE_CHECKING:
-    from app.sources import SourceInfo
+    from app.footage.sources import SourceInfo
 
 _log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import boxes as geometry
-from app.checksum import file_sha256
 from app.errors import InputError
 from app.frames import Detections, Frame
+from app.system.checksum import file_sha256
 
 PADDING_GREY = 114
 MAX_OVERLAP_IOU = 0.7

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.openvino_cache import compile_on_cpu, core, load_openvino
+from app.system.openvino_cache import compile_on_cpu, core, load_openvino
 
 
 def read_network(path: Path) -> Any:

@@ -30,16 +30,16 @@ import safetensors.torch
 import torch
 import yaml
 
-from app.checksum import check_content, file_sha256, with_content
 from app.config import DetectSettings
-from app.detect.device import choose_device
 from app.detect.network import CloseUps
 from app.detect.openvino_network import OpenVinoNetwork
 from app.detect.torch_network import TorchNetwork
 from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, person_classes, read_columns, read_people, read_rows
 from app.errors import InputError
-from app.openvino_cache import cache_folder, convert_once
-from app.untrusted import LIMITS, read_text, yaml_value
+from app.system.checksum import check_content, file_sha256, with_content
+from app.system.device import choose_device
+from app.system.openvino_cache import cache_folder, convert_once
+from app.system.untrusted import LIMITS, read_text, yaml_value
 
 _log = logging.getLogger(__name__)
 

@@ -70,7 +70,7 @@ class Calibration:
 
         Strangers of one network are at 0.1 (vectors that end in a ReLU), of another at 1. So probabilities fall slowly,
         from 0.82 to 0.07 at a distance of 1: no single comparison convinces, and where several people are in view
-        together the footage's own scale soon has the say (`app.track.evidence`).
+        together the footage's own scale soon has the say (`app.track.linking.pair_evidence`).
         """
         distances = np.linspace(0, 2, 201, dtype=np.float32)
         return cls(np.zeros(dimension, np.float32), distances, _logistic((0.36 - distances) / 0.24))

@@ -23,14 +23,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.checksum import CONTENT, check_content, file_sha256, with_content
 from app.errors import InputError
 from app.reid.calibrate import Calibration
 from app.reid.network_files import FORMAT, NetworkFile, OpenedFile, is_network_file, open_network_file
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
 from app.reid.unseen_places import sidecar, with_sidecar
-from app.untrusted import reading
+from app.system.checksum import CONTENT, check_content, file_sha256, with_content
+from app.system.untrusted import reading
 
 Metric = Literal["euclidean", "cosine"]
 """How evaluation compares vectors: as the network makes them, or their directions. Embedding always uses directions."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.reid.small_sets import small_set_rows
-from app.untrusted import decode_image, read_member, reading
+from app.system.untrusted import decode_image, read_member, reading
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.config import ReidSettings
-from app.detect.device import choose_device
 from app.errors import InputError
-from app.openvino_cache import convert_once, core
 from app.reid import Embedder
 from app.reid.checkpoint import Checkpoint, load_checkpoint
 from app.reid.preprocess import crop_on_cpu, crop_on_device
+from app.system.device import choose_device
+from app.system.openvino_cache import convert_once, core
 
 log = logging.getLogger(__name__)
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import ReidSettings
-from app.detect.device import choose_device
 from app.errors import InputError
-from app.files import claim_folder
 from app.reid.checkpoint import Checkpoint, Metric, load_checkpoint
 from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
 from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
 from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks, split_ranks
 from app.reid.rerank import reranked_distances
+from app.system.device import choose_device
+from app.system.files import claim_folder
 
 Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Person and camera of each picture, (N,) both."""

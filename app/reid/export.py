@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
-from app.openvino_cache import core, load_openvino
 from app.reid.checkpoint import Checkpoint, exported_facts, load_checkpoint
 from app.reid.embedder import OPENVINO_OPTIONS, CropsToVectors, require_weights, unit_rows
 from app.reid.network_files import EXPORT_KEY
+from app.system.openvino_cache import core, load_openvino
 
 MAX_COSINE_ERROR = 1e-3
 """A larger difference in direction between the exported network's vectors and the original's is refused."""

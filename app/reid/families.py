@@ -34,7 +34,7 @@ from pydantic import Field, ValidationError
 from app.config import Section
 from app.errors import InputError
 from app.reid.preprocess import Preprocessing
-from app.untrusted import LIMITS, read_text, yaml_value
+from app.system.untrusted import LIMITS, read_text, yaml_value
 
 log = logging.getLogger(__name__)
 

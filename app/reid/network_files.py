@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.checksum import file_sha256
 from app.errors import InputError
-from app.openvino_cache import core, load_openvino
 from app.reid.families import FAMILIES, Description, Seen, description_file, prepared_as, read_description
 from app.reid.preprocess import Preprocessing
-from app.untrusted import reading
+from app.system.checksum import file_sha256
+from app.system.openvino_cache import core, load_openvino
+from app.system.untrusted import reading
 
 FORMAT = "omnitrack-reid-1"
 EXPORT_KEY = "omnitrack"

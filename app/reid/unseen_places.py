@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.files import write_atomically
 from app.reid.calibrate import BIN_COUNT, UNKNOWN_WEIGHT, Calibration, fit_curve, pair_counts, unit_rows
-from app.untrusted import read_json
+from app.system.files import write_atomically
+from app.system.untrusted import read_json
 
 FORMAT = "omnitrack-calibration-1"
 LEAST_PLACES = 3

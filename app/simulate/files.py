@@ -32,13 +32,13 @@ import yaml
 
 from app.config import SimulateSettings
 from app.errors import InputError, RunError
-from app.files import claim_folder
+from app.footage.video_writer import VideoWriter
 from app.simulate.cameras import Camera
 from app.simulate.detections import noisy_detections
 from app.simulate.people import People
 from app.simulate.scene import HIDDEN_BELOW, Scene, View, frame_count
-from app.untrusted import read_json
-from app.video_writer import VideoWriter
+from app.system.files import claim_folder
+from app.system.untrusted import read_json
 
 FLOOR_STEP_S = 0.1
 BEGIN = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from app.movement import Occupancy, Transition
+from app.runs.places.movement import Occupancy, Transition
 from app.ui.layout import clock
 
 _WIDTH, _HEIGHT = 640, 400

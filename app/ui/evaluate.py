@@ -14,12 +14,12 @@ import gradio as gr
 from app.config import Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.runs import Run, crop_frame
+from app.runs.folder.run import Run, crop_frame
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
 
 if TYPE_CHECKING:
-    from app.evaluate_report import IdentityMistake, TrackPart
+    from app.runs.evaluate.mistakes import IdentityMistake, TrackPart
 
 _MISTAKES = 20
 _PICTURES = 4
@@ -86,9 +86,9 @@ def _report(found: OpenRun, truth: Path) -> str:
 
 
 def _score(folder: Path, truth: Path) -> tuple[dict[str, Any], list[IdentityMistake]]:
-    from app.evaluate import evaluate
-    from app.evaluate_report import identity_mistakes
-    from app.trajectories import load_truth, run_times, run_trajectories
+    from app.runs.evaluate.mistakes import identity_mistakes
+    from app.runs.evaluate.scores import evaluate
+    from app.runs.evaluate.trajectories import load_truth, run_times, run_trajectories
 
     run = Run.open(folder)
     true_rows = load_truth(truth, [camera.name for camera in run.cameras])
@@ -126,7 +126,7 @@ def _cell(value: float | int | None) -> str:
 
 
 def _across(scores: Mapping[str, Any]) -> str:
-    from app.evaluate import ACROSS_SCORES
+    from app.runs.evaluate.scores import ACROSS_SCORES
 
     rows = [
         ("linked", scores["across"]),
@@ -138,7 +138,7 @@ def _across(scores: Mapping[str, Any]) -> str:
 
 
 def _cameras(scores: Mapping[str, Any]) -> str:
-    from app.evaluate import CAMERA_SCORES
+    from app.runs.evaluate.scores import CAMERA_SCORES
 
     return _table("Within each camera", "percent; IDSW counts", CAMERA_SCORES, list(scores["cameras"].items()))
 

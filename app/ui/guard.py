@@ -1,7 +1,7 @@
 """The door: who may come in, which requests are from our own pages, and what may be asked of Gradio.
 
 Gradio answers far more than the pages need (files by path, a proxy, an editor of code…): only what is listed here
-reaches it, and only files that were uploaded to this server (`app.uploads`).
+reaches it, and only files that were uploaded to this server (`app.system.uploads`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from app.system.uploads import is_uploaded
 from app.ui.calls import HEADER, collect, header_of
 from app.ui.layout import PAGES
 from app.ui.login import COOKIE, LOGIN, Login
 from app.ui.media import PREFIX
 from app.ui.users import NOBODY
-from app.uploads import is_uploaded
 
 POLICY = "; ".join(
     [

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.engines import Progress
 from app.errors import InputError
-from app.files import write_atomically
-from app.preview import read_progress
-from app.run_state import FOLLOWED
-from app.runs import Run
+from app.pipeline.local import Progress
+from app.runs.folder.run import Run
+from app.runs.folder.state import FOLLOWED
+from app.runs.render.preview import read_progress
+from app.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -25,14 +25,14 @@ import yaml
 
 from app.config import Settings
 from app.errors import RunError
-from app.header import RUN_FILE
-from app.run_lock import lock_following
-from app.runs import Run
+from app.runs.folder.header import RUN_FILE
+from app.runs.folder.locks import lock_following
+from app.runs.folder.run import Run
 from app.ui.job_records import ALIVE, JobRecord, Kind, load_jobs, save_jobs
 
 logger = logging.getLogger(__name__)
 
-_MAIN = "import sys; from app.cli import main; sys.exit(main())"
+_MAIN = "import sys; from app.cli.parser import main; sys.exit(main())"
 _SCRATCH, _TRAINED, _LIST = ".jobs", "trained", "jobs.json"
 _TRAINING_STATE = "state.pt"
 _CLOCK_STEP_S = 1.0

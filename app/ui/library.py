@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.counters import Counters
-from app.counting import Crossing, Stay, count, heat
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.header import RUN_FILE
-from app.identities import Event, Identities, Key
-from app.ledger import Ledger
-from app.manifest import FLUSHED_FILE, MANIFEST_FILE
-from app.people import Person, people_of
-from app.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
-from app.run_lock import lock_run
-from app.run_state import FOLLOWED
-from app.runs import LEDGER_FILE, Run
+from app.runs.folder.header import RUN_FILE
+from app.runs.folder.locks import lock_run
+from app.runs.folder.manifest import FLUSHED_FILE, MANIFEST_FILE
+from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.state import FOLLOWED
+from app.runs.ledger.identities import Event, Identities, Key
+from app.runs.ledger.ledger import Ledger
+from app.runs.people.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
+from app.runs.people.visits import Person, people_of
+from app.runs.places.counters import Counters
+from app.runs.places.counting import Crossing, Stay, count, heat
 from app.ui.views import Views
 
 
@@ -184,7 +184,7 @@ class OpenRun:
             return self._frames[camera]
 
     def heat(self, camera: str) -> NDArray[np.float64]:
-        """Return how long people stood where in a camera's picture, as `app.counting.heat` does."""
+        """Return how long people stood where in a camera's picture, as `app.runs.places.counting.heat` does."""
         with self._lock:
             run = self.run
             if camera not in self._heat:
@@ -192,7 +192,7 @@ class OpenRun:
             return self._heat[camera]
 
     def counts(self, counters: Counters) -> tuple[list[Stay], list[Crossing]]:
-        """Return the stays in zones and the crossings of lines, as `app.counting.count` does."""
+        """Return the stays in zones and the crossings of lines, as `app.runs.places.counting.count` does."""
         with self._lock:
             run, identities = self.run, self.identities()
             known = self._counts

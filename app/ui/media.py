@@ -16,15 +16,15 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from app.blurred import blurred_video
 from app.config import UiSettings
-from app.draw import person_color, resize
 from app.errors import InputError
 from app.frames import NO_ID
-from app.header import CameraRecord
-from app.heat import heat_picture, plain_still
-from app.preview import PICTURE_FILE
-from app.stills import annotated_still
+from app.runs.folder.header import CameraRecord
+from app.runs.places.heat import heat_picture, plain_still
+from app.runs.render.blurred import blurred_video
+from app.runs.render.draw import person_color, resize
+from app.runs.render.preview import PICTURE_FILE
+from app.runs.render.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 
 PREFIX = "/omnitrack"

@@ -6,10 +6,10 @@ from html import escape
 
 import gradio as gr
 
-from app.camera_states import SHORTEST_S, BlindTime, CameraState, blind_times, read_states
-from app.draw import format_time
-from app.preview import PICTURE_FILE
-from app.runs import LEDGER_FILE
+from app.runs.folder.camera_states import SHORTEST_S, BlindTime, CameraState, blind_times, read_states
+from app.runs.folder.run import LEDGER_FILE
+from app.runs.render.draw import format_time
+from app.runs.render.preview import PICTURE_FILE
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, RECORDINGS

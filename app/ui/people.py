@@ -12,7 +12,7 @@ import gradio as gr
 
 from app.config import UiSettings
 from app.errors import InputError
-from app.people import Person
+from app.runs.people.visits import Person
 from app.ui import layout
 from app.ui.layout import count, duration, span
 from app.ui.library import OpenRun, RunLibrary

@@ -11,13 +11,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from app import corrections
-from app.bands import band
 from app.errors import InputError
-from app.identities import MACHINE, WHOLE, Event, Key
-from app.people import Person, Visit, crop_time, fingerprint, shown_at
-from app.review import describe, in_words, last_correction
-from app.runs import crop_frame
+from app.runs.folder.run import crop_frame
+from app.runs.ledger.identities import MACHINE, WHOLE, Event, Key
+from app.runs.people import corrections
+from app.runs.people.bands import band
+from app.runs.people.review import describe, in_words, last_correction
+from app.runs.people.visits import Person, Visit, crop_time, fingerprint, shown_at
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, duration, span
 from app.ui.library import OpenRun, RunLibrary

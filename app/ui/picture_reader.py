@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.errors import InputError
-from app.uploads import is_uploaded, uploaded
+from app.system.uploads import is_uploaded, uploaded
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _MOST_PIXELS = 60_000_000

@@ -10,13 +10,21 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from app.audit import record
-from app.counters import COUNTERS_FILE, Counters, read_counters, with_line, with_zone, without, write_counters
-from app.counting import summarise
 from app.errors import InputError
-from app.places import read_topology
-from app.places_report import occupancy_of, ways_of
-from app.run_lock import lock_file
+from app.runs.folder.audit_log import record
+from app.runs.folder.locks import lock_file
+from app.runs.folder.topology_file import read_topology
+from app.runs.places.counters import (
+    COUNTERS_FILE,
+    Counters,
+    read_counters,
+    with_line,
+    with_zone,
+    without,
+    write_counters,
+)
+from app.runs.places.counting import summarise
+from app.runs.places.report import occupancy_of, ways_of
 from app.ui import layout
 from app.ui.diagrams import occupancy_chart, short, ways_graph
 from app.ui.layout import button, duration

@@ -12,14 +12,14 @@ from typing import Any
 import gradio as gr
 
 import app
-from app import corrections
-from app.bands import band
 from app.config import Settings
 from app.errors import InputError
-from app.identities import Key
-from app.people import Person, Visit
-from app.review import Link, in_words, last_correction
-from app.runs import Run
+from app.runs.folder.run import Run
+from app.runs.ledger.identities import Key
+from app.runs.people import corrections
+from app.runs.people.bands import band
+from app.runs.people.review import Link, in_words, last_correction
+from app.runs.people.visits import Person, Visit
 from app.ui import layout
 from app.ui.job_cards import jobs_list, on_card
 from app.ui.jobs import Jobs
@@ -115,10 +115,10 @@ def training_options(run: Run, settings: Settings) -> list[str]:
     The recipe is `configs/finetune.yaml`; what differs from the defaults in `settings.train` counts more.
     Raises InputError if the run was made without ReID, or its weights are not there any more.
     """
-    from app.detect.device import choose_device
     from app.reid.checkpoint import load_checkpoint
     from app.reid.embedder import find_weights
     from app.reid.network_files import is_network_file
+    from app.system.device import choose_device
 
     recorded = run.settings_dict["reid"]
     weights = None

@@ -11,13 +11,13 @@ import gradio as gr
 
 from app.config import Settings
 from app.errors import InputError
+from app.footage.video import VIDEO_SUFFIXES
 from app.ui import layout
 from app.ui.job_cards import KINDS, jobs_list, live_wall, on_card
 from app.ui.jobs import Jobs, adopted_weights, run_facts
 from app.ui.layout import chip
 from app.ui.library import RunLibrary
 from app.ui.video_reader import keep_upload
-from app.video import VIDEO_SUFFIXES
 
 UPLOADS = "uploads"
 _JOBS_SHOWN = 8

@@ -15,18 +15,26 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from app.audit import numbers_text
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.query import Finder, NobodyInPicture, Person, Picture, SeveralInPicture
-from app.search import Answer, crop_vector, embedder_of, frame_and_box, is_followed, search_picture, search_vector
+from app.runs.folder.audit_log import numbers_text
+from app.runs.people.query import Finder, NobodyInPicture, Person, Picture, SeveralInPicture
+from app.runs.people.search import (
+    Answer,
+    crop_vector,
+    embedder_of,
+    frame_and_box,
+    is_followed,
+    search_picture,
+    search_vector,
+)
+from app.system.uploads import forget, forget_later
 from app.ui import layout
 from app.ui.layout import count, span
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.person import meter
 from app.ui.picture_reader import read_upload
-from app.uploads import forget, forget_later
 
 if TYPE_CHECKING:
     from app.reid import Embedder

@@ -22,6 +22,7 @@ from fastapi import FastAPI, Request
 
 from app.config import Settings, UiSettings
 from app.errors import InputError
+from app.system.uploads import scratch_folder
 from app.ui import evaluate, layout, overview, people, person, places, privacy, review, runs, search
 from app.ui.boot import FILTERS, Boot, FirstView
 from app.ui.calls import answer_directly
@@ -31,7 +32,6 @@ from app.ui.library import RunLibrary
 from app.ui.login import Login, login_routes
 from app.ui.media import media_routes
 from app.ui.users import Users
-from app.uploads import scratch_folder
 
 RUNS_FOLDER = Path("runs")
 _MOST_SESSIONS = 200

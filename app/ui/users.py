@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from app.audit import COMMAND_LINE
 from app.errors import InputError
-from app.identities import MACHINE
+from app.runs.folder.audit_log import COMMAND_LINE
+from app.runs.ledger.identities import MACHINE
 
 Role = Literal["look", "correct", "erase"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InputError
-from app.uploads import uploaded
+from app.system.uploads import uploaded
 
 _FORMATS = {"mov": ".mp4", "matroska": ".mkv", "avi": ".avi", "mpegts": ".ts", "mpeg": ".mpg"}
 """Containers that are read, by FFmpeg's name; none of them can refer to other files here."""

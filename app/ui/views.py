@@ -1,7 +1,7 @@
 """Whose pictures somebody got to see: for the audit log of a run, noted where pages are made and pictures are sent.
 
 A page or a stream of pictures is many requests, so what an actor has seen counts as noted for ten minutes: within them
-the same actor seeing the same person again adds no line. `app.audit` says what the lines mean.
+the same actor seeing the same person again adds no line. `app.runs.folder.audit_log` says what the lines mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from app.audit import Action, numbers_text, record
+from app.runs.folder.audit_log import Action, numbers_text, record
 
 Seen = TypeVar("Seen", int, str)
 

@@ -20,20 +20,20 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.camera_motion import FileCameraMotion
 from app.config import DetectSettings, ReidSettings, SourceSettings, TrackSettings
 from app.detect import build_detector
-from app.evaluate import combine_cameras
+from app.footage.camera_motion import FileCameraMotion
+from app.footage.motchallenge import read_rows, read_sequence_info
+from app.footage.sources import open_sources
 from app.frames import NO_ID, Detections, Embeddings, Frame, blank_image
-from app.motchallenge import read_rows, read_sequence_info
 from app.reid.calibrate import Calibration
 from app.reid.embedder import build_embedder
-from app.sources import open_sources
+from app.runs.evaluate.scores import combine_cameras
+from app.runs.evaluate.trajectories import Trajectories, load_truth
 from app.track import tracker
 from app.track.kalman import MotionNoise
 from app.track.smoothing import fill_and_smooth
 from app.track.tracker import CameraTracker
-from app.trajectories import Trajectories, load_truth
 
 STILL = np.eye(2, 3)
 MAX_GAP_S = 1.5

@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.again import reopen
-from app.blur import NOWHERE, Movement, Whereabouts
 from app.config import Settings, SimulateSettings, load_settings
-from app.covered import covered_by
-from app.draw import grown_for_blur
-from app.engines import Job
-from app.job import track
-from app.runs import Run
+from app.footage.video_writer import VideoWriter
+from app.pipeline.local import Job
+from app.pipeline.stages import track
+from app.runs.folder.covered import covered_by
+from app.runs.folder.run import Run
+from app.runs.render.again import reopen
+from app.runs.render.blur import NOWHERE, Movement, Whereabouts
+from app.runs.render.draw import grown_for_blur
 from app.simulate.scene import Scene
-from app.video_writer import VideoWriter
 
 FPS = 12.5
 

@@ -29,7 +29,7 @@ import numpy as np
 from playwright.sync_api import TimeoutError as Late
 from playwright.sync_api import sync_playwright
 
-from app.runs import Run
+from app.runs.folder.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

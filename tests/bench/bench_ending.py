@@ -28,8 +28,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from app.camera_states import read_states
-from app.runs import Run
+from app.runs.folder.camera_states import read_states
+from app.runs.folder.run import Run
 from tests.camera_server import CameraServer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.identities import WHOLE, Event
-from app.ledger import LINKER, Ledger
+from app.runs.ledger.identities import WHOLE, Event
+from app.runs.ledger.ledger import LINKER, Ledger
 
 
 @contextmanager

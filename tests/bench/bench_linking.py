@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from app.config import LinkSettings
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.track.linker import link_tracklets
+from app.track.linking.linker import link_tracklets
 
 VISITS = 6
 CAMERAS = 8

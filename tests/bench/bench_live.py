@@ -25,13 +25,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app import engines
 from app.config import load_settings
-from app.engines import Job
-from app.evaluate import evaluate, evaluate_run
+from app.footage.ticks import ticks
 from app.frames import NO_ID, Frame, FrameResult
-from app.ticks import ticks
-from app.trajectories import Trajectories, load_truth
+from app.pipeline import local as engines
+from app.pipeline.local import Job
+from app.runs.evaluate.scores import evaluate, evaluate_run
+from app.runs.evaluate.trajectories import Trajectories, load_truth
 
 
 class Screen:

@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from app.manifest import MANIFEST_FILE, Kind, Manifest, PartFile
+from app.runs.folder.manifest import MANIFEST_FILE, Kind, Manifest, PartFile
 
 KINDS: tuple[Kind, ...] = ("frames", "observations", "tracklets")
 COMMITS = 50

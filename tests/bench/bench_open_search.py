@@ -34,14 +34,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from no_people import pictures_without_people
 
-from app import search
 from app.config import load_settings
-from app.query import Finder
 from app.reid.datasets import PictureFiles
 from app.reid.embedder import build_embedder
-from app.reid.nobody import standing_out
-from app.runs import Run
-from app.tracklet_parts import TrackletSummary
+from app.runs.folder.run import Run
+from app.runs.folder.tracklet_index import TrackletSummary
+from app.runs.people import search
+from app.runs.people.nobody import standing_out
+from app.runs.people.query import Finder
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 PEOPLE = (4, 8, 16, 31, 100)
@@ -78,7 +78,7 @@ def embed(embedder: Any, files: PictureFiles, names: Sequence[str]) -> Vectors:
 
 
 class Asked:
-    """A run of which many vectors are searched for at once, by the functions of `app.search`."""
+    """A run of which many vectors are searched for at once, by the functions of `app.runs.people.search`."""
 
     def __init__(self, run: Any) -> None:
         identities = run.identities()

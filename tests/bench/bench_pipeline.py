@@ -69,7 +69,7 @@ def main() -> None:
         # Truth gives a person who comes back a new id, so the tracks are scored, as the peer is, and not the people.
         print("ours:", {k: round(v, 1) for k, v in scores["tracks"]["vtest"].items()})
         if not options.frames:
-            from app.evaluate import evaluate, load_truth
+            from app.runs.evaluate.scores import evaluate, load_truth
 
             peer_scores = evaluate(load_truth(truth, ["vtest"]), load_truth(folder, ["vtest"]))
             print("peer:", {k: round(v, 1) for k, v in peer_scores["cameras"]["vtest"].items()})

@@ -28,7 +28,7 @@ from app.simulate.cameras import Camera
 from app.simulate.looks import look_of
 from app.simulate.people import People
 from app.simulate.plan import make_plan
-from app.track.linker import link_tracklets
+from app.track.linking.linker import link_tracklets
 
 DIMENSION = 128
 FPS = 8

@@ -23,9 +23,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.config import LinkSettings
-from app.evaluate import evaluate_run
-from app.linking import link_run
-from app.places import read_topology
+from app.runs.evaluate.scores import evaluate_run
+from app.runs.folder.topology_file import read_topology
+from app.runs.people.linking import link_run
 
 MAIN = str(Path(__file__).resolve().parents[2] / "main.py")
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from app.config import ReidSettings
-from app.detect.device import choose_device
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.embedder import RUNNERS, build_embedder
 from app.reid.evaluate import score_vectors
 from app.reid.osnet import OSNETS
+from app.system.device import choose_device
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 ROUNDS = 5

@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.video import VideoFile, VideoReader, probe_video
+from app.footage.video import VideoFile, VideoReader, probe_video
 
 FPS = 25
 

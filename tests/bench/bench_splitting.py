@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.boxes import iou
 from app.frames import Tracklet
-from app.linking import run_calibration
-from app.runs import Run, crop_frame
-from app.track import splitting
-from app.track.splitting import Judge, change_time
+from app.runs.evaluate.trajectories import load_truth, run_trajectories
+from app.runs.folder.run import Run, crop_frame
+from app.runs.people.linking import run_calibration
+from app.track.linking import splitting
+from app.track.linking.splitting import Judge, change_time
 from app.track.tracklets import inliers
-from app.trajectories import load_truth, run_trajectories
 
 CROPS = 8
 PURE = 0.9

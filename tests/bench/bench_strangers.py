@@ -25,7 +25,7 @@ from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import load_checkpoint
 from app.reid.embedder import require_weights, unit_rows
-from app.track.linker import link_tracklets
+from app.track.linking.linker import link_tracklets
 
 PEOPLE = 200
 CROPS = 6

@@ -31,9 +31,7 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.allocator import keep_freed_memory
 from app.config import TrainSettings
-from app.detect.device import choose_device
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS
 from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
@@ -42,6 +40,8 @@ from app.reid.train.graph import RecordedStep
 from app.reid.train.loop import READ_LOSSES, Student, near_the_network
 from app.reid.train.schedule import build_optimiser
 from app.reid.train.transforms import augment, erase
+from app.system.device import choose_device
+from app.system.memory import keep_freed_memory
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ROUNDS = 5

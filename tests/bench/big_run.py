@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 
 from app.config import Settings
+from app.footage.sources import SourceInfo
 from app.frames import Detections, Frame, FrameResult, Tracklet, blank_image
-from app.identities import Event
-from app.ledger import GALLERY
-from app.run_writer import RunWriter
-from app.runs import Run
-from app.sources import SourceInfo
+from app.runs.folder.run import Run
+from app.runs.folder.writer import RunWriter
+from app.runs.ledger.identities import Event
+from app.runs.ledger.ledger import GALLERY
 from app.track.tracklets import TrackletDraft
 
 WIDTH, HEIGHT = 1280, 720

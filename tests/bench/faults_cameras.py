@@ -39,12 +39,12 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.camera_states import BlindTime, blind_times
 from app.config import load_settings
-from app.engines import Job, Progress, follow
+from app.footage.live import arrival_time
 from app.frames import Detections
-from app.live import arrival_time
-from app.runs import Run
+from app.pipeline.local import Job, Progress, follow
+from app.runs.folder.camera_states import BlindTime, blind_times
+from app.runs.folder.run import Run
 
 WELL = ("well_1", "well_2", "well_3", "well_4")
 CAMERAS = (*WELL, "flapping", "freezing", "late")

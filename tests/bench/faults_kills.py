@@ -36,14 +36,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import RetentionSettings
 from app.frames import NO_ID, Detections
-from app.header import RUN_FILE, read_header, write_header
-from app.identities import Segment
-from app.retention import terms
-from app.run_state import FOLLOWED
-from app.runs import Run
+from app.runs.folder.header import RUN_FILE, read_header, write_header
+from app.runs.folder.run import Run
+from app.runs.folder.state import FOLLOWED
+from app.runs.ledger.identities import Segment
+from app.runs.privacy.purge import terms
 from tests.camera_server import CameraServer
 
 OPERATIONS = ("track", "link", "draw", "erase", "purge", "live")
@@ -55,8 +55,20 @@ LIVE_S = 5.0
 _LIMIT_S = 120.0
 _TRIES = 3
 _CLOTHES = ((230, 30, 30), (30, 230, 30), (30, 30, 230))
-_PRELOADED = ["app.job", "app.linking", "app.render", "app.contact_sheet", "app.erase", "app.retention", "app.preview",
-              "app.detect", "app.pipeline", "app.cluster", "app.resuming", "app.reid.embedder"]  # fmt: skip
+_PRELOADED = [
+    "app.pipeline.stages",
+    "app.runs.people.linking",
+    "app.runs.render.videos",
+    "app.runs.people.contact_sheet",
+    "app.runs.privacy.erase",
+    "app.runs.privacy.purge",
+    "app.runs.render.preview",
+    "app.detect",
+    "app.pipeline.step",
+    "app.pipeline.on_ray",
+    "app.pipeline.resuming",
+    "app.reid.embedder",
+]
 
 
 class Colours:

@@ -17,14 +17,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.audit import record
-from app.check_run import check_run
-from app.counters import read_counters, with_zone, write_counters
-from app.covered import add_covered
 from app.errors import OmniTrackError
-from app.places import write_topology
-from app.runs import Run
-from app.track.topology import Topology
+from app.runs.check import check_run
+from app.runs.folder.audit_log import record
+from app.runs.folder.covered import add_covered
+from app.runs.folder.run import Run
+from app.runs.folder.topology_file import write_topology
+from app.runs.places.counters import read_counters, with_zone, write_counters
+from app.track.linking.topology import Topology
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -44,15 +44,15 @@ import pyarrow.parquet as pq
 import torch  # noqa: F401  loaded once, not by every case
 import yaml
 
-from app.checksum import CONTENT, file_sha256
-from app.cli import main as command_line
+from app.cli.parser import main as command_line
 from app.config import Settings
 from app.errors import InputError, OmniTrackError
-from app.manifest import Manifest
+from app.footage.sources import open_sources
 from app.reid.checkpoint import load_checkpoint, save_checkpoint
 from app.reid.datasets import open_people_data
-from app.runs import Run
-from app.sources import open_sources
+from app.runs.folder.manifest import Manifest
+from app.runs.folder.run import Run
+from app.system.checksum import CONTENT, file_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU_S, WALL_S, MEMORY_BYTES = 10, 180, 1 << 30

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import SimulateSettings
-from app.motchallenge import read_rows
+from app.footage.motchallenge import read_rows
 from app.simulate.plan import make_plan
 from app.simulate.scenery import render_scenery
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from app.detect.yolo import load_ultralytics
+from app.footage.sources import SourceInfo
 from app.frames import Frame
-from app.sources import SourceInfo
 
 DESCRIPTION: dict[str, Any] = {
     "nc": 2,

@@ -76,7 +76,7 @@ def test_it_takes_pictures_of_any_size() -> None:
 
 @pytest.mark.parametrize("every", [0, -3])
 def test_a_senseless_step_is_refused(every: int, capsys: pytest.CaptureFixture[str]) -> None:
-    from app.cli import main
+    from app.cli.parser import main
 
     assert main(["evaluate-detector", "--data", "x", "--every", str(every)]) == 2
     assert "at least 1" in capsys.readouterr().err

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.detect.device import choose_device
 from app.errors import InputError
+from app.system.device import choose_device
 
 
 def test_auto_is_a_device_that_is_there() -> None:

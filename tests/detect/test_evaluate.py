@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.cli import main
+from app.cli.parser import main
 from app.detect.evaluate import Truth, detector_table, mean_scores, score
 from app.frames import Detections
 

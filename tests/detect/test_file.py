@@ -11,8 +11,8 @@ from app.config import DetectSettings
 from app.detect import build_detector
 from app.detect.file import FileDetector
 from app.errors import InputError
+from app.footage.sources import SourceInfo
 from app.frames import Frame, blank_image
-from app.sources import SourceInfo
 
 LINES = """\
 3,-1,10,20,30,40,0.5,-1,-1,-1

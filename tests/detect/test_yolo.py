@@ -24,7 +24,7 @@ from app.detect.yolo import bundled_weights, find_weights, load_ultralytics, loa
 from app.detect.yolo_outputs import person_classes
 from app.errors import InputError
 from app.frames import Detections, Frame
-from app.openvino_cache import cache_folder, convert_once
+from app.system.openvino_cache import cache_folder, convert_once
 
 ROOT = Path(__file__).parents[2]
 Weights = Callable[[bool], Path]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import ReidSettings
 from app.errors import InputError, RunError
 from app.reid import export

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import ReidSettings
 from app.errors import InputError
-from app.openvino_cache import load_openvino
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import load_checkpoint
 from app.reid.embedder import NetworkEmbedder, build_embedder
 from app.reid.families import FAMILIES, Seen, recognise
 from app.reid.preprocess import scale
+from app.system.openvino_cache import load_openvino
 
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 PICTURES = [np.random.default_rng(number).integers(0, 256, (90, 40, 3), dtype=np.uint8) for number in range(5)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.cli import main
+from app.cli.parser import main
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.datasets import open_people_data

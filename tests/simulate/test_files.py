@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from app.boxes import iou
-from app.camera_list import read_camera_list
 from app.config import SimulateSettings
 from app.errors import RunError
-from app.motchallenge import read_rows, read_sequence_info
+from app.footage.camera_list import read_camera_list
+from app.footage.motchallenge import read_rows, read_sequence_info
 from app.simulate import simulate
 from app.simulate.scene import Scene
 

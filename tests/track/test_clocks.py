@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.track.clocks import Shift, Walks, shift_of_crowds, shift_of_walks, solve_clocks
+from app.track.linking.clocks import Shift, Walks, shift_of_crowds, shift_of_walks, solve_clocks
 
 
 def walks(seed: int, shift_s: float, count: int = 30, forward_share: float = 0.5) -> Walks:

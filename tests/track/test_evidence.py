@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.track import neighbours
-from app.track.evidence import (
+from app.track.linking import neighbours
+from app.track.linking.neighbours import nearest_pairs
+from app.track.linking.pair_evidence import (
     UNKNOWN_WEIGHT,
     Scale,
     Sets,
@@ -23,8 +24,7 @@ from app.track.evidence import (
     unfamiliar_log_odds,
     unit_rows,
 )
-from app.track.neighbours import nearest_pairs
-from app.track.presence import Presence
+from app.track.linking.presence import Presence
 
 
 def random_units(rng: np.random.Generator, *shape: int) -> np.ndarray:

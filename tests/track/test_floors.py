@@ -7,7 +7,7 @@ import pytest
 
 from app.config import CameraPlace
 from app.errors import InputError
-from app.track.floors import (
+from app.track.linking.floors import (
     FootPath,
     Resampled,
     calibrations,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.frames import NO_ID
-from app.track.evidence import CENTER_SHRINKAGE
 from app.track.known_looks import Key, KnownLooks
+from app.track.linking.pair_evidence import CENTER_SHRINKAGE
 
 DIMENSION = 6
 LIMIT = 3

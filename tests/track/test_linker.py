@@ -12,8 +12,8 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.track.linker import LinkResult, link_tracklets
-from app.track.presence import Presence, co_present_pairs, least_people
+from app.track.linking.linker import LinkResult, link_tracklets
+from app.track.linking.presence import Presence, co_present_pairs, least_people
 
 DIMENSION = 64
 

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import logit
 
 from app.frames import Tracklet
-from app.track.evidence import PairEvidence
-from app.track.margin import Standing
-from app.track.presence import Presence
+from app.track.linking.margin import Standing
+from app.track.linking.pair_evidence import PairEvidence
+from app.track.linking.presence import Presence
 
 
 def seen(camera: str, number: int, start: float) -> Tracklet:

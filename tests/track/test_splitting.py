@@ -9,13 +9,13 @@ import pytest
 
 from app.config import LinkSettings
 from app.frames import Tracklet
-from app.identities import WHOLE
-from app.ledger import Ledger
-from app.linking import link_run
 from app.reid.calibrate import Calibration
-from app.runs import Run
-from app.track.linker import LinkResult
-from app.track.splitting import Judge, change_time, cut_mixed
+from app.runs.folder.run import Run
+from app.runs.ledger.identities import WHOLE
+from app.runs.ledger.ledger import Ledger
+from app.runs.people.linking import link_run
+from app.track.linking.linker import LinkResult
+from app.track.linking.splitting import Judge, change_time, cut_mixed
 from tests import small_run
 
 DIMENSION = 8
@@ -96,10 +96,12 @@ def test_what_a_human_said_of_a_tracklet_since_it_was_cut_stays(tmp_path: Path) 
 def test_linking_splits_a_mixed_tracklet_unless_a_human_spoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = small_run.write(tmp_path / "run")
     # The crops of the small run tell nothing, so what is seen in them and who is linked is given.
-    monkeypatch.setattr("app.linking.run_calibration", lambda run: CALIBRATION)
-    monkeypatch.setattr("app.track.splitting.change_time", lambda own, *_: 1.0 if own.key == ("left", 2) else None)
+    monkeypatch.setattr("app.runs.people.linking.run_calibration", lambda run: CALIBRATION)
     monkeypatch.setattr(
-        "app.linking.link_tracklets", lambda parts, *_: LinkResult(np.arange(1, len(parts) + 1), [], None)
+        "app.track.linking.splitting.change_time", lambda own, *_: 1.0 if own.key == ("left", 2) else None
+    )
+    monkeypatch.setattr(
+        "app.runs.people.linking.link_tracklets", lambda parts, *_: LinkResult(np.arange(1, len(parts) + 1), [], None)
     )
     link_run(folder, LinkSettings())
     run = Run.open(folder)

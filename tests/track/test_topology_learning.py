@@ -12,10 +12,10 @@ import pytest
 from app.config import LinkSettings
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.track.evidence import PairEvidence
-from app.track.linker import LinkResult, link_tracklets
-from app.track.place_evidence import place_evidence
-from app.track.topology_learning import Visits, learn_topology
+from app.track.linking.linker import LinkResult, link_tracklets
+from app.track.linking.pair_evidence import PairEvidence
+from app.track.linking.place_evidence import place_evidence
+from app.track.linking.topology_learning import Visits, learn_topology
 
 CALIBRATION = Calibration.default(64)
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from app.boxes import iou
 from app.config import TrackSettings
-from app.evaluate import combine_cameras
+from app.footage.motchallenge import read_rows, read_sequence_info
 from app.frames import NO_ID, Detections, Embeddings
-from app.motchallenge import read_rows, read_sequence_info
 from app.reid.calibrate import Calibration
+from app.runs.evaluate.scores import combine_cameras
+from app.runs.evaluate.trajectories import Trajectories, load_truth
 from app.track import TRACKERS, Tracker
 from app.track.tracker import CameraTracker
-from app.trajectories import Trajectories, load_truth
 
 STILL = np.array([[1.0, 0, 0], [0, 1, 0]])
 DIMENSION = 8

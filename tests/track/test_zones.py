@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.track.zones import NO_ZONE, find_zones, nearest_zones
+from app.track.linking.zones import NO_ZONE, find_zones, nearest_zones
 
 
 def test_two_doors_are_two_zones_and_strays_are_none() -> None:

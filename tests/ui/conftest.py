@@ -16,7 +16,7 @@ import torch
 import uvicorn
 from filelock import FileLock
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import Settings, load_settings
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import corrections
-from app.cli import build_parser, main
+from app.cli.parser import build_parser, main
 from app.config import Settings, load_settings
-from app.identities import Event, Key
-from app.ledger import LINKER
-from app.runs import Run
-from app.search import search_vector
+from app.runs.folder.run import Run
+from app.runs.ledger.identities import Event, Key
+from app.runs.ledger.ledger import LINKER
+from app.runs.people import corrections
+from app.runs.people.search import search_vector
 from app.ui import jobs as jobs_module
 from app.ui.review import training_options
 

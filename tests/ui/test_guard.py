@@ -20,12 +20,12 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
-from app.audit import entries
-from app.cli import main
+from app.cli.parser import main
 from app.config import Settings, load_settings
 from app.errors import InputError
-from app.people import fingerprint
-from app.runs import Run
+from app.runs.folder.audit_log import entries
+from app.runs.folder.run import Run
+from app.runs.people.visits import fingerprint
 from app.ui import server
 from app.ui.calls import HEADER
 from app.ui.library import RunLibrary

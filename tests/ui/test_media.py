@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 
 from app.config import UiSettings
 from app.errors import InputError
-from app.header import InputRecord
-from app.runs import Run
+from app.runs.folder.header import InputRecord
+from app.runs.folder.run import Run
+from app.system.uploads import scratch_folder
 from app.ui import overview
 from app.ui.boot import Boot, FirstView, PageVisitor
 from app.ui.guard import Guard
@@ -24,7 +25,6 @@ from app.ui.library import OpenRun, RunLibrary, run_id
 from app.ui.media import PREFIX, media_routes, why_no_frames
 from app.ui.people import cards_view
 from app.ui.picture_reader import read_upload
-from app.uploads import scratch_folder
 
 MakeRun = Callable[..., Path]
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from app.camera_states import StateChange, StateLog
-from app.cli import main
-from app.runs import Run, crop_frame
+from app.cli.parser import main
+from app.runs.folder.camera_states import StateChange, StateLog
+from app.runs.folder.run import Run, crop_frame
 from app.ui.library import run_id
 
 MakeRun = Callable[[str], tuple[Path, str]]
@@ -183,7 +183,7 @@ def test_frames_are_drawn_where_there_are_no_videos(page: Any, server: str, own_
 
 
 def test_scores_and_mistakes_are_shown(page: Any, server: str, scene: Run, ui_folder: Path) -> None:
-    from app.evaluate import evaluate_run
+    from app.runs.evaluate.scores import evaluate_run
 
     page.goto(f"{server}/evaluate?run={run_id(scene.folder)}")
     page.wait_for_selector("text=Truth was found")

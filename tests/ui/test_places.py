@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.cli import main
-from app.counters import read_counters
-from app.runs import Run
+from app.cli.parser import main
+from app.runs.folder.run import Run
+from app.runs.places.counters import read_counters
 
 MakeRun = Callable[[str], tuple[Path, str]]
 

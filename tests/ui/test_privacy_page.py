@@ -16,14 +16,14 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from app import stills
-from app.audit import entries
-from app.cli import main
+from app.cli.parser import main
 from app.config import UiSettings
-from app.people import people_of
-from app.runs import Run
-from app.search import frame_and_box
-from app.stills import read_still
+from app.runs.folder.audit_log import entries
+from app.runs.folder.run import Run
+from app.runs.people.search import frame_and_box
+from app.runs.people.visits import people_of
+from app.runs.render import stills
+from app.runs.render.stills import read_still
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, crop_url, media_routes
 from app.ui.server import Guard

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.config import Settings
-from app.runs import Run
+from app.runs.folder.run import Run
 from app.ui import jobs as jobs_module
 from app.ui.jobs import Jobs
 from app.ui.library import RunLibrary

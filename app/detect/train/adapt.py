@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.allocator import keep_freed_memory
 from app.config import DetectorTrainSettings
-from app.detect.device import choose_device
 from app.detect.train.frames import Sample, batches, read_material
 from app.detect.train.loop import shift_scores
 from app.detect.yolo import BUNDLED_FOLDER, load_ultralytics, load_weights, save_weights
 from app.errors import InputError
-from app.files import claim_folder
+from app.system.device import choose_device
+from app.system.files import claim_folder
+from app.system.memory import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.boxes import coverage, iou
-from app.checksum import file_sha256
 from app.detect.train.committee import Answers, Committee, judge
 from app.detect.train.photos import SUFFIXES, Boxes, Place, read_labels
 from app.errors import InputError
-from app.files import claim_folder
+from app.system.checksum import file_sha256
+from app.system.files import claim_folder
 
 _log = logging.getLogger(__name__)
 

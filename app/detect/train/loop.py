@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from app.allocator import keep_freed_memory
 from app.config import DetectorTrainSettings
-from app.detect.device import choose_device
 from app.detect.train.pictures import make_pictures
 from app.detect.yolo import load_ultralytics, save_weights
 from app.errors import InputError
-from app.files import claim_folder
+from app.system.device import choose_device
+from app.system.files import claim_folder
+from app.system.memory import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 import yaml
 
-from app.checksum import file_sha256
 from app.config import DetectorTrainSettings
 from app.detect.train.compose import compose
 from app.detect.train.photos import Boxes, Stock, read_stock
 from app.detect.train.processes import side_by_side
 from app.errors import InputError
+from app.system.checksum import file_sha256
 
 _log = logging.getLogger(__name__)
 

@@ -28,12 +28,8 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, distributed, nn
 
-from app.allocator import keep_freed_memory
 from app.config import TrainSettings
-from app.detect.device import choose_device
 from app.errors import InputError, RunError
-from app.files import claim_folder
-from app.interrupt import interruptions
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.embedder import require_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
@@ -57,6 +53,10 @@ from app.reid.train.schedule import Clock, build_optimiser, learning_rate, pictu
 from app.reid.train.teacher import Teacher, likeness_vectors
 from app.reid.train.transforms import augment, erase, resized
 from app.reid.train.unlabelled import load_unlabelled
+from app.system.device import choose_device
+from app.system.files import claim_folder
+from app.system.interrupts import interruptions
+from app.system.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import DetectorTrainSettings
 from app.detect.train.adapt import adapt_detector
 from app.detect.yolo import load_ultralytics, load_weights, save_weights

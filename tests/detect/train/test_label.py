@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.cli import main
+from app.cli.parser import main
 from app.detect.train import label as labelling
 from app.detect.train.committee import Answers, Committee
 from app.detect.train.label import label_pictures

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.cli import main
+from app.cli.parser import main
 from app.config import TrainSettings
 from app.errors import InputError
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -1,0 +1,1 @@
+"""Images in: sources of every kind, the shared clock, decoding and encoding."""

@@ -1,0 +1,1 @@
+"""A job, from sources to a finished run. `step` is the page to read first."""

@@ -1,0 +1,175 @@
+"""`main.py check RUN`: is everything of a run there, and as it was written?
+
+Looked at are `run.json`, the manifest and every part file in it, every crop that a tracklet names, the ledger, the
+audit log, what is covered, what was learned of the cameras, zones and lines, and the index. Videos and exports are not:
+they can be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.errors import InputError
+from app.runs.folder.audit_log import AUDIT_COLUMNS, AUDIT_FILE, entries
+from app.runs.folder.covered import COVERED_FILE, read_covered
+from app.runs.folder.crop_files import crop_is_whole
+from app.runs.folder.header import RUN_FILE
+from app.runs.folder.manifest import KINDS, MANIFEST_FILE, PartFile
+from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.tables import check_content, read_table
+from app.runs.folder.topology_file import TOPOLOGY_FILE, read_topology
+from app.runs.folder.tracklet_index import INDEX_FILE, INDEX_SCHEMA
+from app.runs.ledger.ledger import CHECKPOINT_COLUMNS, EVENT_COLUMNS
+from app.runs.places.counters import COUNTERS_FILE, read_counters
+from app.system.sqlite_checksums import damage
+from app.system.untrusted import checksum_fits, read_json
+
+
+def check_run(folder: Path) -> dict[str, Any]:
+    """Return JSON values: what was looked at, `damage`, a sentence for each thing that is wrong, and `notes`.
+
+    Raises InputError only if `folder` is no run folder at all.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder")
+    report: dict[str, Any] = {"run": str(folder), "state": None, "parts": 0, "rows": 0, "crops": 0}
+    report |= {"notes": [], "damage": []}
+    try:
+        run = Run.open(folder)
+    except InputError as error:
+        if not (folder / RUN_FILE).exists():
+            raise
+        report["damage"].append(str(error))
+        return report
+    report["state"] = run.state
+    _Check(run, report).everything()
+    return report
+
+
+class _Check:
+    """Goes through a run and notes what it finds in `report`."""
+
+    def __init__(self, run: Run, report: dict[str, Any]) -> None:
+        self.run = run
+        self.report = report
+        self.has_checksums = bool(run.header.get("checksums"))
+
+    def everything(self) -> None:
+        self._json(RUN_FILE)
+        for file in self.run.manifest.files:
+            self._try(self._part, file)
+        self._unlisted()
+        self._try(self._crops)
+        self._try(self._index)
+        self._databases()
+        for name, read in ((TOPOLOGY_FILE, read_topology), (COUNTERS_FILE, lambda _: read_counters(self.run))):
+            if (self.run.folder / name).exists():
+                self._try(read, self.run.folder)
+                self._json(name)
+        if (self.run.folder / COVERED_FILE).exists():
+            self._try(read_covered, self.run.folder, "")
+
+    def _try(self, step: Callable[..., object], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except InputError as error:
+            self._damaged(str(error))
+
+    def _damaged(self, sentence: str) -> None:
+        if sentence not in self.report["damage"]:
+            self.report["damage"].append(sentence)
+
+    def _json(self, name: str) -> None:
+        path = self.run.folder / name
+        try:
+            fits = checksum_fits(read_json(path, "a file of a run"))
+        except InputError as error:
+            return self._damaged(str(error))
+        if fits is False:
+            self._damaged(f"{path}: damaged, or changed by hand (its checksum does not fit)")
+        if fits is None:
+            self._without_checksum(str(path))
+        return None
+
+    def _without_checksum(self, what: str) -> None:
+        if self.has_checksums:
+            self._damaged(f"{what}: has lost its checksum")
+        else:
+            self.report["notes"].append(f"{what}: of an earlier version, without a checksum")
+
+    def _part(self, file: PartFile) -> None:
+        self.run.read_part(file)
+        self.report["parts"] += 1
+        self.report["rows"] += file.rows if file.kind == "observations" else 0
+        if not file.sha256:
+            self._without_checksum(str(self.run.folder / file.path))
+
+    def _unlisted(self) -> None:
+        listed = {self.run.folder / file.path for file in self.run.manifest.files}
+        listed |= {self.run.folder / path for path in self.run.manifest.removed}
+        found = {path for kind in KINDS for path in (self.run.folder / kind).rglob("*.parquet")}
+        for path in sorted(found - listed):
+            sentence = f"{path}: is not in {MANIFEST_FILE}"
+            if self.run.state in ("running", "interrupted"):
+                self.report["notes"].append(f"{sentence}; --resume deletes it and makes it again")
+            else:
+                self._damaged(f"{sentence}: that has lost lines, or the file is not of this run")
+
+    def _crops(self) -> None:
+        for camera in self.run.cameras:
+            self._try(self.run.frames, camera.name)
+            self._try(lambda name=camera.name: [None for _ in self.run.observation_parts(name)])
+            self._try(lambda name=camera.name: [None for _ in self.run.refined_parts(name)])
+            self._try(self.run.untracked, camera.name)
+            for stretch in self.run.tracklet_stretches(camera.name):
+                if len(stretch.vectors) and (np.abs(np.linalg.norm(stretch.vectors, axis=1) - 1) > 0.01).any():
+                    self.report["notes"].append(f"camera {camera.name}: vectors of {stretch.key} are not of length 1")
+                for crop in stretch.crops if "crops" not in self.run.purged else ():
+                    self._try(self._crop, self.run.crop_path(crop))
+
+    def _crop(self, path: Path) -> None:
+        self.report["crops"] += 1
+        try:
+            whole = crop_is_whole(path.read_bytes())
+        except OSError as error:
+            if self.run.header.get("left_out", {}).get("crops") and not path.exists():
+                self.report["notes"].append(f"{path}: this crop is missing; the disk was too full for some of them")
+                return
+            raise InputError(f"{path}: this crop is missing or cannot be read ({error.strerror})") from error
+        if whole is False:
+            self._damaged(f"{path}: damaged (its checksum does not fit)")
+        if whole is None:
+            self._without_checksum(str(path))
+
+    def _index(self) -> None:
+        path = self.run.folder / INDEX_FILE
+        if path.exists():
+            check_content(read_table(path, INDEX_SCHEMA), path)
+
+    def _databases(self) -> None:
+        ledger = self.run.folder / LEDGER_FILE
+        if "observations" not in self.run.purged:
+            self._try(lambda: self.run.ledger().close())
+        self._try(entries, self.run.folder, 1)
+        tables = (("events", EVENT_COLUMNS), ("checkpoints", CHECKPOINT_COLUMNS))
+        for path, own in ((ledger, tables), (self.run.folder / AUDIT_FILE, (("entries", AUDIT_COLUMNS),))):
+            if path.exists():
+                sentences, unchecked = damage(path, own, self.has_checksums)
+                for sentence in sentences:
+                    self._damaged(sentence)
+                if unchecked and not self.has_checksums:
+                    self.report["notes"].append(f"{path}: {unchecked} rows of an earlier version, without a checksum")
+
+
+def check_run_text(report: dict[str, Any]) -> str:
+    """Return the report in words."""
+    counts = f"{report['parts']} part files with {report['rows']:,} rows, {report['crops']} crops"
+    lines = [*report["notes"][:20], *report["damage"]]
+    if len(report["notes"]) > 20:
+        lines.insert(20, f"… and {len(report['notes']) - 20} more notes (--json lists all)")
+    found = f"{len(report['damage'])} things are damaged" if report["damage"] else "nothing is damaged"
+    return "\n".join([*lines, f"{report['run']} ({report['state']}): {counts}: {found}."])

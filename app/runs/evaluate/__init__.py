@@ -1,0 +1,1 @@
+"""A run against truth: scores, and the mistakes behind them."""

@@ -1,0 +1,79 @@
+"""Reading the Parquet files of a run: verified, with the columns they should have, or a sentence."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.errors import InputError
+from app.system.untrusted import reading
+
+CONTENT = b"content_sha256"
+"""Key in a file's metadata: the checksum of its rows, where no manifest lists that of its bytes."""
+
+
+def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None, rows: int | None = None) -> pa.Table:
+    """Read some columns of a Parquet file, all without `columns`; checksums of its pages are verified, none has nulls.
+
+    schema: what its columns have to be.
+    rows: how many it has to have.
+    Raises InputError if it is missing, damaged, or something else.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: this file of the run is missing; restore it from a copy")
+    # Without the search for further files that `pq.read_table` begins with.
+    with reading(path, "this table of a run"), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if rows is not None and file.metadata.num_rows != rows:
+            raise InputError(f"{path}: {file.metadata.num_rows} rows instead of {rows}; restore it from a copy")
+        found = file.schema_arrow
+        for name in columns or schema.names:
+            if found.names.count(name) != 1:
+                raise InputError(f"{path}: there is no column {name}; this is not a file of a run")
+            kind, wanted = found.field(name).type, schema.field(name).type
+            if not _same(kind, wanted):
+                raise InputError(f"{path}: column {name} is {kind}, not {wanted}; this is not a file of a run")
+        table = file.read(columns=columns, use_threads=False)
+    empty = [name for name in table.column_names if _nulls(table.column(name))]
+    if empty:
+        raise InputError(f"{path}: column {empty[0]} has rows without a value; this is not a file of a run")
+    return table
+
+
+def _nulls(column: pa.ChunkedArray) -> int:
+    """Return how many values of a column are null, within lists too."""
+    inner = sum(chunk.flatten().null_count for chunk in column.chunks) if pa.types.is_list(column.type) else 0
+    return int(column.null_count + inner)
+
+
+def with_checksum(table: pa.Table) -> pa.Table:
+    """Return the table with the checksum of its content in its metadata."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), CONTENT: _content(table)})
+
+
+def check_content(table: pa.Table, path: Path) -> None:
+    """Raise InputError if a table from `with_checksum` is not what was written. One without a checksum passes."""
+    expected = (table.schema.metadata or {}).get(CONTENT)
+    if expected is not None and expected != _content(table):
+        raise InputError(f"{path}: damaged (the checksum of its rows does not fit); restore it from a copy")
+
+
+def _content(table: pa.Table) -> bytes:
+    """Return a checksum of columns and rows, the same however they are stored."""
+    digest = sha256(repr(sorted(table.schema.names)).encode())
+    for name in sorted(table.schema.names):
+        digest.update(repr(table.column(name).to_pylist()).encode())
+    return digest.hexdigest().encode()
+
+
+def _same(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether two types are the same, whatever lists call their elements and whether texts are stored once."""
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if pa.types.is_dictionary(wanted):
+        wanted = wanted.value_type
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return bool(found.value_type == wanted.value_type)
+    return bool(found == wanted)

@@ -1,0 +1,614 @@
+"""Writing a run folder, so that a kill at any instant leaves a run that can be read and resumed.
+
+Rows are collected in memory and committed in parts. A commit writes the new Parquet files under temporary names, syncs
+and renames them, and then adds a line to the manifest: before that step the files do not count, after it they all do,
+for all cameras together. What the manifest does not list is deleted when the run is resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import Settings
+from app.errors import InputError
+from app.footage.addresses import redact
+from app.frames import NO_ID, FrameResult
+from app.runs.folder import audit_log as audit
+from app.runs.folder.covered import Covered, read_covered
+from app.runs.folder.crop_files import encode_crop
+from app.runs.folder.header import RUN_FILE, CameraRecord, InputRecord, read_header, write_header
+from app.runs.folder.locks import lock_following, lock_run, refuse_foreign_folder
+from app.runs.folder.manifest import KINDS, MANIFEST_FILE, Manifest, PartFile
+from app.runs.folder.parts import (
+    FrameRows,
+    Part,
+    frame_table,
+    observation_table,
+    tracklet_table,
+    untracked_table,
+    write_parts,
+)
+from app.runs.folder.run import FORMAT_VERSION, LEDGER_FILE, Run, check_camera_name
+from app.runs.folder.state import FOLLOWED, State
+from app.runs.folder.written import delete_unlisted, note_written
+from app.runs.ledger.identities import Segment
+from app.runs.ledger.ledger import Ledger
+from app.system.checksum import file_sha256
+from app.system.files import sync
+
+if TYPE_CHECKING:
+    from app.footage.sources import SourceInfo
+    from app.track.tracklets import TrackletDraft
+
+TRACKS_PER_CHUNK = 1_000_000
+PARTS_PER_CHUNK = 10_000
+"""So many numbers are free for each chunk of a recording that is followed in several."""
+
+_READERS_S = 60.0
+"""A file that another one took the place of stays so long for whoever had begun to read the run."""
+
+
+class RunWriter:
+    """Writes one run; a sink of the pipeline. Use it as a context manager, so that its lock is released.
+
+    Nobody else follows cameras into the run meanwhile. Others may change it between two commits: what they took away
+    stays away.
+
+    next_frame_index, next_track_id: for each camera the first numbers that are not in use yet.
+    keep_crops: False leaves out the pictures of people (their vectors stay): the disk has no room for them.
+    crops_left_out: the references of those pictures.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Settings, header: dict[str, Any], manifest: Manifest, lock: IO[bytes]
+    ) -> None:
+        self.folder = folder
+        self._settings = settings.run
+        self._header = header
+        self._next_part = manifest.next_part  # the files are not kept: they become many
+        self._listed_part = manifest.next_part
+        self._lock = lock
+        self._changing: IO[bytes] | None = None
+        self.next_frame_index = dict(manifest.next_frame_index)
+        self.next_track_id = dict(manifest.next_track_id)
+        self.keep_crops = True
+        self.crops_left_out: set[str] = set()
+        self._left_out_before = int(header.get("left_out", {}).get("crops", 0))
+        self._results: dict[str, list[FrameRows]] = {camera: [] for camera in self.next_frame_index}
+        self._drafts: list[tuple[TrackletDraft, bool]] = []
+        self._flushed_drafts: list[tuple[TrackletDraft, bool]] = []
+        self._flushed_files: tuple[PartFile, ...] = ()
+        self._flushed_rows = 0
+        self._flushed_counts: dict[str, int] = {}
+        self._stamp = _stamp(folder)
+        self._flushed_at = time.monotonic()
+        self._replaced: list[tuple[float, Path]] = []
+        self._open_crops: dict[tuple[str, int], frozenset[str]] = {}
+        self._unsynced: list[Path] = []
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        settings: Settings,
+        cameras: Sequence[SourceInfo],
+        provenance: Mapping[str, Any],
+        chunk_number: int = 0,
+        first_frame_index: int = 0,
+    ) -> RunWriter:
+        """Begin a run in `folder`, which is made if it does not exist.
+
+        provenance: JSON values. `weights`, compared when the run is resumed, names each weight file and its sha256
+        (`file_sha256`); everything else is only kept for the reader.
+        chunk_number, first_frame_index: for a run that will be brought together with runs of other chunks of the same
+        recordings (`adopt`): its place among them, and where it begins. The numbers of its tracks and parts are none of
+        theirs.
+        Raises InputError if the folder already holds a run or a camera's name cannot be the name of a folder.
+        """
+        if (folder / RUN_FILE).exists():
+            raise InputError(f"{folder} already holds a run; give another --output, or --resume to go on with it")
+        names = [camera.camera for camera in cameras]
+        for name in names:
+            check_camera_name(name)
+        refuse_foreign_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_following(folder, "following cameras into this run")
+        now = _now()
+        header = {
+            "format": FORMAT_VERSION,
+            audit.AUDIT_KEY: True,
+            "checksums": True,  # of this file, the manifest, crops and ledger too: what lacks one is damaged
+            "untracked": True,  # boxes that belong to no track are kept from the beginning
+            "state": "running",
+            "times": {"created": now, "finished": None},
+            "sessions": [{"started": now, "versions": versions()}],
+            "settings": _redacted(settings.model_dump(mode="json")),
+            "provenance": _redacted(dict(provenance)),
+            "cameras": [asdict(record) for record in camera_records(cameras)],
+            "summary": {},
+        }
+        first_track_id = 1 + chunk_number * TRACKS_PER_CHUNK
+        manifest = Manifest(
+            chunk_number * PARTS_PER_CHUNK,
+            dict.fromkeys(names, first_frame_index),
+            dict.fromkeys(names, first_track_id),
+            (),
+        )
+        with lock_run(folder, "beginning this run"):
+            manifest.write(folder)
+            Ledger(folder / LEDGER_FILE).close()  # from now on a missing one is damage
+            audit.begin(folder)
+            writer = cls(folder, settings, header, manifest, lock)
+        writer._write_header()
+        return writer
+
+    @classmethod
+    def resume(
+        cls, folder: Path, settings: Settings, cameras: Sequence[SourceInfo], provenance: Mapping[str, Any]
+    ) -> RunWriter:
+        """Go on with an unfinished run from its last committed part.
+
+        Raises InputError that names every setting, weight file and input that differs from the recorded ones, or if
+        the run is finished; RunError if another process is writing to it.
+        """
+        Run.open(folder)
+        lock = lock_following(folder, "following cameras into this run")
+        try:
+            with lock_run(folder, "resuming this run"):
+                writer = cls._resume(folder, settings, cameras, provenance, lock)
+            writer._write_header()
+        except BaseException:
+            lock.close()
+            raise
+        return writer
+
+    @classmethod
+    def _resume(
+        cls,
+        folder: Path,
+        settings: Settings,
+        cameras: Sequence[SourceInfo],
+        provenance: Mapping[str, Any],
+        lock: IO[bytes],
+    ) -> RunWriter:
+        run = Run.open(folder)
+        if run.header["state"] in FOLLOWED:
+            raise InputError(f"{folder}: every frame of this run is followed, so it is finished; give another --output")
+        records = camera_records(cameras)
+        differences = [
+            *_differences("setting ", run.header["settings"], _redacted(settings.model_dump(mode="json"))),
+            *_differences("weights ", run.header["provenance"].get("weights"), _redacted(provenance.get("weights"))),
+            *_camera_differences(run.cameras, records),
+        ]
+        if differences:
+            listed = "\n  ".join(differences)
+            raise InputError(f"{folder}: cannot resume, because these differ from the recorded ones:\n  {listed}")
+        # Linking refined the rows that there were; what comes now would be missing there.
+        recorded = tuple(file for file in run.manifest.files if file.kind != "refined")
+        run = Run(folder, run.header, run.manifest.replace_files(folder, recorded))
+        delete_unlisted(run)
+        with run.ledger() as ledger:
+            used = ledger.last_track_ids()
+        free = {camera: max(first, used.get(camera, 0) + 1) for camera, first in run.manifest.next_track_id.items()}
+        header = {**run.header, "state": "running", "cameras": _found_again(run.cameras, records)}
+        header["untracked"] = run.keeps_doubts
+        header["sessions"] = [*header["sessions"], {"started": _now(), "versions": versions()}]
+        return cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def part_is_due(self) -> bool:
+        """Whether the rows since the last commit span `run.part_s` seconds of footage: time to call `commit`."""
+        return any(rows and rows[-1].time - rows[0].time >= self._settings.part_s for rows in self._results.values())
+
+    @property
+    def flush_is_due(self) -> bool:
+        """Whether there are rows that are not on the disk, and the last were written `run.flush_s` ago."""
+        rows = sum(len(rows) for rows in self._results.values())
+        return rows > self._flushed_rows and time.monotonic() - self._flushed_at >= self._settings.flush_s
+
+    def last_frame_s(self) -> dict[str, float]:
+        """Return when the frames of each camera end that are in the run; cameras without any are left out."""
+        ends: dict[str, float] = {}
+        for file in Manifest.read(self.folder).files:
+            if file.kind == "frames":
+                ends[file.camera] = max(file.end_s, ends.get(file.camera, file.end_s))
+        return ends
+
+    def write(self, result: FrameResult) -> None:
+        """Take the rows of a frame, those without a track (`NO_ID`) apart, and that the frame was processed.
+
+        Raises ValueError for a frame that was already written: its rows would be doubled.
+        """
+        frame = result.frame
+        if frame.index < self.next_frame_index[frame.camera]:
+            raise ValueError(f"camera {frame.camera}: frame {frame.index} is already in the run")
+        rows = np.flatnonzero(result.track_ids != NO_ID)
+        track_ids = result.track_ids[rows]
+        detections = result.detections[rows]
+        self._results[frame.camera].append(
+            FrameRows(
+                frame.index,
+                frame.time,
+                track_ids,
+                detections.boxes,
+                detections.scores,
+                result.detections[result.track_ids == NO_ID],
+            )
+        )
+        self.next_frame_index[frame.camera] = frame.index + 1
+        if len(rows):
+            self.next_track_id[frame.camera] = max(self.next_track_id[frame.camera], int(track_ids.max()) + 1)
+
+    def add_tracklets(self, drafts: Iterable[TrackletDraft]) -> None:
+        """Take tracklets that ended, and write their crops."""
+        with self.changing():
+            self._add(drafts, is_open=False)
+
+    def commit(self, open_drafts: Iterable[TrackletDraft] = ()) -> None:
+        """Make everything taken so far durable, as one step for all cameras.
+
+        open_drafts: tracklets that still go on, as they are now; a later row of the same track supersedes them.
+        """
+        with self.changing():
+            self._write_part(open_drafts, for_now=False)
+            self._drop_replaced_files(self._flushed_files)
+            self._flushed_files, self._flushed_rows, self._flushed_counts = (), 0, {}
+            self._flushed_drafts.clear()
+            for rows in self._results.values():
+                rows.clear()
+
+    def flush(self, open_drafts: Iterable[TrackletDraft] = ()) -> None:
+        """Do the same, and write it once more with what comes until the next commit: so a crash between two commits
+        loses little, and a run of weeks consists of no more files than its parts."""
+        with self.changing():
+            replaced = self._flushed_files
+            self._write_part(open_drafts, for_now=True)
+            self._drop_replaced_files(set(replaced) - set(self._flushed_files))
+
+    def _write_part(self, open_drafts: Iterable[TrackletDraft], for_now: bool) -> None:
+        self._add(open_drafts, is_open=True)
+        files = write_parts(self.folder, self._tables(), self._unsynced)
+        self._flushed_at = time.monotonic()
+        if not files:
+            return
+        self._unsynced.clear()
+        if for_now:
+            added = Manifest(self._next_part + 1, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
+            added.flush_to(self.folder, self._listed_part)
+            self._next_part += 1
+        else:
+            self._list(files, self._next_part + 1)
+        self._drop_replaced_crops()
+        if for_now:
+            self._flushed_files = tuple(files)
+        self._flushed_counts = {camera: len(rows) for camera, rows in self._results.items()}
+        self._flushed_rows = sum(self._flushed_counts.values())
+        self._flushed_drafts = [(replace(draft, images=()), is_open) for draft, is_open in self._all_drafts()]
+        self._drafts.clear()
+
+    def _all_drafts(self) -> list[tuple[TrackletDraft, bool]]:
+        """Return what the present part says of tracklets: of one that went on between two flushes only the latest."""
+        new = {draft.tracklet.key for draft, _ in self._drafts}
+        kept = [
+            (draft, is_open) for draft, is_open in self._flushed_drafts if not (is_open and draft.tracklet.key in new)
+        ]
+        return [*kept, *self._drafts]
+
+    def _follow_changes(self) -> None:
+        """Go on after somebody else replaced the manifest: what was listed for now is listed for good there."""
+        self._next_part = self._listed_part = Manifest.read(self.folder).next_part
+        for camera, count in self._flushed_counts.items():
+            del self._results[camera][:count]
+        self._flushed_files, self._flushed_rows, self._flushed_counts = (), 0, {}
+        self._flushed_drafts.clear()
+        self._stamp = _stamp(self.folder)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep everybody else from changing the run, however long that takes to get.
+
+        May be entered again by whoever is inside.
+        """
+        if self._changing is not None:
+            yield
+            return
+        with lock_run(self.folder, "writing a part of this run", math.inf) as self._changing:
+            try:
+                if _stamp(self.folder) != self._stamp:
+                    self._follow_changes()
+                yield
+            finally:
+                self._changing = None
+
+    def forget(self, segments: Iterable[Segment]) -> None:
+        """Drop the rows of erased people that were taken and are not in the run yet."""
+        for segment in segments:
+            rows = self._results.get(segment.camera, [])
+            covered = read_covered(self.folder, segment.camera)
+            rows[:] = [_without(row, segment, covered) for row in rows]
+
+    def adopt(self, run: Run) -> None:
+        """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
+
+        Runs of several chunks of a camera are taken in the order of time.
+        Files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already part
+        of this one is passed over. Its identities are not taken: they count people on their own.
+        """
+        with self.changing():
+            if {file.path for file in run.manifest.files} <= {file.path for file in Manifest.read(self.folder).files}:
+                return
+            copied = sorted(path for kind in (*KINDS, "crops") for path in (run.folder / kind).rglob("*"))
+            note_written(self.folder, [p.relative_to(run.folder).as_posix() for p in copied if p.is_file()])
+            for folder in (*KINDS, "crops"):
+                for source in sorted((run.folder / folder).glob("*")):
+                    target = self.folder / folder / source.name
+                    shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+                    sync(target)
+                    sync(target.parent)
+            cameras = {camera.name for camera in run.cameras}
+            self.next_frame_index.update({c: n for c, n in run.manifest.next_frame_index.items() if c in cameras})
+            self.next_track_id.update({c: n for c, n in run.manifest.next_track_id.items() if c in cameras})
+            self._list(run.manifest.files, max(self._next_part, run.manifest.next_part))
+
+    def finish(self, state: State, summary: Mapping[str, Any]) -> None:
+        """Commit what is left, record how the run ended and its JSON `summary`, and release the folder."""
+        with self.changing():
+            if self._drafts or self._flushed_drafts or any(self._results.values()):
+                self.commit()
+            self._drop_replaced_files((), 0.0)
+            if self.left_out_count:
+                self._header["left_out"] = {**self._header.get("left_out", {}), "crops": self.left_out_count}
+            self._header["state"] = state
+            self._header["next_part"] = self._listed_part  # no manifest has less from now on but one cut short
+            self._header["times"]["finished"] = _now()
+            self._header["summary"] = _redacted(dict(summary))
+            if state in FOLLOWED:
+                Run.open(self.folder).index_tracklets()
+            self._write_header()
+        self.close()
+
+    @property
+    def left_out_count(self) -> int:
+        """How many pictures of people the disk had no room for, also in earlier sessions of this run."""
+        return self._left_out_before + len(self.crops_left_out)
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Put JSON values into `run.json` while the run goes on, each under its name."""
+        self._header |= _redacted(dict(values))
+        self._write_header()
+
+    def know_camera(self, camera: SourceInfo) -> None:
+        """Record the size and the rate of a camera that is seen for the first time."""
+        for record in self._header["cameras"]:
+            if record["name"] == camera.camera:
+                record |= {"width": camera.width, "height": camera.height, "fps": camera.fps}
+        self._write_header()
+
+    def close(self) -> None:
+        """Release the folder. Rows that were not committed are lost, as in a crash."""
+        self._lock.close()
+
+    def _list(self, files: Iterable[PartFile], next_part: int) -> None:
+        """Let these part files count from now on."""
+        added = Manifest(next_part, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
+        added.add_to(self.folder)
+        self._next_part = self._listed_part = next_part
+        self._stamp = _stamp(self.folder)
+
+    def _write_header(self) -> None:
+        """Write `run.json`; what others noted there meanwhile stays."""
+        with self.changing():
+            if (self.folder / RUN_FILE).exists():
+                stored = read_header(self.folder / RUN_FILE)
+                self._header |= {key: stored[key] for key in ("purged", "purged_before") if key in stored}
+            write_header(self.folder, self._header)
+
+    def _add(self, drafts: Iterable[TrackletDraft], is_open: bool) -> None:
+        drafts = list(drafts)
+        new = [crop for draft in drafts for crop in self._new_crops(draft)]
+        note_written(self.folder, [path for path, _ in new])
+        for path, image in new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_crop(image, self._settings.crop_jpeg_quality))
+            self._unsynced.append(path)
+        for draft in drafts:
+            self._drafts.append((draft, is_open))
+            camera, track_id = draft.tracklet.key
+            self.next_track_id[camera] = max(self.next_track_id[camera], track_id + 1)
+
+    def _new_crops(self, draft: TrackletDraft) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+        """Yield the pictures of a tracklet that are to be written, each with its file."""
+        known = self._open_crops.get(draft.tracklet.key, frozenset())
+        for reference, image in zip(draft.tracklet.crops, draft.images, strict=bool(draft.images)):
+            path = self.folder / reference
+            # An erasure that was cut off may have taken away what is known.
+            if reference in known and reference not in self.crops_left_out and path.exists():
+                continue
+            if not self.keep_crops:
+                self.crops_left_out.add(reference)
+                continue
+            self.crops_left_out.discard(reference)
+            yield path, image
+
+    def _drop_replaced_crops(self) -> None:
+        """Delete crops of open tracklets that gave way to better ones, now that no listed row names them."""
+        for draft, is_open in self._drafts:
+            key, crops = draft.tracklet.key, frozenset(draft.tracklet.crops)
+            for reference in self._open_crops.pop(key, frozenset()) - crops:
+                (self.folder / reference).unlink(missing_ok=True)
+            if is_open:
+                self._open_crops[key] = crops
+
+    def _drop_replaced_files(self, files: Iterable[PartFile], after_s: float = _READERS_S) -> None:
+        """Delete files that others took the place of `after_s` ago or more; `files` are new among them."""
+        now = time.monotonic()
+        self._replaced += [(now, self.folder / file.path) for file in files]
+        for since, path in self._replaced:
+            if now - since >= after_s:
+                path.unlink(missing_ok=True)
+        self._replaced = [(since, path) for since, path in self._replaced if now - since < after_s]
+
+    def _tables(self) -> list[Part]:
+        stem = f"{self._next_part:06d}"
+        all_drafts = self._all_drafts()
+        parts = []
+        for camera, rows in self._results.items():
+            if rows:
+                parts.append(Part("frames", camera, stem, frame_table(rows)))
+            if any(len(row.track_ids) for row in rows):
+                parts.append(Part("observations", camera, stem, observation_table(camera, rows)))
+            if any(len(row.untracked) for row in rows):
+                parts.append(Part("untracked", camera, stem, untracked_table(rows)))
+            drafts = [(draft, is_open) for draft, is_open in all_drafts if draft.tracklet.camera == camera]
+            if drafts:
+                parts.append(Part("tracklets", camera, stem, tracklet_table(camera, drafts)))
+        return parts
+
+
+def _stamp(folder: Path) -> tuple[int, int, int]:
+    """Return what is different once somebody else has replaced the manifest."""
+    status = (folder / MANIFEST_FILE).stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _without(rows: FrameRows, segment: Segment, covered: Covered) -> FrameRows:
+    """Return the rows of a frame without those of a segment, and without boxes of no track where it is covered."""
+    if not segment.start_s <= rows.time < segment.end_s:
+        return rows
+    stay = rows.track_ids != segment.track_id
+    loose = ~covered.hides(np.full(len(rows.untracked), rows.time), rows.untracked.boxes)
+    return replace(
+        rows,
+        track_ids=rows.track_ids[stay],
+        boxes=rows.boxes[stay],
+        scores=rows.scores[stay],
+        untracked=rows.untracked[loose],
+    )
+
+
+def camera_records(cameras: Sequence[SourceInfo]) -> tuple[CameraRecord, ...]:
+    """Return what a run records of its sources; the input files are read once for their sha256."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return tuple(
+            CameraRecord(
+                camera.camera,
+                camera.width,
+                camera.height,
+                camera.fps,
+                camera.start_time,
+                redact(camera.origin),
+                tuple(pool.map(_input_record, camera.inputs)),
+                camera.has_pixels,
+                camera.live,
+                camera.kind,
+                camera.offsets_s,
+                camera.address,
+            )
+            for camera in cameras
+        )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": sys.version.split()[0]}
+    for package in ("omnitrack", "torch", "ultralytics", "openvino", "numpy", "av"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+
+
+def _input_record(path: Path) -> InputRecord:
+    size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    # The whole path, whatever it looks like: the file is to be found again, from wherever the run is opened.
+    return InputRecord(str(path.absolute()), size, file_sha256(path))
+
+
+def _differences(what: str, recorded: Any, given: Any) -> list[str]:
+    """Name each leaf in which two JSON values differ."""
+    if isinstance(recorded, dict) and isinstance(given, dict):
+        return [
+            line
+            for key in sorted(recorded.keys() | given.keys())
+            for line in _differences(f"{what}{key}.", recorded.get(key), given.get(key))
+        ]
+    if recorded == given:
+        return []
+    return [f"{what.rstrip('. ')}: recorded {json.dumps(recorded)}, now {json.dumps(given)}"]
+
+
+def _camera_differences(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[str]:
+    """Compare cameras by name; files may have moved, but their content must be the same. Of live cameras only the name
+    counts: they go on now, and their pictures are scaled to the recorded size."""
+    old, new = {camera.name: camera for camera in recorded}, {camera.name: camera for camera in given}
+    lines = [f"cameras: recorded {', '.join(old)}, now {', '.join(new)}"] if old.keys() != new.keys() else []
+    for name in old.keys() & new.keys():
+        if new[name].live:
+            continue
+        if [record.sha256 for record in old[name].inputs] != [record.sha256 for record in new[name].inputs]:
+            files = ", ".join(record.path for record in new[name].inputs) or "none"
+            lines.append(f"input of camera {name}: the content of its files is not the recorded one ({files})")
+        elif _place(old[name]) != _place(new[name]) or (old[name].kind and old[name].offsets_s != new[name].offsets_s):
+            lines.append(f"camera {name}: picture size or start time is not the recorded one")
+    return sorted(lines)
+
+
+def _place(camera: CameraRecord) -> tuple[int, int, float]:
+    return camera.width, camera.height, camera.start_time
+
+
+def _found_again(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[dict[str, Any]]:
+    """Return the records of cameras as JSON values, with the places where the same files lie now."""
+    now = {camera.name: camera for camera in given}
+    return [
+        asdict(old if old.live else replace(now[old.name], origin=old.origin, start_time=old.start_time))
+        for old in recorded
+    ]
+
+
+def _redacted(value: Any) -> Any:
+    """Return a JSON value whose strings carry no passwords; paths become strings and tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    if isinstance(value, str | Path):
+        return redact(str(value))
+    return value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
