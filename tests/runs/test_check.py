@@ -21,7 +21,7 @@ from app.runs.folder.run import LEDGER_FILE, Run
 @pytest.fixture(scope="module")
 def flip_bits() -> ModuleType:
     """The bench `tests/bench/flip_bits.py`."""
-    path = Path(__file__).parent / "bench" / "flip_bits.py"
+    path = Path(__file__).parents[1] / "bench" / "flip_bits.py"
     spec = importlib.util.spec_from_file_location("flip_bits", path)
     assert spec is not None
     assert spec.loader is not None

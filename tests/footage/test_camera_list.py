@@ -19,7 +19,7 @@ from app.footage.camera_list import (
 )
 from app.footage.video import VideoFile
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "configs" / "cameras_example.yaml"
+EXAMPLE = Path(__file__).resolve().parents[2] / "configs" / "cameras_example.yaml"
 ONE_PM = 1714568400.0  # 2024-05-01 13:00:00 UTC
 
 

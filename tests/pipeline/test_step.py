@@ -26,7 +26,7 @@ from app.track.gallery import PersonGallery
 from app.track.tracker import CameraTracker
 from app.track.tracklets import TrackletBuilder
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DIMENSION = 4
 CALIBRATION = Calibration(
     np.zeros(DIMENSION, np.float32), np.array([0.0, 1.0], np.float32), np.array([0.99, 0.01], np.float32)

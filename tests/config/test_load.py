@@ -9,7 +9,7 @@ import pytest
 from app.config import Settings, describe_settings, load_settings, setting_names
 from app.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def write(folder: Path, text: str) -> Path:

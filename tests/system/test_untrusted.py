@@ -200,7 +200,7 @@ def test_a_column_without_a_value_somewhere_is_refused(tmp_path: Path, values: l
 
 def test_one_bad_input_of_each_class_gets_a_sentence() -> None:
     """The first cases of the bench `fuzz.py`, in a process that forks for each, with another seed than its table's."""
-    bench = Path(__file__).parent / "bench" / "fuzz.py"
+    bench = Path(__file__).parents[1] / "bench" / "fuzz.py"
     command = [sys.executable, str(bench), "--cases", "17", "--seed", "1"]
     found = {**os.environ, "PYTHONPATH": str(bench.parents[2])}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=found)
