@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from app.config import Settings
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.frames import NO_ID, Detections, Frame, FrameResult, Tracklet, blank_image
 from app.runs.folder.writer import RunWriter
 from app.track.tracklets import TrackletDraft

@@ -22,7 +22,7 @@ from app.config import DetectSettings
 from app.frames import Detections, Frame
 
 if TYPE_CHECKING:
-    from app.footage.sources import SourceInfo
+    from app.footage.camera import SourceInfo
 
 FILE_PREFIX = "file:"
 

@@ -17,7 +17,7 @@ from app.frames import Detections, Frame
 from app.system.checksum import file_sha256
 
 if TYPE_CHECKING:
-    from app.footage.sources import SourceInfo
+    from app.footage.camera import SourceInfo
 
 _log = logging.getLogger(__name__)
 

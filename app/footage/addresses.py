@@ -28,3 +28,15 @@ def redact(text: str) -> str:
     text = _LOGIN.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _BARE_LOGIN.sub(f"{HIDDEN}@", text)
     return _QUERY.sub(rf"\g<key>{HIDDEN}", text)
+
+
+def is_stream_url(source: str) -> bool:
+    scheme, mark, _ = source.partition("://")
+    return bool(mark) and scheme.isascii() and scheme.replace("+", "").isalnum()
+
+
+def name_of_url(url: str) -> str:
+    """Return a camera name from the host and path of a URL, without login, query and port."""
+    address = redact(url).partition("://")[2].rpartition("@")[2].partition("?")[0].partition("#")[0]
+    host, _, path = address.partition("/")
+    return "_".join([host.partition(":")[0], *(part for part in path.split("/") if part)])

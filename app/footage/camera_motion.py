@@ -23,7 +23,7 @@ from app.footage.motchallenge import LAST_FRAME, check_frame_numbers
 from app.frames import Frame
 
 if TYPE_CHECKING:
-    from app.footage.sources import SourceInfo
+    from app.footage.camera import SourceInfo
 
 _log = logging.getLogger(__name__)
 

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 
 from app.config import SourceSettings
 from app.errors import InputError
-from app.footage.addresses import redact
-from app.footage.camera_list import CameraEntry, StartTime, place_segments
+from app.footage.addresses import is_stream_url, name_of_url, redact
+from app.footage.camera import CameraState, StateChange
+from app.footage.camera_list import CameraEntry
+from app.footage.clock import StartTime
 from app.footage.frozen import FrozenWatch
 from app.footage.recordings import Footage, FootageInfo, VideoFootage
+from app.footage.segments import place_segments
 from app.footage.video import VIDEO_SUFFIXES, Picture, PictureConverter, open_container, probe_video
-from app.runs.folder.camera_states import CameraState, StateChange
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +67,6 @@ def arrival_time() -> float:
     return _CLOCK_OFFSET_S + time.monotonic()
 
 
-def is_stream_url(source: str) -> bool:
-    scheme, mark, _ = source.partition("://")
-    return bool(mark) and scheme.isascii() and scheme.replace("+", "").isalnum()
-
-
 def is_live_source(source: str) -> bool:
     """Whether a camera number, or a URL that names no recording, so that it makes sense to wait for it."""
     if source.isdecimal():
@@ -87,7 +84,7 @@ def open_url(url: str, entry: CameraEntry, settings: SourceSettings) -> Footage:
     stream.close()
     if stream.is_recording and not url.lower().startswith(_LIVE_SCHEMES):
         segments = place_segments([probe_video(url)], entry, order_is_given=True)
-        return VideoFootage(*segments, name=_name_of_url(url), folder=None)
+        return VideoFootage(*segments, name=name_of_url(url), folder=None)
     return _live_footage(url, settings, stream)
 
 
@@ -109,7 +106,7 @@ def _live_footage(
     def connect() -> _Connection:
         return _AttachedCamera(int(source)) if source.isdecimal() else _Stream(source, settings.stream_timeout_s)
 
-    name = f"camera{source}" if source.isdecimal() else _name_of_url(source)
+    name = f"camera{source}" if source.isdecimal() else name_of_url(source)
     origin = f"camera {source}" if source.isdecimal() else redact(source)
     return LiveFootage(connect, seen, name, origin, settings, problem)
 
@@ -347,10 +344,3 @@ class _AttachedCamera:
 
     def close(self) -> None:
         self._capture.release()
-
-
-def _name_of_url(url: str) -> str:
-    """Return a camera name from the host and path of a URL, without login, query and port."""
-    address = redact(url).partition("://")[2].rpartition("@")[2].partition("?")[0].partition("#")[0]
-    host, _, path = address.partition("/")
-    return "_".join([host.partition(":")[0], *(part for part in path.split("/") if part)])

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,11 @@ from PIL import Image
 
 from app.errors import InputError
 from app.footage.addresses import redact
-from app.footage.camera_list import CameraEntry, Segment, StartTime, place_segments, start_from_name
+from app.footage.camera import FootageKind
+from app.footage.camera_list import CameraEntry
+from app.footage.clock import StartTime, start_from_name
 from app.footage.motchallenge import read_sequence_info
+from app.footage.segments import Segment, place_segments
 from app.footage.video import VIDEO_SUFFIXES, Picture, VideoFile, VideoReader, probe_video
 from app.frames import blank_image
 from app.system.untrusted import LIMITS, decode_image
@@ -29,7 +32,6 @@ from app.system.untrusted import LIMITS, decode_image
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
-FootageKind = Literal["video", "images", "sequence", "live"]
 
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)

@@ -10,21 +10,18 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from app.config import SourceSettings
 from app.errors import InputError
-from app.footage.addresses import redact
-from app.footage.camera_list import CameraEntry, StartTime, pattern_regex, read_camera_list, safe_name
-from app.footage.live import LiveFootage, is_live_source, is_stream_url, open_camera_number, open_url, wait_for
-from app.footage.recordings import Footage, FootageInfo, FootageKind, open_recording
-from app.footage.ticks import ticks
+from app.footage.addresses import is_stream_url, redact
+from app.footage.camera import Source, SourceInfo, StateChange, safe_name
+from app.footage.camera_list import CameraEntry, read_camera_list
+from app.footage.clock import StartTime, pattern_regex
+from app.footage.live import LiveFootage, is_live_source, open_camera_number, open_url, wait_for
+from app.footage.recordings import Footage, FootageInfo, open_recording
 from app.frames import Frame
-from app.runs.folder.camera_states import StateChange
-
-__all__ = ["LiveSource", "Source", "SourceInfo", "open_sources", "ticks"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,75 +29,6 @@ _CAMERA_LIST_SUFFIXES = (".yaml", ".yml")
 _DAY_S = 24 * 3600.0
 _SLOW_S = 2.0
 """So much longer than its own timeout a camera may take to open, before the others go on without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What is known of a source before its first picture is read.
-
-    camera: name, unique and safe as a folder name.  width, height: pixels; 0 for a live camera that was not seen yet.
-    fps: nominal frame rate, 1/s; the times of the frames are the truth.
-    frame_count: how many frames to expect, None if unknown; some files do not keep what they announce.
-    start_time: seconds on the shared clock of the first frame; for a live source when it was opened.
-    live: pictures arrive now and are dropped when nobody takes them.  has_pixels: False means motion only.
-    origin: what the user named, without passwords.
-    folder: where files that belong to it are looked up: the sequence folder, for a video `x.mp4` the folder `x`.
-    inputs: the files it consists of, in order.  kind: how they make it up.
-    offsets_s: for videos, when each begins, seconds after the first one.
-    address: of a recording that is read from another machine, without passwords.
-    """
-
-    camera: str
-    width: int
-    height: int
-    fps: float
-    frame_count: int | None
-    start_time: float
-    live: bool
-    has_pixels: bool
-    origin: str
-    folder: Path | None
-    inputs: tuple[Path, ...]
-    kind: FootageKind = "video"
-    offsets_s: tuple[float, ...] = ()
-    address: str = ""
-
-
-class Source(Protocol):
-    """One camera. Iterating reads it from its beginning; frame times strictly increase."""
-
-    info: SourceInfo
-    first_index: int
-    """Number of the first frame wanted, set before iterating: earlier ones of a recording are skipped, a live source
-    counts from there."""
-    end_index: int | None
-    """Number of the first frame that is not wanted any more; None reads to the end."""
-    dropped: int
-    """Frames of a live source that came faster than they were taken."""
-
-    @property
-    def problem(self) -> str:
-        """Why it ended early, a sentence for the user; "" while there is nothing to say."""
-        ...
-
-    def __iter__(self) -> Iterator[Frame]: ...
-
-    def stop(self) -> None:
-        """Let an iteration in another thread end for good, even while it waits for a lost connection."""
-        ...
-
-
-@runtime_checkable
-class LiveSource(Source, Protocol):
-    """A source that may be live."""
-
-    def changes(self) -> list[StateChange]:
-        """Return, once, what a live camera began to do since the last call; nothing for a recording."""
-        ...
-
-    def keep_size(self, width: int, height: int) -> None:
-        """Give all pictures of a live camera this size, pixels; set before iterating. A recording has its own."""
-        ...
 
 
 class _CameraSource:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from app.frames import Frame
 
 if TYPE_CHECKING:
-    from app.footage.sources import Source
+    from app.footage.camera import Source
 
 logger = logging.getLogger(__name__)
 

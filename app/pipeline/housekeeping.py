@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from app.config import RunSettings
+from app.footage.camera import CameraState, LiveSource, Source, StateChange
+from app.footage.clock import format_time
 from app.footage.live import arrival_time
-from app.footage.sources import LiveSource, Source
-from app.runs.folder.camera_states import CameraState, StateChange, StateLog
+from app.runs.folder.camera_states import StateLog
 from app.runs.folder.writer import RunWriter
-from app.runs.render.draw import format_time
 from app.runs.render.videos import AnnotatedVideos
 from app.system.free_space import FreeSpace
 

@@ -19,7 +19,9 @@ import numpy as np
 from app.config import Settings
 from app.errors import InputError
 from app.footage.addresses import redact
-from app.footage.sources import LiveSource, Source, SourceInfo, open_sources, ticks
+from app.footage.camera import LiveSource, Source, SourceInfo
+from app.footage.sources import open_sources
+from app.footage.ticks import ticks
 from app.runs.folder.locks import refuse_foreign_folder
 from app.system.interrupts import at_stake, interruptions
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from app.errors import InputError, RunError
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.pipeline.local import WHOLE, Chunk, Job, Outcome, Progress, Report, follow, open_job, refuse_used_folder
 from app.system.interrupts import interruptions
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import gradio as gr
 
 from app.errors import InputError, OmniTrackError
+from app.footage.clock import format_time
 from app.runs.people.visits import Person
-from app.runs.render.draw import format_time
 from app.ui import calls
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, STATIC, crop_url, person_hex

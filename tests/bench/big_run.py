@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from app.config import Settings
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.frames import Detections, Frame, FrameResult, Tracklet, blank_image
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.detect.yolo import load_ultralytics
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.frames import Frame
 
 DESCRIPTION: dict[str, Any] = {

@@ -11,7 +11,7 @@ from app.config import DetectSettings
 from app.detect import build_detector
 from app.detect.file import FileDetector
 from app.errors import InputError
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.frames import Frame, blank_image
 
 LINES = """\

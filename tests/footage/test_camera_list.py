@@ -9,14 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InputError
-from app.footage.camera_list import (
-    CameraEntry,
-    pattern_regex,
-    place_segments,
-    read_camera_list,
-    safe_name,
-    start_from_name,
-)
+from app.footage.camera import safe_name
+from app.footage.camera_list import CameraEntry, read_camera_list
+from app.footage.clock import pattern_regex, start_from_name
+from app.footage.segments import place_segments
 from app.footage.video import VideoFile
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "configs" / "cameras_example.yaml"
@@ -97,7 +93,7 @@ def test_segments_without_times_follow_each_other() -> None:
 
 
 def test_given_start_time_wins_and_names_still_place_the_files() -> None:
-    from app.footage.camera_list import StartTime
+    from app.footage.clock import StartTime
 
     files = [video("2024-05-01_13-00-00"), video("2024-05-01_13-10-00")]
     found, start = placed(*files, order_is_given=True, start=StartTime(5.0, "list"))

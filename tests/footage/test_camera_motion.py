@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from app.boxes import iou
 from app.config import SourceSettings
 from app.errors import InputError
+from app.footage.camera import SourceInfo
 from app.footage.camera_motion import FileCameraMotion, FlowCameraMotion, NoCameraMotion, build_camera_motion
 from app.footage.motchallenge import read_rows
-from app.footage.sources import SourceInfo, open_sources
+from app.footage.sources import open_sources
 from app.frames import Frame, blank_image
 
 NOBODY = np.zeros((0, 4), np.float32)

@@ -17,7 +17,8 @@ import pytest
 from app.config import SourceSettings
 from app.errors import InputError
 from app.footage.live import LiveFootage, arrival_time
-from app.footage.sources import open_sources, ticks
+from app.footage.sources import open_sources
+from app.footage.ticks import ticks
 from app.frames import Frame
 
 SETTINGS = SourceSettings(stream_timeout_s=2.0, reconnect_s=1.0)

@@ -15,7 +15,9 @@ import pytest
 
 from app.config import SourceSettings
 from app.errors import InputError
-from app.footage.sources import Source, open_sources, ticks
+from app.footage.camera import Source
+from app.footage.sources import open_sources
+from app.footage.ticks import ticks
 from app.frames import Frame
 
 DEFAULTS = SourceSettings()

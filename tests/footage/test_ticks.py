@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.footage.ticks import ticks
 from app.frames import Frame, blank_image
 

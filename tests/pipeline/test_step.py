@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.config import GallerySettings, RenderSettings, Settings, TrackSettings
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.pipeline.step import Lane, Pipeline, Sink, Stopwatch, detect_ahead
 from app.reid.calibrate import Calibration

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from app.cli.parser import main
-from app.runs.folder.camera_states import StateChange, StateLog
+from app.footage.camera import StateChange
+from app.runs.folder.camera_states import StateLog
 from app.runs.folder.run import Run, crop_frame
 from app.ui.library import run_id
 

@@ -130,7 +130,7 @@ def audit_table(found: list[Entry]) -> object:
     """Return a rich table of the log."""
     from rich.table import Table
 
-    from app.runs.render.draw import format_time
+    from app.footage.clock import format_time
 
     table = Table("when (UTC)", "who", "did", "what")
     for entry in found:

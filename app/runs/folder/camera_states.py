@@ -13,29 +13,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from app.errors import InputError
+from app.footage.camera import CameraState, StateChange
 from app.system.files import append_line
 
 STATES_FILE = "camera_states.jsonl"
 
-CameraState = Literal["connecting", "live", "frozen", "lost", "refused", "stopped"]
-"""`connecting`: not seen yet.  `frozen`: sends one picture again and again.  `lost`: tried again until it is back.
-`refused`: user or password is wrong.  `stopped`: nobody followed this camera any more, since the program had ended."""
 
 SHORTEST_S = 1.0
 """A camera that was away for less has missed nothing that counts: that happens between any two pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """A camera is in `state` since `since_s`. why: in words, without passwords; "" if there is nothing to say."""
-
-    camera: str
-    state: CameraState
-    since_s: float
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ from app.system.checksum import file_sha256
 from app.system.files import sync
 
 if TYPE_CHECKING:
-    from app.footage.sources import SourceInfo
+    from app.footage.camera import SourceInfo
     from app.track.tracklets import TrackletDraft
 
 TRACKS_PER_CHUNK = 1_000_000

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 
 from app.errors import InputError
+from app.footage.clock import format_time
 from app.frames import NO_ID
 from app.runs.folder.run import Run
 from app.runs.ledger.identities import WHOLE, Event, Key, Segment
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.review import in_words, last_correction
 from app.runs.people.visits import seen_together
-from app.runs.render.draw import format_time
 
 ACTIONS = {
     "merge": "PERSON INTO",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InputError
+from app.footage.clock import format_time
 from app.runs.folder.camera_states import blind_times, blind_to_json
 from app.runs.folder.run import Run
 from app.runs.people.bands import band
 from app.runs.people.review import describe, doubtful_people, links_in_force
 from app.runs.people.visits import Person, people_of
-from app.runs.render.draw import format_time
 
 
 def people_report(folder: Path) -> dict[str, Any]:

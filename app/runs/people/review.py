@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.footage.clock import format_time
 from app.runs.ledger.identities import WHOLE, Event, Identities, Key
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.bands import band
 from app.runs.people.visits import Person
-from app.runs.render.draw import format_time
 
 MARGIN = 1.0
 """Log-odds by which a link must beat the runner-up not to be doubtful: its odds are 2.7 times as high."""

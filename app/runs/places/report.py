@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InputError
+from app.footage.clock import format_time
 from app.runs.folder.camera_states import BlindTime, blind_seconds, blind_times, blind_to_json
 from app.runs.folder.locks import lock_file
 from app.runs.folder.run import Run
@@ -28,7 +29,6 @@ from app.runs.places.counters import (
 )
 from app.runs.places.counting import count, summarise
 from app.runs.places.movement import Occupancy, Transition, even_edges, occupancy, transitions
-from app.runs.render.draw import format_time
 
 
 def change_counters(

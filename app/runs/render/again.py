@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
 from app.footage.addresses import HIDDEN
-from app.footage.camera_list import Segment
+from app.footage.camera import Source, SourceInfo
 from app.footage.recordings import IMAGE_SUFFIXES, VideoFootage, frame_numbers, read_image
-from app.footage.sources import Source, SourceInfo
+from app.footage.segments import Segment
 from app.footage.video import Picture, VideoFile, probe_video
 from app.frames import Frame, blank_image
 from app.runs.folder.header import CameraRecord

@@ -7,7 +7,6 @@ modifies an image that it was handed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -225,15 +224,6 @@ def resize(image: Picture, scale: float) -> Picture:
         return image
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
-
-
-def format_time(time: float) -> str:
-    """Return a time on the shared clock as text: date and time (UTC) if it counts from 1970, else hours from 0."""
-    if time >= 1e8:
-        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-5] + " UTC"
-    tenths = round(abs(time) * 10)
-    sign = "-" if time < 0 and tenths else ""
-    return f"{sign}{tenths // 36000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
 def draw_text(canvas: Picture, text: str, left: int, top: int, color: Color, text_height: int) -> None:

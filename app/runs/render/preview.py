@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import RenderSettings
+from app.footage.camera import SourceInfo
 from app.footage.live import arrival_time
-from app.footage.sources import SourceInfo
 from app.frames import FrameResult
 from app.pipeline.local import Progress
 from app.runs.folder.written import note_copies

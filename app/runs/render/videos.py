@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from app.config import RenderSettings
 from app.errors import InputError
-from app.footage.sources import Source, SourceInfo, ticks
+from app.footage.camera import Source, SourceInfo
+from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.pipeline.local import Progress, Report

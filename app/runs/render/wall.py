@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.runs.render.draw import DARK, LIGHT, draw_tag, draw_text, fit, format_time, tag_size
+from app.footage.clock import format_time
+from app.runs.render.draw import DARK, LIGHT, draw_tag, draw_text, fit, tag_size
 
 _GAP = 2
 _WANTED_ASPECT = 16 / 9

@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from app.errors import InputError
-from app.runs.folder.camera_states import (
-    STATES_FILE,
-    BlindTime,
-    StateChange,
-    StateLog,
-    blind_seconds,
-    blind_times,
-    read_states,
-)
+from app.footage.camera import StateChange
+from app.runs.folder.camera_states import STATES_FILE, BlindTime, StateLog, blind_seconds, blind_times, read_states
 from app.runs.people.report import people_report, people_table
 from app.runs.places.report import places_of, places_table
 

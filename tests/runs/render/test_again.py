@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from app.cli.parser import main
 from app.config import load_settings
 from app.errors import InputError, RunError
-from app.footage.sources import ticks
+from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import Detections, FrameResult
 from app.pipeline.local import Job, open_job

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app.footage.clock import format_time
 from app.frames import NO_ID, blank_image
 from app.runs.render.draw import (
     DARK,
@@ -19,7 +20,6 @@ from app.runs.render.draw import (
     contact_sheet,
     draw_tag,
     fit,
-    format_time,
     person_color,
     tag_size,
 )

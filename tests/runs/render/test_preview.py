@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from app.config import RenderSettings
-from app.footage.sources import SourceInfo
+from app.footage.camera import SourceInfo
 from app.frames import Detections, Frame, FrameResult
 from app.pipeline.local import Progress
 from app.runs.render.preview import PICTURE_FILE, PROGRESS_FILE, Preview, read_progress

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.config import RenderSettings, load_settings
 from app.errors import RunError
-from app.footage.sources import ticks
+from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.pipeline.local import Job, open_job
