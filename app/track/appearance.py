@@ -18,13 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.reid.calibrate import Calibration
-from app.track.linking.pair_evidence import (
-    CENTER_SHRINKAGE,
-    footage_share,
-    log_odds,
-    open_set_probabilities,
-    probability,
-)
+from app.track.likeness import CENTER_SHRINKAGE, footage_share, log_odds, open_set_probabilities, probability
 
 Vectors = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ from app.reid.calibrate import Calibration
 from app.track.appearance import Strangers
 from app.track.assignment import assign
 from app.track.known_looks import Key, KnownLooks
-from app.track.linking.pair_evidence import log_odds, open_set_probabilities, typical_vector
+from app.track.likeness import log_odds, open_set_probabilities, typical_vector
 
 MIDDLE = 0.35
 STEEPNESS = 9.0

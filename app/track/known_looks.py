@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import NO_ID
-from app.track.linking.pair_evidence import CENTER_SHRINKAGE, unit_rows
+from app.track.likeness import CENTER_SHRINKAGE, unit_rows
 
 Key = tuple[str, int]
 

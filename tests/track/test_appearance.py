@@ -5,7 +5,7 @@ import pytest
 
 from app.reid.calibrate import Calibration
 from app.track.appearance import MOST_PEOPLE, AppearanceBank, FootageLooks, typical_vectors
-from app.track.linking.pair_evidence import CENTER_SHRINKAGE
+from app.track.likeness import CENTER_SHRINKAGE
 
 DIMENSION = 64
 GULLIBLE = Calibration(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.frames import NO_ID
 from app.track.known_looks import Key, KnownLooks
-from app.track.linking.pair_evidence import CENTER_SHRINKAGE
+from app.track.likeness import CENTER_SHRINKAGE
 
 DIMENSION = 6
 LIMIT = 3

@@ -31,7 +31,7 @@ from app.runs.folder.run import Run
 from app.runs.ledger.ledger import GALLERY
 from app.system.checksum import check_content, with_content
 from app.system.files import write_atomically
-from app.track.linking.pair_evidence import weighted_direction
+from app.track.likeness import weighted_direction
 
 PEOPLE_FILE = "people.safetensors"
 FORMAT = "1"

@@ -21,7 +21,7 @@ from app.runs.people.linking import run_calibration
 from app.runs.people.nobody import FEW_PEOPLE, Nobody, standing_out
 from app.runs.people.query import Finder, Person, choose
 from app.system.untrusted import decode_image, reading
-from app.track.linking.pair_evidence import CENTER_SHRINKAGE, unit_rows, weighted_direction
+from app.track.likeness import CENTER_SHRINKAGE, unit_rows, weighted_direction
 
 if TYPE_CHECKING:
     from app.reid import Embedder

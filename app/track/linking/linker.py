@@ -19,10 +19,11 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
+from app.track.likeness import probability
 from app.track.linking.clustering import Graph, agglomerate, refine
 from app.track.linking.margin import Standing
 from app.track.linking.neighbours import MAX_EXACT
-from app.track.linking.pair_evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence, probability
+from app.track.linking.pair_evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence
 from app.track.linking.place_evidence import close_in_time, place_evidence, with_candidates
 from app.track.linking.presence import Presence, least_people
 from app.track.linking.topology import Topology

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.track.linking.pair_evidence import PairEvidence, probability
+from app.track.likeness import probability
+from app.track.linking.pair_evidence import PairEvidence
 from app.track.linking.presence import Presence
 
 

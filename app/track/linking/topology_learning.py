@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.config import LinkSettings
 from app.frames import Tracklet
+from app.track.likeness import probability
 from app.track.linking.clocks import Shift, Walks, shift_of_crowds, shift_of_walks, solve_clocks
 from app.track.linking.floors import (
     MOST_POINTS_OF_LINK,
@@ -30,7 +31,7 @@ from app.track.linking.floors import (
     refined_shift,
     sightings,
 )
-from app.track.linking.pair_evidence import PairEvidence, probability
+from app.track.linking.pair_evidence import PairEvidence
 from app.track.linking.topology import Clock, SharedFloor, Topology, Transit, Zone
 from app.track.linking.zones import find_zones
 

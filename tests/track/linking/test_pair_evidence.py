@@ -10,19 +10,16 @@ from hypothesis import strategies as st
 
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
+from app.track.likeness import calibration_trust, open_set_probabilities, typical_vector, unit_rows
 from app.track.linking import neighbours
 from app.track.linking.neighbours import nearest_pairs
 from app.track.linking.pair_evidence import (
     UNKNOWN_WEIGHT,
     Scale,
     Sets,
-    calibration_trust,
     camera_centers,
-    open_set_probabilities,
     pair_evidence,
-    typical_vector,
     unfamiliar_log_odds,
-    unit_rows,
 )
 from app.track.linking.presence import Presence
 
