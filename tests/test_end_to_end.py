@@ -20,7 +20,7 @@ import torch
 
 from app.cli.parser import main
 from app.pipeline import on_ray as cluster
-from app.pipeline.local import Job, Outcome
+from app.pipeline.job import Job, Outcome
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
 from app.runs.folder.header import RUN_FILE, read_header, write_header

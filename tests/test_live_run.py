@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from app.config import load_settings
 from app.errors import InputError
-from app.pipeline.local import Job, Progress, follow
+from app.pipeline.job import Job
+from app.pipeline.local import follow
 from app.pipeline.stages import track
 from app.runs.folder.camera_states import blind_times, read_states
+from app.runs.folder.progress import Progress
 from app.runs.folder.run import Run
 from app.system.free_space import FreeSpace
 

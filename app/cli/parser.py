@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
+from app.cli.output import say, show
 from app.cli.runs import add_commands
 from app.errors import InputError, OmniTrackError, RunError
 from app.runs.export.formats import FORMATS, IDS
@@ -317,7 +318,7 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
         places = given_settings(options.config, options.assignments, _given(named))
         job, engine = recorded_job(folder, settings, places, options.sources, options.names, options.engine)
     else:
-        from app.pipeline.local import Job
+        from app.pipeline.job import Job
 
         job, engine = Job(tuple(options.sources), tuple(options.names), settings), options.engine or "local"
     from app.pipeline.stages import how_to_go_on, new_folder, track
@@ -351,7 +352,7 @@ def _link(options: argparse.Namespace) -> dict[str, Any]:
 
     summary = link_run(options.folder, settings.link)
     if not options.json:
-        _say(f"{summary['tracklets']} tracklets are {summary['people']} people")
+        say(f"{summary['tracklets']} tracklets are {summary['people']} people")
     return summary
 
 
@@ -366,7 +367,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
         report_run(options.folder, options.truth, options.mistakes)
         record(options.folder, COMMAND_LINE, "exported", "a report of mistakes with pictures")
     if not options.json:
-        _show(scores_table(scores))
+        show(scores_table(scores))
     return scores
 
 
@@ -378,7 +379,7 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
     made = export_run(Run.open(options.folder), options.format, options.ids, options.output)
     record(options.folder, COMMAND_LINE, "exported", options.format)
     if not options.json:
-        _say(f"wrote {len(made.files)} files to {options.output}")
+        say(f"wrote {len(made.files)} files to {options.output}")
     return {"files": [str(file) for file in made.files], "left_out_boxes": made.left_out}
 
 
@@ -404,7 +405,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     listed = numbers_text(entry["person"] for entry in found.people)
     record(options.folder, COMMAND_LINE, "searched", f"with {source}; listed: {listed}")
     if not options.json:
-        _show(search_table(found))
+        show(search_table(found))
     return asdict(found)
 
 
@@ -416,7 +417,7 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
 
     found = compare_pictures(options.images, settings, options.picture)
     if not options.json:
-        _show(comparison_table(found))
+        show(comparison_table(found))
     return asdict(found)
 
 
@@ -427,7 +428,7 @@ def _erase(options: argparse.Namespace) -> dict[str, Any]:
     summary = erase_person(options.folder, options.person, gallery=options.gallery)
     record(options.folder, COMMAND_LINE, "erased", f"person {summary['person']}")
     if not options.json:
-        _say(erased_text(summary))
+        say(erased_text(summary))
     return summary
 
 
@@ -438,7 +439,7 @@ def _ui(options: argparse.Namespace) -> dict[str, Any]:
 
         listed = change_users(options.users, options.add_user, options.role, options.remove_user)
         if not options.json:
-            _say("\n".join(f"{user['name']}: {user['role']}" for user in listed) or "nobody")
+            say("\n".join(f"{user['name']}: {user['role']}" for user in listed) or "nobody")
         return {"users": listed}
     if options.users and options.auth:
         raise InputError("give --users or --auth, not both")
@@ -449,7 +450,7 @@ def _ui(options: argparse.Namespace) -> dict[str, Any]:
 
     users = Users.read(options.users) if options.users else read_login(options.auth) if options.auth else None
     certificate = (options.tls_certificate, options.tls_key) if options.tls_key else None
-    run_ui(options.folders, settings, users, certificate, (lambda text: None) if options.json else _say)
+    run_ui(options.folders, settings, users, certificate, (lambda text: None) if options.json else say)
     return {}
 
 
@@ -462,9 +463,9 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     run = fine_tune if settings.train.start_from and has_pairs(options.data) else train
     card = run(settings.train, options.data, options.output, options.resume)
     if not options.json:
-        _say(f"wrote {options.output}")
+        say(f"wrote {options.output}")
         if "verdict" in card:
-            _say(card["verdict"]["reason"])
+            say(card["verdict"]["reason"])
     return card
 
 
@@ -478,7 +479,7 @@ def _label(options: argparse.Namespace) -> dict[str, Any]:
     )
     if not options.json:
         for part, counts in summary["counts"].items():
-            _say(f"{part}: {counts['pictures']} pictures, {counts['people']} people, {counts['disputed']} disputed")
+            say(f"{part}: {counts['pictures']} pictures, {counts['people']} people, {counts['disputed']} disputed")
     return summary
 
 
@@ -490,7 +491,7 @@ def _train_detector(options: argparse.Namespace) -> dict[str, Any]:
     run = adapt_detector if settings.train_detector.start_from else train_detector
     scores = run(settings.train_detector, options.data, options.output, options.resume)
     if not options.json:
-        _say(f"wrote {scores['weights']}")
+        say(f"wrote {scores['weights']}")
     return scores
 
 
@@ -507,7 +508,7 @@ def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:
             raise InputError("--rerank, --single-shot and --pictures go with one data set at a time")
         sets = evaluate_sets(settings.reid, options.data, share, options.seed)
         if not options.json:
-            _show(sets_table(sets))
+            show(sets_table(sets))
         return dict(sets)
     scores = evaluate_reid(
         settings.reid,
@@ -519,7 +520,7 @@ def _evaluate_reid(options: argparse.Namespace) -> dict[str, Any]:
         pictures=options.pictures,
     )
     if not options.json:
-        _say("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
+        say("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
                        for name, value in scores.items()))  # fmt: skip
     return scores
 
@@ -532,8 +533,8 @@ def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
 
     scores = evaluate_detector(settings.detect, options.data, options.every)
     if not options.json:
-        _show(detector_table(scores))
-        _show(heights_table(scores))
+        show(detector_table(scores))
+        show(heights_table(scores))
     return scores
 
 
@@ -543,10 +544,10 @@ def _calibrate_reid(options: argparse.Namespace) -> dict[str, Any]:
 
         made = calibrate_on_runs(options.weights, options.runs, options.trust_weights)
         if not options.json:
-            _say(f"{made['pairs_of_strangers']} pairs of strangers at a distance of "
+            say(f"{made['pairs_of_strangers']} pairs of strangers at a distance of "
                  f"{made['mean_distance_of_strangers']:.3f}, {made['pairs_of_one_person']} of early and late pictures "
                  f"of {made['tracklets']} tracklets at {made['mean_distance_within_tracklets']:.3f}")  # fmt: skip
-            _say(f"wrote {made['file']}, which the next run uses")
+            say(f"wrote {made['file']}, which the next run uses")
         return made
     from app.reid.calibrating import calibrate_reid
 
@@ -554,8 +555,8 @@ def _calibrate_reid(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         for name, place in made["left_out"].items():
             shares = f"{100 * place['strangers']:.2f} % of strangers, {100 * place['same']:.1f} % of one person"
-            _say(f"{name}, left out: pairs taken for one person: {shares}")
-        _say(f"wrote {made['file']}")
+            say(f"{name}, left out: pairs taken for one person: {shares}")
+        say(f"wrote {made['file']}")
     return made
 
 
@@ -564,7 +565,7 @@ def _export_reid(options: argparse.Namespace) -> dict[str, Any]:
 
     made = export_reid(options.weights, options.format, options.output)
     if not options.json:
-        _say(f"wrote {made['file']}; largest cosine error {made['max_cosine_error']:.2g}")
+        say(f"wrote {made['file']}; largest cosine error {made['max_cosine_error']:.2g}")
     return made
 
 
@@ -582,7 +583,7 @@ def _simulate(options: argparse.Namespace) -> dict[str, Any]:
 
     summary = simulate(options.output, settings.simulate)
     if not options.json:
-        _say(f"wrote a scene of {settings.simulate.cameras} cameras to {options.output}")
+        say(f"wrote a scene of {settings.simulate.cameras} cameras to {options.output}")
     return summary
 
 
@@ -594,7 +595,7 @@ def _check(options: argparse.Namespace) -> dict[str, Any]:
 
     report = check_machine(settings, options.sources)
     if not options.json:
-        _show(check_table(report))
+        show(check_table(report))
     return report
 
 
@@ -603,7 +604,7 @@ def _check_run(options: argparse.Namespace) -> dict[str, Any]:
 
     report = check_run(options.folder)
     if not options.json:
-        _say(check_run_text(report))
+        say(check_run_text(report))
     return report | {"exit_status": 1 if report["damage"] else 0}
 
 
@@ -611,17 +612,5 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     from app.config import describe_settings, setting_names
 
     if not options.json:
-        _say(describe_settings())
+        say(describe_settings())
     return {name: info.get_default(call_default_factory=True) for name, info in setting_names()}
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()  # what is said of a server is wanted while it runs
-
-
-def _show(table: Any) -> None:
-    """Print a rich table on stdout."""
-    from rich.console import Console
-
-    Console(markup=False, emoji=False).print(table)  # a name in it is text, whatever it looks like

@@ -131,8 +131,8 @@ def _render(options: argparse.Namespace) -> dict[str, Any]:
     settings = options.load_settings(options)
     from dataclasses import asdict
 
+    from app.cli.output import progress_bar
     from app.frames import NO_ID
-    from app.pipeline.stages import progress_bar
     from app.runs.folder.audit_log import COMMAND_LINE, record
     from app.runs.folder.run import Run
     from app.runs.render.blurred import outside_text, render_blurred

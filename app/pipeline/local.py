@@ -8,21 +8,20 @@ recognised across cameras afterwards, by linking. Both leave the same run folder
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.config import Settings
-from app.errors import InputError
 from app.footage.addresses import redact
 from app.footage.camera import LiveSource, Source, SourceInfo
-from app.footage.sources import open_sources
 from app.footage.ticks import ticks
-from app.runs.folder.locks import refuse_foreign_folder
+from app.pipeline.job import Job, Outcome, open_job, refuse_used_folder
+from app.runs.folder.progress import Progress, Report
 from app.system.interrupts import at_stake, interruptions
 
 if TYPE_CHECKING:
@@ -34,95 +33,6 @@ if TYPE_CHECKING:
     from app.runs.ledger.ledger import Ledger
     from app.runs.render.videos import AnnotatedVideos
     from app.track.gallery import PersonGallery
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A part of each recording, that is followed by itself. number: its place among them, from 0.
-
-    first_index, end_index: the number of its first frame and of the first one after it, None for all that come.
-    """
-
-    number: int
-    first_index: int
-    end_index: int | None
-
-
-WHOLE = Chunk(0, 0, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to do: the words of the command line with the settings resolved.
-
-    cameras: if not empty, only these of the cameras that the sources hold.
-    chunk: the frames that are wanted of each.
-    preview: keep a picture of the run going on, see `app.runs.render.preview`.
-    """
-
-    sources: tuple[str, ...]
-    names: tuple[str, ...]
-    settings: Settings
-    resume: bool = False
-    cameras: tuple[str, ...] = ()
-    chunk: Chunk = WHOLE
-    preview: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How stage 1 went. `seconds` is time by stage, `problems` what went wrong with a camera's pictures, by camera,
-    `stopped` that Ctrl-C ended it before the footage did, `live` that the cameras were, `states` what each of them was
-    doing at the end (`app.runs.folder.camera_states`), `sight` by camera what moved and was nobody
-    (`app.pipeline.sight`), `blind_spots` what was probably missed there, and what to try."""
-
-    detector: str
-    reid: str
-    frames: int
-    wall_s: float
-    seconds: Mapping[str, float]
-    problems: Mapping[str, str] = field(default_factory=dict)
-    stopped: bool = False
-    live: bool = False
-    states: Mapping[str, str] = field(default_factory=dict)
-    sight: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    blind_spots: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far stage 1 is: what a progress bar shows. `states`: what each live camera is doing; `note`: what is left out
-    for want of room on the disk."""
-
-    frames: int
-    frames_total: int | None
-    seconds: float
-    people: int
-    cameras: int
-    states: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
-
-
-Report = Callable[[Progress], None]
-
-
-class Engine(Protocol):
-    """Runs stage 1 of a job into a run folder."""
-
-    def __call__(self, job: Job, folder: Path, report: Report) -> Outcome: ...
-
-
-def open_job(job: Job) -> list[Source]:
-    """Open the sources of a job. Raises InputError that lists every source that cannot be used, or every camera that
-    the settings speak of and that is not there."""
-    sources = open_sources(job.sources, job.names, job.settings.sources, wait=job.resume)
-    if job.settings.link.enabled:  # said now, not after hours of following people
-        job.settings.link.refuse_unknown_cameras([source.info.camera for source in sources])
-    if job.cameras:
-        sources = [source for source in sources if source.info.camera in job.cameras]
-    for source in sources:
-        source.end_index = job.chunk.end_index
-    return sources
 
 
 def follow(job: Job, folder: Path, report: Report) -> Outcome:
@@ -274,19 +184,6 @@ def _problems(sources: Sequence[Source]) -> dict[str, str]:
         if text:
             problems[source.info.camera] = text
     return problems
-
-
-def refuse_used_folder(folder: Path, resume: bool) -> None:
-    """Raise InputError if `folder` holds a run and should not, or should and does not."""
-    holds_run = (folder / "run.json").exists()
-    if holds_run and not resume:
-        raise InputError(f"{folder} already holds a run; give another --output, or --resume to go on with it")
-    if resume and not holds_run:
-        raise InputError(f"{folder} holds no run to resume; leave out --resume to start one")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give another --output")
-    if not resume:
-        refuse_foreign_folder(folder)
 
 
 def describe_models(detector: Detector, embedder: Embedder | None) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from pathlib import Path
 
 from app.errors import InputError, RunError
 from app.footage.camera import SourceInfo
-from app.pipeline.local import WHOLE, Chunk, Job, Outcome, Progress, Report, follow, open_job, refuse_used_folder
+from app.pipeline.job import WHOLE, Chunk, Job, Outcome, open_job, refuse_used_folder
+from app.pipeline.local import follow
+from app.runs.folder.progress import Progress, Report
 from app.system.interrupts import interruptions
 
 CAMERAS_FOLDER = ".cameras"

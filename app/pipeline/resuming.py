@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.config import Settings
 from app.errors import InputError
-from app.pipeline.local import Job
+from app.pipeline.job import Job
 from app.pipeline.on_ray import CAMERAS_FOLDER
 from app.runs.folder.header import RUN_FILE, read_header
 

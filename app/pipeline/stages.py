@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.cli.output import progress_bar, summary_table
 from app.errors import InputError, RunError
-from app.pipeline.local import Engine, Job, Outcome, Progress, Report, follow
+from app.pipeline.job import Engine, Job, Outcome
+from app.pipeline.local import follow
 from app.pipeline.on_ray import CAMERAS_FOLDER, follow_on_ray
-from app.runs.folder.camera_states import blind_seconds, blind_times
+from app.pipeline.summary import summarize
 
 if TYPE_CHECKING:
-    from app.runs.folder.run import Run
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -102,11 +101,12 @@ def _draw(
     job: Job, folder: Path, outcome: Outcome, reached: str, quiet: bool
 ) -> tuple[Path | None, dict[str, dict[str, Any]]]:
     """Draw the videos that are wanted and not there yet; return the sheet of people, and by camera what was blurred."""
+    from app.runs.folder.layout import VIDEO_FOLDER
     from app.runs.folder.run import Run
     from app.runs.folder.state import reach
     from app.runs.people.contact_sheet import write_contact_sheet
     from app.runs.render.blurred import read_blurred
-    from app.runs.render.videos import VIDEO_FOLDER, render_run
+    from app.runs.render.videos import render_run
 
     sheet: Path | None = None
     if job.settings.run.save_video and not outcome.live:
@@ -125,8 +125,8 @@ def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], detector: st
 
     Raises RunError if it was stopped early.
     """
+    from app.runs.folder.layout import VIDEO_FOLDER
     from app.runs.folder.run import Run
-    from app.runs.render.videos import VIDEO_FOLDER
 
     videos = [str(video) for video in sorted((folder / VIDEO_FOLDER).glob("*.mp4"))]
     summary = summarize(Run.open(folder), outcome) | made | {"videos": videos}
@@ -144,102 +144,3 @@ def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], detector: st
     if outcome.stopped:
         raise RunError(how_to_go_on(folder))
     return summary | {"exit_status": 1 if blind else 0}
-
-
-def summarize(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Return the figures of a finished run as JSON values."""
-    from app.runs.people.linking import cameras_of_people
-
-    cameras_of = cameras_of_people(run.identities())
-    blind = blind_times(run.folder)
-    cameras = {
-        camera.name: {
-            "frames": len(run.frames(camera.name)[0]),
-            "tracks": len({int(track_id) for track_id in run.column(camera.name, "track_id")}),
-            "people": sum(camera.name in cameras for cameras in cameras_of.values()),
-            "problem": outcome.problems.get(camera.name, ""),
-            "state": outcome.states.get(camera.name, ""),
-            "blind_s": round(blind_seconds(blind, camera.name, -math.inf, math.inf), 3),
-        }
-        for camera in run.cameras
-    }
-    return {
-        **asdict(outcome),
-        "run": str(run.folder),
-        "state": run.state,
-        "cameras": cameras,
-        "people": len(cameras_of),
-        "people_on_several_cameras": sum(len(cameras) > 1 for cameras in cameras_of.values()),
-        "frames_per_s": outcome.frames / outcome.wall_s if outcome.wall_s > 0 else 0.0,
-    }
-
-
-def summary_table(summary: dict[str, Any]) -> Any:
-    """Return the closing table (a rich renderable)."""
-    from rich.console import Group
-    from rich.table import Table
-
-    live = ("at the end", "blind") if summary["live"] else ()
-    cameras = Table("camera", "frames", "tracks", "people", *live, "problem", title=f"Run {summary['run']}")
-    for name, camera in summary["cameras"].items():
-        counts = [str(camera[key]) for key in ("frames", "tracks", "people")]
-        state = [camera["state"], f"{camera['blind_s']:.0f} s"] if live else []
-        cameras.add_row(name, *counts, *state, camera["problem"])
-    figures = Table.grid(padding=(0, 2))
-    figures.add_row("people", str(summary["people"]))
-    figures.add_row("people on more than one camera", str(summary["people_on_several_cameras"]))
-    figures.add_row("detector", summary["detector"])
-    figures.add_row("ReID", summary["reid"])
-    figures.add_row("speed", f"{summary['frames_per_s']:.1f} frames/s over all cameras")
-    spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
-    figures.add_row("seconds by stage (they overlap)", spent)
-    for video in summary["videos"]:
-        figures.add_row("video", video)
-    for camera, one in summary["blurred"].items():
-        outside = f"{one['moving_outside']} of {one['frames']} frames of {camera}"
-        figures.add_row("movement outside every blurred place", outside)
-    if summary["contact_sheet"]:
-        figures.add_row("people", summary["contact_sheet"])
-    return Group(cameras, figures, *(f"{camera}: {text}" for camera, text in summary["blind_spots"].items()))
-
-
-@contextmanager
-def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
-    """Yield a function that shows how far the frames are, on stderr."""
-    if quiet:
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]:.1f} frames/s, {task.fields[cameras]} cameras, {task.fields[people]} people"),
-        TimeRemainingColumn(),
-    )
-    bar = Bar(*columns, console=Console(stderr=True))
-    began_with: list[int] = []
-
-    def report(progress: Progress) -> None:
-        if not began_with:  # not before: an error at the start should not stand below an empty bar
-            began_with.append(progress.frames)
-            bar.start()
-            bar.add_task(label, total=None, speed=0.0, people=0, cameras=0)
-        speed = (progress.frames - began_with[0]) / max(progress.seconds, 1e-9)
-        bar.update(
-            bar.task_ids[0],
-            completed=progress.frames,
-            total=progress.frames_total,
-            speed=speed,
-            people=progress.people,
-            cameras=progress.cameras,
-        )
-
-    try:
-        yield report
-    finally:
-        if began_with:
-            bar.stop()

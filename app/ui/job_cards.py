@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from app.pipeline.local import Progress
+from app.runs.folder.progress import Progress
 from app.ui.job_records import JobRecord
 from app.ui.jobs import Jobs
 from app.ui.layout import Visitor, actor_of, button, chip, count, duration

@@ -13,10 +13,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InputError
-from app.pipeline.local import Progress
+from app.runs.folder.progress import Progress, read_progress
 from app.runs.folder.run import Run
 from app.runs.folder.state import FOLLOWED
-from app.runs.render.preview import read_progress
 from app.system.files import write_atomically
 
 logger = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from app.config import UiSettings
 from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.folder.header import CameraRecord
+from app.runs.folder.layout import PICTURE_FILE
 from app.runs.places.heat import heat_picture, plain_still
 from app.runs.render.blurred import blurred_video
 from app.runs.render.draw import person_color, resize
-from app.runs.render.preview import PICTURE_FILE
 from app.runs.render.stills import annotated_still
 from app.ui.library import OpenRun, RunLibrary
 

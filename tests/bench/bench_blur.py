@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from app.config import Settings, SimulateSettings, load_settings
 from app.footage.video_writer import VideoWriter
-from app.pipeline.local import Job
+from app.pipeline.job import Job
 from app.pipeline.stages import track
 from app.runs.folder.covered import covered_by
 from app.runs.folder.run import Run

@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from app.config import load_settings
 from app.footage.ticks import ticks
 from app.frames import NO_ID, Frame, FrameResult
+from app.pipeline import job as job_module
 from app.pipeline import local as engines
-from app.pipeline.local import Job
+from app.pipeline.job import Job
 from app.runs.evaluate.scores import evaluate, evaluate_run
 from app.runs.evaluate.trajectories import Trajectories, load_truth
 
@@ -57,7 +58,7 @@ class Screen:
 def play(job: Job, folder: Path) -> Screen:
     """Follow the recordings of a job as if they were live, and return what was shown."""
     screen = Screen()
-    build, open_job = engines._build_pipeline, engines.open_job
+    build, open_job = engines._build_pipeline, job_module.open_job
 
     def live_sources(job: Job) -> list[Any]:
         sources = open_job(job)

@@ -42,8 +42,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from app.config import load_settings
 from app.footage.live import arrival_time
 from app.frames import Detections
-from app.pipeline.local import Job, Progress, follow
+from app.pipeline.job import Job
+from app.pipeline.local import follow
 from app.runs.folder.camera_states import BlindTime, blind_times
+from app.runs.folder.progress import Progress
 from app.runs.folder.run import Run
 
 WELL = ("well_1", "well_2", "well_3", "well_4")

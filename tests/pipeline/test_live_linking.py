@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from app.config import LinkSettings, load_settings
 from app.errors import InputError
 from app.frames import Detections, Frame
+from app.pipeline.job import Job
 from app.pipeline.live_linking import LiveLinking
-from app.pipeline.local import Job, Progress, follow
+from app.pipeline.local import follow
 from app.reid.calibrate import Calibration
+from app.runs.folder.progress import Progress
 from app.runs.folder.run import LEDGER_FILE, Run
 from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 
+from app.runs.folder.layout import VIDEO_FOLDER
 from app.runs.folder.run import Run
 from app.runs.folder.written import copying_into, note_copies
 from app.runs.people.visits import Person, people_of
 from app.runs.render.draw import contact_sheet
-from app.runs.render.videos import VIDEO_FOLDER
 
 SHEET_NAME = "people.jpg"
 _MOST_PEOPLE = 60

@@ -13,9 +13,10 @@ from pathlib import Path
 from app.config import Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.pipeline.local import Report
+from app.runs.folder.layout import VIDEO_FOLDER
+from app.runs.folder.progress import Report
 from app.runs.folder.run import Run
-from app.runs.render.videos import BLURRED_FILE, VIDEO_FOLDER, Blurred, Drawn, render_run
+from app.runs.render.videos import BLURRED_FILE, Blurred, Drawn, render_run
 
 
 def blurred_folder(run: Run, person: int) -> Path:

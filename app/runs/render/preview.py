@@ -23,15 +23,13 @@ from app.config import RenderSettings
 from app.footage.camera import SourceInfo
 from app.footage.live import arrival_time
 from app.frames import FrameResult
-from app.pipeline.local import Progress
+from app.runs.folder.layout import PICTURE_FILE, PROGRESS_FILE
+from app.runs.folder.progress import Progress
 from app.runs.folder.written import note_copies
 from app.runs.render.blur import Held
 from app.runs.render.draw import annotate, blur_people, resize
-from app.runs.render.videos import VIDEO_FOLDER
 from app.runs.render.wall import Wall, WallCamera
 
-PICTURE_FILE = f"{VIDEO_FOLDER}/live.jpg"
-PROGRESS_FILE = f"{VIDEO_FOLDER}/progress.json"
 _PERIOD_S = 1.0
 _HEIGHT_PX = 540
 _QUALITY = 80
@@ -92,14 +90,6 @@ class Preview:
         scale = min(1.0, self._wall.tile_height / image.shape[0])
         drawn = annotate(resize(image, scale), boxes * np.float32(scale), result.person_ids, result.track_ids)
         self._wall.show(frame.camera, drawn, frame.time)
-
-
-def read_progress(folder: Path) -> Progress | None:
-    """Return how far the run in `folder` is, None if nobody writes it down (any more)."""
-    try:
-        return Progress(**json.loads((folder / PROGRESS_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _replace(file: Path, data: bytes) -> None:

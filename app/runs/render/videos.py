@@ -25,8 +25,9 @@ from app.footage.camera import Source, SourceInfo
 from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import NO_ID, Detections, Frame, FrameResult
-from app.pipeline.local import Progress, Report
 from app.runs.folder.covered import read_covered
+from app.runs.folder.layout import VIDEO_FOLDER
+from app.runs.folder.progress import Progress, Report
 from app.runs.folder.run import FILLED_SCORE, Run
 from app.runs.folder.written import copying_into, note_copies
 from app.runs.ledger.identities import Identities
@@ -36,7 +37,6 @@ from app.runs.render.draw import annotate, resize
 from app.runs.render.wall import Wall, WallCamera
 from app.system.files import write_atomically
 
-VIDEO_FOLDER = "video"
 BLURRED_FILE = "blurred.json"
 """Beside blurred videos: how each camera was blurred."""
 

@@ -21,7 +21,7 @@ from app.errors import InputError, RunError
 from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import Detections, FrameResult
-from app.pipeline.local import Job, open_job
+from app.pipeline.job import Job, open_job
 from app.runs.folder.header import RUN_FILE
 from app.runs.folder.run import LEDGER_FILE, Run
 from app.runs.folder.writer import RunWriter

@@ -10,8 +10,9 @@ import numpy as np
 from app.config import RenderSettings
 from app.footage.camera import SourceInfo
 from app.frames import Detections, Frame, FrameResult
-from app.pipeline.local import Progress
-from app.runs.render.preview import PICTURE_FILE, PROGRESS_FILE, Preview, read_progress
+from app.runs.folder.layout import PICTURE_FILE, PROGRESS_FILE
+from app.runs.folder.progress import Progress, read_progress
+from app.runs.render.preview import Preview
 
 INFOS = [SourceInfo(name, 320, 240, 10.0, 20, 0.0, False, True, f"{name}.mp4", None, ()) for name in ("left", "right")]
 

@@ -14,7 +14,7 @@ from app.errors import RunError
 from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import NO_ID, Detections, Frame, FrameResult
-from app.pipeline.local import Job, open_job
+from app.pipeline.job import Job, open_job
 from app.runs.folder.run import LEDGER_FILE, Run
 from app.runs.folder.writer import RunWriter
 from app.runs.ledger.ledger import Ledger
