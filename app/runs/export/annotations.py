@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import NO_ID
-from app.runs.export.write import Export
+from app.runs.export.rows import Export
 from app.runs.folder.header import CameraRecord
 from app.runs.folder.run import FILLED_SCORE, Observations
 

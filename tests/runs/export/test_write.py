@@ -22,7 +22,8 @@ from app.footage.motchallenge import read_rows, write_rows
 from app.frames import NO_ID
 from app.runs.evaluate.scores import evaluate_run
 from app.runs.export.formats import FORMATS
-from app.runs.export.write import ObjectIds, export_run
+from app.runs.export.rows import ObjectIds
+from app.runs.export.write import export_run
 from app.runs.folder.run import Run
 from app.runs.folder.topology_file import write_topology
 from app.runs.folder.writer import RunWriter
