@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from app.frames import Tracklet
 from app.reid.calibrate import UNKNOWN_WEIGHT
-from app.track.linking.pair_evidence import FEW_PAIRS
 
 Vectors = NDArray[np.float32]
 
@@ -18,6 +17,9 @@ ASSUMED_PAIRS = 20
 
 CENTER_SHRINKAGE = 2.0
 """A camera's centre is drawn to the centre of all cameras as if by so many more tracklets."""
+
+FEW_PAIRS = 2.0
+"""With so many pairs of people in view together the footage's own scale and what holds in general have equal say."""
 
 
 def calibration_trust(mistaken: float, pairs: float) -> float:

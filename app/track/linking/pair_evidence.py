@@ -51,9 +51,6 @@ TYPICAL_SAME = 0.75
 to assume before the footage has shown enough pairs."""
 
 
-FEW_PAIRS = 2.0
-"""With so many pairs of people in view together the footage's own scale and what holds in general have equal say."""
-
 NOISE_LOG_ODDS = 3.0
 NOISE_STEEPNESS = 4.0
 """Log-odds of two tracklets that differ as much as halves of one tracklet do on average, and how fast they fall with
