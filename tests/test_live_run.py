@@ -228,7 +228,7 @@ def test_a_camera_that_is_given_up_is_a_failure(
     jobs_engine = jobs.ENGINES["local"]
     jobs.ENGINES["local"] = lambda job, folder, _: jobs_engine(job, folder, report)
     try:
-        summary = track(job, tmp_path / "run", quiet=True)
+        summary = track(job, tmp_path / "run")
     finally:
         jobs.ENGINES["local"] = jobs_engine
     assert summary["exit_status"] == 1

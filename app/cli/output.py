@@ -39,6 +39,17 @@ def summary_table(summary: dict[str, Any]) -> Any:
     return Group(cameras, figures, *(f"{camera}: {text}" for camera, text in summary["blind_spots"].items()))
 
 
+def show_summary(detector: str, summary: dict[str, Any]) -> None:
+    """Print the closing table, on stderr. detector: what was asked for."""
+    from rich.console import Console
+
+    from app.detect.yolo import DEFAULT_WEIGHTS, bundled_weights
+
+    Console(stderr=True, markup=False, emoji=False).print(summary_table(summary))
+    if bundled_weights(detector) and not summary["blind_spots"]:
+        sys.stderr.write(f"--detector {DEFAULT_WEIGHTS} (a download) finds more people than the bundled one\n")
+
+
 @contextmanager
 def progress_bar(quiet: bool, label: str = "following") -> Iterator[Report]:
     """Yield a function that shows how far the frames are, on stderr."""

@@ -13,11 +13,12 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
-from app.cli.output import say, show
+from app.cli.output import progress_bar, say, show, show_summary
 from app.cli.runs import add_commands
 from app.errors import InputError, OmniTrackError, RunError
 from app.runs.export.formats import FORMATS, IDS
@@ -327,7 +328,13 @@ def _track(options: argparse.Namespace) -> dict[str, Any]:
     folder = folder or new_folder()
     with ends_in_time(lambda: how_to_go_on(folder)):
         try:
-            return track(replace(job, preview=options.preview), folder, engine=engine, quiet=options.json)
+            return track(
+                replace(job, preview=options.preview),
+                folder,
+                engine,
+                partial(progress_bar, options.json),
+                None if options.json else partial(show_summary, job.settings.detect.weights),
+            )
         except KeyboardInterrupt:
             raise RunError(how_to_go_on(folder)) from None
 

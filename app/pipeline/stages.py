@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.cli.output import progress_bar, summary_table
 from app.errors import InputError, RunError
 from app.pipeline.job import Engine, Job, Outcome
 from app.pipeline.local import follow
 from app.pipeline.on_ray import CAMERAS_FOLDER, follow_on_ray
 from app.pipeline.summary import summarize
-
-if TYPE_CHECKING:
-    pass
+from app.runs.folder.progress import ProgressFactory, unseen
 
 logger = logging.getLogger(__name__)
 
 ENGINES: dict[str, Engine] = {"local": follow, "ray": follow_on_ray}
 
 
-def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = False) -> dict[str, Any]:
+def track(
+    job: Job,
+    output: Path | None,
+    engine: str = "local",
+    progress: ProgressFactory = unseen,
+    show: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
     """Run a job and return its summary, which is what `--json` prints. Its `exit_status` is 1 if a live camera was not
     seen at the end: it was lost, frozen or refused, or never came.
 
     A job that resumes a run begins with the first stage that is not through (`app.runs.folder.state`).
     output: the run folder; None makes one under `runs/` named after the time.
-    quiet: no progress bar and no table.
+    progress: gives, for what is going on, where it is reported how far that is.
+    show: gets the summary, also of a job that was stopped early.
     """
     folder = output or new_folder()
     if job.settings.gallery.folder and engine == "ray":
@@ -46,7 +50,7 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
         if reached:
             outcome = _recorded_outcome(folder)
         else:
-            with progress_bar(quiet) as report:
+            with progress("following") as report:
                 outcome = ENGINES[engine](job, folder, report)
         seconds = dict(outcome.seconds)
         if job.settings.link.enabled and not outcome.stopped and reached in ("", "followed"):
@@ -60,11 +64,11 @@ def track(job: Job, output: Path | None, engine: str = "local", quiet: bool = Fa
 
             remember_run(Run.open(folder), job.settings.gallery, job.resume)
     start = time.perf_counter()
-    sheet, blurred = (None, {}) if outcome.stopped else _draw(job, folder, outcome, reached, quiet)
+    sheet, blurred = (None, {}) if outcome.stopped else _draw(job, folder, outcome, reached, progress)
     if job.settings.run.save_video:
         seconds["video"] = time.perf_counter() - start
     made = {"seconds": seconds, "contact_sheet": str(sheet or ""), "blurred": blurred}
-    return _conclude(folder, outcome, made, job.settings.detect.weights, quiet)
+    return _conclude(folder, outcome, made, show)
 
 
 def new_folder() -> Path:
@@ -98,7 +102,7 @@ def _recorded_outcome(folder: Path) -> Outcome:
 
 
 def _draw(
-    job: Job, folder: Path, outcome: Outcome, reached: str, quiet: bool
+    job: Job, folder: Path, outcome: Outcome, reached: str, progress: ProgressFactory
 ) -> tuple[Path | None, dict[str, dict[str, Any]]]:
     """Draw the videos that are wanted and not there yet; return the sheet of people, and by camera what was blurred."""
     from app.runs.folder.layout import VIDEO_FOLDER
@@ -111,7 +115,7 @@ def _draw(
     sheet: Path | None = None
     if job.settings.run.save_video and not outcome.live:
         if reached != "drawn":
-            with progress_bar(quiet, "drawing") as report:
+            with progress("drawing") as report:
                 render_run(Run.open(folder), job.settings.render, job.settings.run.video_height_px, report)
             reach(folder, "drawn")
         if not job.settings.render.blur:
@@ -120,24 +124,17 @@ def _draw(
     return sheet, {camera: asdict(one) for camera, one in read_blurred(folder / VIDEO_FOLDER).items()}
 
 
-def _conclude(folder: Path, outcome: Outcome, made: dict[str, Any], detector: str, quiet: bool) -> dict[str, Any]:
-    """Say what came out; `made` becomes part of it, `detector` is what was asked for.
-
-    Raises RunError if it was stopped early.
-    """
+def _conclude(
+    folder: Path, outcome: Outcome, made: dict[str, Any], show: Callable[[dict[str, Any]], None] | None
+) -> dict[str, Any]:
+    """Say what came out; `made` becomes part of it. Raises RunError if it was stopped early."""
     from app.runs.folder.layout import VIDEO_FOLDER
     from app.runs.folder.run import Run
 
     videos = [str(video) for video in sorted((folder / VIDEO_FOLDER).glob("*.mp4"))]
     summary = summarize(Run.open(folder), outcome) | made | {"videos": videos}
-    if not quiet:
-        from rich.console import Console
-
-        Console(stderr=True, markup=False, emoji=False).print(summary_table(summary))
-        from app.detect.yolo import DEFAULT_WEIGHTS, bundled_weights
-
-        if bundled_weights(detector) and not outcome.blind_spots:
-            sys.stderr.write(f"--detector {DEFAULT_WEIGHTS} (a download) finds more people than the bundled one\n")
+    if show is not None:
+        show(summary)
     blind = {name: state for name, state in outcome.states.items() if state != "live"}
     for name, state in blind.items():
         logger.warning("%s was %s at the end", name, state)

@@ -85,7 +85,7 @@ def measure(folder: Path, scene_settings: SimulateSettings, settings: Settings) 
     owners = render_scene(folder, scene_settings)
     if not (folder / "run" / "run.json").is_file():
         videos = tuple(str(path) for path in sorted(folder.glob("*.mp4")))
-        track(Job(videos, (), settings), folder / "run", quiet=True)
+        track(Job(videos, (), settings), folder / "run")
     run = Run.open(folder / "run")
     identities = run.identities()
     found: Counter[str] = Counter()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,15 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+ProgressFactory = Callable[[str], AbstractContextManager[Report]]
+"""Opens, for as long as something goes on, whatever shows how far it is; the text says what goes on."""
+
+
+@contextmanager
+def unseen(label: str) -> Iterator[Report]:
+    """Show nobody how far something is."""
+    yield lambda progress: None
 
 
 def read_progress(folder: Path) -> Progress | None:
