@@ -23,8 +23,9 @@ from app.pipeline import on_ray as cluster
 from app.pipeline.job import Job, Outcome
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
-from app.runs.folder.header import RUN_FILE, read_header, write_header
-from app.runs.folder.manifest import MANIFEST_FILE, Manifest
+from app.runs.folder.header import read_header, write_header
+from app.runs.folder.layout import MANIFEST_FILE, RUN_FILE
+from app.runs.folder.manifest import Manifest
 from app.runs.folder.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]

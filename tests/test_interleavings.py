@@ -23,8 +23,8 @@ from app.frames import NO_ID
 from app.pipeline.live_linking import LiveLinking
 from app.runs.folder import locks as run_lock
 from app.runs.folder import writer as run_writer
-from app.runs.folder.manifest import KINDS
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.layout import KINDS, LEDGER_FILE
+from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 from app.runs.people import corrections, linking

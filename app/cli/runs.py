@@ -173,8 +173,8 @@ def _purge(options: argparse.Namespace) -> dict[str, Any]:
 def _audit(options: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from app.runs.folder.audit_log import audit_table, log_of
     from app.runs.folder.run import Run
+    from app.runs.privacy.audit import audit_table, log_of
 
     if options.last < 1:
         raise InputError(f"--last {options.last}: must be at least 1")

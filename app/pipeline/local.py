@@ -52,7 +52,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.pipeline.housekeeping import Housekeeping
     from app.pipeline.sight import SightWatch, blind_spots, together
     from app.pipeline.step import Stopwatch, detect_ahead
-    from app.runs.folder.run import LEDGER_FILE, Run
+    from app.runs.folder.layout import LEDGER_FILE
+    from app.runs.folder.run import Run
     from app.runs.ledger.ledger import Ledger
     from app.runs.people.known import known_people
     from app.runs.render.preview import Preview

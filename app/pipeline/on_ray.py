@@ -22,10 +22,10 @@ from app.errors import InputError, RunError
 from app.footage.camera import SourceInfo
 from app.pipeline.job import WHOLE, Chunk, Job, Outcome, open_job, refuse_used_folder
 from app.pipeline.local import follow
+from app.runs.folder.layout import CAMERAS_FOLDER
 from app.runs.folder.progress import Progress, Report
 from app.system.interrupts import interruptions
 
-CAMERAS_FOLDER = ".cameras"
 _POLL_S = 0.5
 
 
@@ -170,7 +170,7 @@ def _bring_together(
     job: Job, folder: Path, infos: Sequence[SourceInfo], parts: Sequence[Path], outcome: Outcome
 ) -> None:
     """Make the run of all cameras from the runs of the tasks."""
-    from app.runs.folder.header import RUN_FILE
+    from app.runs.folder.layout import RUN_FILE
     from app.runs.folder.run import Run
     from app.runs.folder.writer import RunWriter
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from app.config import Settings
 from app.errors import InputError
 from app.pipeline.job import Job
-from app.pipeline.on_ray import CAMERAS_FOLDER
-from app.runs.folder.header import RUN_FILE, read_header
+from app.runs.folder.header import read_header
+from app.runs.folder.layout import CAMERAS_FOLDER, RUN_FILE
 
 
 def recorded_job(

@@ -14,8 +14,9 @@ from typing import Any
 from app.errors import InputError, RunError
 from app.pipeline.job import Engine, Job, Outcome
 from app.pipeline.local import follow
-from app.pipeline.on_ray import CAMERAS_FOLDER, follow_on_ray
+from app.pipeline.on_ray import follow_on_ray
 from app.pipeline.summary import summarize
+from app.runs.folder.layout import CAMERAS_FOLDER
 from app.runs.folder.progress import ProgressFactory, unseen
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def how_to_go_on(folder: Path) -> str:
 
 def _reached(folder: Path) -> str:
     """Return the state of a run whose cameras are all through, an empty text before."""
-    from app.runs.folder.header import RUN_FILE
+    from app.runs.folder.layout import RUN_FILE
     from app.runs.folder.run import Run
     from app.runs.folder.state import FOLLOWED
 

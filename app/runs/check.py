@@ -14,17 +14,27 @@ from typing import Any
 import numpy as np
 
 from app.errors import InputError
-from app.runs.folder.audit_log import AUDIT_COLUMNS, AUDIT_FILE, entries
-from app.runs.folder.covered import COVERED_FILE, read_covered
+from app.runs.folder.audit_log import AUDIT_COLUMNS, entries
+from app.runs.folder.covered import read_covered
 from app.runs.folder.crop_files import crop_is_whole
-from app.runs.folder.header import RUN_FILE
-from app.runs.folder.manifest import KINDS, MANIFEST_FILE, PartFile
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.layout import (
+    AUDIT_FILE,
+    COUNTERS_FILE,
+    COVERED_FILE,
+    INDEX_FILE,
+    KINDS,
+    LEDGER_FILE,
+    MANIFEST_FILE,
+    RUN_FILE,
+    TOPOLOGY_FILE,
+)
+from app.runs.folder.manifest import PartFile
+from app.runs.folder.run import Run
 from app.runs.folder.tables import check_content, read_table
-from app.runs.folder.topology_file import TOPOLOGY_FILE, read_topology
-from app.runs.folder.tracklet_index import INDEX_FILE, INDEX_SCHEMA
+from app.runs.folder.topology_file import read_topology
+from app.runs.folder.tracklet_index import INDEX_SCHEMA
 from app.runs.ledger.ledger import CHECKPOINT_COLUMNS, EVENT_COLUMNS
-from app.runs.places.counters import COUNTERS_FILE, read_counters
+from app.runs.places.counters import read_counters
 from app.system.sqlite_checksums import damage
 from app.system.untrusted import checksum_fits, read_json
 

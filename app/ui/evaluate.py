@@ -14,7 +14,8 @@ import gradio as gr
 from app.config import Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.runs.folder.run import Run, crop_frame
+from app.runs.folder.layout import crop_frame
+from app.runs.folder.run import Run
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
 

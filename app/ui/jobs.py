@@ -25,7 +25,7 @@ import yaml
 
 from app.config import Settings
 from app.errors import RunError
-from app.runs.folder.header import RUN_FILE
+from app.runs.folder.layout import RUN_FILE
 from app.runs.folder.locks import lock_following
 from app.runs.folder.run import Run
 from app.ui.job_records import ALIVE, JobRecord, Kind, load_jobs, save_jobs

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
 from app.frames import NO_ID
-from app.runs.folder.header import RUN_FILE
+from app.runs.folder.layout import FLUSHED_FILE, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
 from app.runs.folder.locks import lock_run
-from app.runs.folder.manifest import FLUSHED_FILE, MANIFEST_FILE
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.run import Run
 from app.runs.folder.state import FOLLOWED
 from app.runs.ledger.identities import Event, Identities, Key
 from app.runs.ledger.ledger import Ledger

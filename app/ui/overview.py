@@ -9,8 +9,7 @@ import gradio as gr
 from app.footage.camera import CameraState
 from app.footage.clock import format_time
 from app.runs.folder.camera_states import SHORTEST_S, BlindTime, blind_times, read_states
-from app.runs.folder.layout import PICTURE_FILE
-from app.runs.folder.run import LEDGER_FILE
+from app.runs.folder.layout import LEDGER_FILE, PICTURE_FILE
 from app.ui import layout
 from app.ui.library import OpenRun, RunLibrary
 from app.ui.media import PREFIX, RECORDINGS

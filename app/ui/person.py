@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 
 from app.errors import InputError
-from app.runs.folder.run import crop_frame
+from app.runs.folder.layout import crop_frame
 from app.runs.ledger.identities import MACHINE, WHOLE, Event, Key
 from app.runs.people import corrections
 from app.runs.people.bands import band

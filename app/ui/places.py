@@ -12,17 +12,10 @@ import numpy as np
 
 from app.errors import InputError
 from app.runs.folder.audit_log import record
+from app.runs.folder.layout import COUNTERS_FILE
 from app.runs.folder.locks import lock_file
 from app.runs.folder.topology_file import read_topology
-from app.runs.places.counters import (
-    COUNTERS_FILE,
-    Counters,
-    read_counters,
-    with_line,
-    with_zone,
-    without,
-    write_counters,
-)
+from app.runs.places.counters import Counters, read_counters, with_line, with_zone, without, write_counters
 from app.runs.places.counting import summarise
 from app.runs.places.report import occupancy_of, ways_of
 from app.ui import layout

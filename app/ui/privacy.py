@@ -12,11 +12,12 @@ import gradio as gr
 from app.config import RetentionSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
-from app.runs.folder.audit_log import log_of, record
+from app.runs.folder.audit_log import record
 from app.runs.folder.layout import VIDEO_FOLDER
 from app.runs.folder.progress import Progress
 from app.runs.people.known import gallery_of_run
 from app.runs.people.visits import fingerprint
+from app.runs.privacy.audit import log_of
 from app.runs.privacy.erase import erase_person, erased_text
 from app.runs.privacy.purge import Term, gallery_text, purge, terms
 from app.runs.render.blurred import blurred_folder, blurred_video, outside_text, read_blurred, render_blurred

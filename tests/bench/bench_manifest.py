@@ -14,7 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from app.runs.folder.manifest import MANIFEST_FILE, Kind, Manifest, PartFile
+from app.runs.folder.layout import MANIFEST_FILE, Kind
+from app.runs.folder.manifest import Manifest, PartFile
 
 KINDS: tuple[Kind, ...] = ("frames", "observations", "tracklets")
 COMMITS = 50

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from app.boxes import iou
 from app.frames import Tracklet
 from app.runs.evaluate.trajectories import load_truth, run_trajectories
-from app.runs.folder.run import Run, crop_frame
+from app.runs.folder.layout import crop_frame
+from app.runs.folder.run import Run
 from app.runs.people.linking import run_calibration
 from app.track.linking import splitting
 from app.track.linking.splitting import Judge, change_time

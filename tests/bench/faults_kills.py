@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 from app.cli.parser import main
 from app.config import RetentionSettings
 from app.frames import NO_ID, Detections
-from app.runs.folder.header import RUN_FILE, read_header, write_header
+from app.runs.folder.header import read_header, write_header
+from app.runs.folder.layout import RUN_FILE
 from app.runs.folder.run import Run
 from app.runs.folder.state import FOLLOWED
 from app.runs.ledger.identities import Segment

@@ -21,8 +21,9 @@ from app.pipeline.job import Job
 from app.pipeline.live_linking import LiveLinking
 from app.pipeline.local import follow
 from app.reid.calibrate import Calibration
+from app.runs.folder.layout import LEDGER_FILE
 from app.runs.folder.progress import Progress
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.run import Run
 from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 
 HUMAN = "anna"

@@ -15,7 +15,8 @@ from app.cli.parser import main
 from app.errors import InputError
 from app.runs.check import check_run
 from app.runs.folder.crop_files import crop_is_whole
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.layout import LEDGER_FILE
+from app.runs.folder.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def test_who_is_through_in_time_ends_as_ever() -> None:
 @pytest.mark.parametrize(
     ("hanging", "reached"),
     [
-        ("runs.folder.writer.file_sha256", ""),  # reading large inputs
+        ("runs.folder.provenance.file_sha256", ""),  # reading large inputs
         ("pipeline.step.Pipeline.step", "interrupted"),
         ("runs.people.linking.link_run", "followed"),
         ("runs.render.videos.render_run", "linked"),

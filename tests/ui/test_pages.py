@@ -13,7 +13,8 @@ import pytest
 from app.cli.parser import main
 from app.footage.camera import StateChange
 from app.runs.folder.camera_states import StateLog
-from app.runs.folder.run import Run, crop_frame
+from app.runs.folder.layout import crop_frame
+from app.runs.folder.run import Run
 from app.ui.library import run_id
 
 MakeRun = Callable[[str], tuple[Path, str]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.frames import NO_ID
 from app.runs.export.rows import Export
 from app.runs.folder.header import CameraRecord
-from app.runs.folder.run import FILLED_SCORE, Observations
+from app.runs.folder.tables import FILLED_SCORE, Observations
 
 _PERSON = {"id": 1, "name": "person"}
 

@@ -12,7 +12,7 @@ import numpy as np
 from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.export.rows import Export, csv_cell, write_camera_numbers
-from app.runs.folder.run import crop_frame
+from app.runs.folder.layout import crop_frame
 from app.runs.folder.written import note_copies
 from app.runs.ledger.identities import Key
 

@@ -14,7 +14,8 @@ from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.evaluate.trajectories import extra_boxes, warn_of_extra_boxes
 from app.runs.export.formats import Ids
-from app.runs.folder.run import Observations, Run, concatenate
+from app.runs.folder.run import Run
+from app.runs.folder.tables import Observations, concatenate
 from app.runs.folder.written import note_copies
 
 

@@ -27,15 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.errors import InputError
-from app.runs.folder.header import RUN_FILE
-from app.runs.people.review import describe
+from app.runs.folder.layout import AUDIT_FILE, RUN_FILE
 from app.system.sqlite_checksums import FUNCTION, prepare
 from app.system.untrusted import read_json
 
 if TYPE_CHECKING:
-    from app.runs.ledger.ledger import Ledger
+    pass
 
-AUDIT_FILE = "audit.sqlite"
 AUDIT_KEY = "audit_log"
 """Key in `run.json`: the run began with a log."""
 
@@ -105,13 +103,6 @@ def entries(folder: Path, limit: int = 1000) -> list[Entry]:
         raise InputError(f"{folder / AUDIT_FILE}: cannot read this audit log ({error})") from error
 
 
-def log_of(folder: Path, ledger: Ledger, limit: int = 1000) -> list[Entry]:
-    """Return the latest lines of the audit log and of the corrections in the ledger together, the newest first."""
-    corrections = [event for event in ledger.corrections() if event.kind != "erase"]  # which has a line of its own
-    lines = [Entry(event.time, event.actor, "corrected", describe(event)) for event in corrections[-limit:]]
-    return sorted([*lines, *entries(folder, limit)], key=lambda entry: -entry.time)[:limit]
-
-
 def numbers_text(numbers: Iterable[int]) -> str:
     """Return people in words: `person 3`, or `persons 1–3, 7`; `nobody` for none."""
     parts: list[list[int]] = []
@@ -124,18 +115,6 @@ def numbers_text(numbers: Iterable[int]) -> str:
     if not parts:
         return "nobody"
     return f"{'person' if len(parts) == 1 == len(parts[0]) else 'persons'} {', '.join(texts)}"
-
-
-def audit_table(found: list[Entry]) -> object:
-    """Return a rich table of the log."""
-    from rich.table import Table
-
-    from app.footage.clock import format_time
-
-    table = Table("when (UTC)", "who", "did", "what")
-    for entry in found:
-        table.add_row(format_time(round(entry.time)).removesuffix(" UTC"), entry.actor, entry.action, entry.what)
-    return table
 
 
 def _is_gone(folder: Path) -> bool:

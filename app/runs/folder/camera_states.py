@@ -17,10 +17,8 @@ from typing import Any, get_args
 
 from app.errors import InputError
 from app.footage.camera import CameraState, StateChange
+from app.runs.folder.layout import STATES_FILE
 from app.system.files import append_line
-
-STATES_FILE = "camera_states.jsonl"
-
 
 SHORTEST_S = 1.0
 """A camera that was away for less has missed nothing that counts: that happens between any two pictures."""

@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from app.boxes import coverage
 from app.errors import InputError
 from app.runs.folder.crop_files import encode_crop
-from app.runs.folder.run import Observations, Run
-from app.runs.folder.tables import check_content, read_table, with_checksum
+from app.runs.folder.layout import COVERED_FILE
+from app.runs.folder.run import Run
+from app.runs.folder.tables import Observations, check_content, read_table, with_checksum
 from app.system.files import write_atomically
 from app.track.carrying import carried_boxes
-
-COVERED_FILE = "covered.parquet"
 
 _STEP_S = 0.5
 _BEFORE_AND_AFTER_S = 1.0

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from app.footage.motchallenge import LARGEST_SIDE_PX
+from app.runs.folder.layout import RUN_FILE
 from app.system.files import write_atomically
 from app.system.untrusted import CHECKSUM, checksum_fits, json_with_checksum, read_json, reading
-
-RUN_FILE = "run.json"
 
 LARGEST_FPS = 10_000
 LARGEST_NUMBER = 2**40

@@ -20,14 +20,11 @@ from pathlib import Path
 from typing import IO
 
 from app.errors import InputError, RunError
+from app.runs.folder.layout import COPY_FILE, FOLLOW_FILE, LIST_FILE, LOCK_FILE
 
 if sys.platform != "win32":
     import fcntl
 
-LOCK_FILE = ".lock"
-FOLLOW_FILE = ".following"
-COPY_FILE = ".copying"
-LIST_FILE = ".written.lock"
 
 CHANGE_WAIT_S = 10.0
 """So long a command waits for another one's change before it gives up: a commit takes a moment, linking may not."""

@@ -27,17 +27,11 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from app.errors import InputError
+from app.runs.folder.layout import EARLIER_MANIFEST_FILE, FLUSHED_FILE, KINDS, MANIFEST_FILE, Kind
 from app.system.files import append_line, write_atomically
-
-MANIFEST_FILE = "manifest.jsonl"
-EARLIER_MANIFEST_FILE = "manifest.json"
-FLUSHED_FILE = "flushed.json"
-
-Kind = Literal["observations", "untracked", "refined", "frames", "tracklets"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _CHECKSUM_LETTERS = 16
 

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.frames import Detections
-from app.runs.folder.manifest import Kind, PartFile
-from app.runs.folder.run import FRAME_SCHEMA, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA
+from app.runs.folder.layout import Kind
+from app.runs.folder.manifest import PartFile
+from app.runs.folder.tables import FRAME_SCHEMA, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA
 from app.runs.folder.written import note_written
 from app.system.files import sync
 

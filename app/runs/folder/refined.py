@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from app.frames import Tracklet
 from app.runs.folder.parts import Part, write_parts
-from app.runs.folder.run import FILLED_SCORE, OBSERVATION_SCHEMA, Observations, Run
+from app.runs.folder.run import Run
+from app.runs.folder.tables import FILLED_SCORE, OBSERVATION_SCHEMA, Observations
 from app.runs.folder.written import delete_files, written_files
 from app.track.smoothing import fill_and_smooth
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,19 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.frames import Tracklet
-from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S, RUN_FILE, CameraRecord, check_header, read_header
+from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S, CameraRecord, check_header, read_header
+from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Kind
 from app.runs.folder.locks import is_followed
-from app.runs.folder.manifest import KINDS, MANIFEST_FILE, Kind, Manifest, PartFile
-from app.runs.folder.tables import read_table
+from app.runs.folder.manifest import Manifest, PartFile
+from app.runs.folder.tables import (
+    FRAME_SCHEMA,
+    OBSERVATION_SCHEMA,
+    SCHEMAS,
+    UNTRACKED_SCHEMA,
+    Observations,
+    concatenate,
+    read_table,
+)
 from app.runs.folder.tracklet_index import (
     ReadColumns,
     TrackletSummary,
@@ -48,105 +56,10 @@ from app.runs.ledger.identities import Identities
 from app.runs.ledger.ledger import Ledger
 from app.system.checksum import file_sha256
 
-FORMAT_VERSION = 1
-LEDGER_FILE = "identities.sqlite"
-
 _OWN_PLACES = ("crops", *KINDS, "index", "video", "export", ".purged", LEDGER_FILE, "audit.sqlite")
 """Where a run is written and deleted from; none of it may be a link to somewhere else."""
 
 _LARGEST_PX = 1e7
-FILLED_SCORE = 0.0
-"""Score of a refined row where nobody was detected; detected rows are above it."""
-
-_BASES = {
-    "format": f"omnitrack {FORMAT_VERSION}",
-    "frame_base": "0",
-    "time_unit": "seconds on the clock that all cameras of the run share",
-    "boxes": "x1 y1 x2 y2 in pixels of the full frame",
-}
-
-OBSERVATION_SCHEMA = pa.schema(
-    [
-        ("camera", pa.dictionary(pa.int32(), pa.string())),
-        ("frame", pa.int64()),
-        ("time_s", pa.float64()),
-        ("track_id", pa.int64()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("x2", pa.float32()),
-        ("y2", pa.float32()),
-        ("score", pa.float32()),
-    ],
-    metadata=_BASES,
-)
-UNTRACKED_SCHEMA = pa.schema(
-    [
-        ("frame", pa.int64()),
-        ("time_s", pa.float64()),
-        ("x1", pa.int16()),
-        ("y1", pa.int16()),
-        ("x2", pa.int16()),
-        ("y2", pa.int16()),
-        ("percent", pa.uint8()),
-    ],
-    metadata={**_BASES, "boxes": "x1 y1 x2 y2 in whole pixels of the full frame", "percent": "confidence"},
-)
-"""What hides people needs no more than whole pixels; most of these boxes show nobody."""
-
-FRAME_SCHEMA = pa.schema([("frame", pa.int64()), ("time_s", pa.float64())], metadata=_BASES)
-TRACKLET_SCHEMA = pa.schema(
-    [
-        ("camera", pa.dictionary(pa.int32(), pa.string())),
-        ("track_id", pa.int64()),
-        ("start_s", pa.float64()),
-        ("end_s", pa.float64()),
-        ("rows", pa.int64()),
-        ("open", pa.bool_()),
-        ("crops", pa.list_(pa.string())),
-        ("qualities", pa.list_(pa.float32())),
-        ("dimension", pa.int64()),
-        ("vectors", pa.list_(pa.float32())),
-    ],
-    metadata=_BASES,
-)
-
-
-SCHEMAS: dict[Kind, pa.Schema] = {
-    "observations": OBSERVATION_SCHEMA,
-    "refined": OBSERVATION_SCHEMA,
-    "frames": FRAME_SCHEMA,
-    "tracklets": TRACKLET_SCHEMA,
-    "untracked": UNTRACKED_SCHEMA,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Observations:
-    """Tracked boxes of one camera, in the order of its frames.
-
-    frames: (R,) int64 from 0.  times: (R,) float64 seconds.  track_ids: (R,) int64.
-    boxes: (R, 4) float32 x1 y1 x2 y2.  scores: (R,) float32, `FILLED_SCORE` where a gap was filled.
-    """
-
-    frames: NDArray[np.int64]
-    times: NDArray[np.float64]
-    track_ids: NDArray[np.int64]
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-
-    @property
-    def filled(self) -> NDArray[np.bool_]:
-        """(R,) bool: rows where nobody was detected; linking filled a gap with them."""
-        return self.scores <= FILLED_SCORE
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, rows: slice | NDArray[Any]) -> Observations:
-        """Select rows by slice, index array or boolean mask."""
-        return Observations(
-            self.frames[rows], self.times[rows], self.track_ids[rows], self.boxes[rows], self.scores[rows]
-        )
 
 
 class Run:
@@ -396,21 +309,6 @@ class Run:
             for file in self.manifest.files
             if file.kind == kind and file.camera == camera and file.start_s <= end_s and file.end_s >= start_s
         ]
-
-
-def concatenate(parts: Sequence[Observations]) -> Observations:
-    return Observations(
-        np.concatenate([np.zeros(0, np.int64), *(part.frames for part in parts)]),
-        np.concatenate([np.zeros(0, np.float64), *(part.times for part in parts)]),
-        np.concatenate([np.zeros(0, np.int64), *(part.track_ids for part in parts)]),
-        np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)]),
-        np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
-    )
-
-
-def crop_frame(reference: str) -> int:
-    """Return the index of the frame that a crop was cut from; its reference ends in `<track id>_<frame index>.jpg`."""
-    return int(Path(reference).stem.rsplit("_", 1)[1])
 
 
 def check_camera_name(name: str) -> None:

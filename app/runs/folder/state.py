@@ -14,7 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from app.runs.folder.header import RUN_FILE, read_header, write_header
+from app.runs.folder.header import read_header, write_header
+from app.runs.folder.layout import RUN_FILE
 from app.runs.folder.locks import lock_run
 from app.runs.folder.run import Run
 

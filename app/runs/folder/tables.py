@@ -2,17 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.runs.folder.layout import FORMAT_VERSION, Kind
 from app.system.untrusted import reading
 
 CONTENT = b"content_sha256"
 """Key in a file's metadata: the checksum of its rows, where no manifest lists that of its bytes."""
+
+FILLED_SCORE = 0.0
+"""Score of a refined row where nobody was detected; detected rows are above it."""
+
+_BASES = {
+    "format": f"omnitrack {FORMAT_VERSION}",
+    "frame_base": "0",
+    "time_unit": "seconds on the clock that all cameras of the run share",
+    "boxes": "x1 y1 x2 y2 in pixels of the full frame",
+}
+
+OBSERVATION_SCHEMA = pa.schema(
+    [
+        ("camera", pa.dictionary(pa.int32(), pa.string())),
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
+        ("track_id", pa.int64()),
+        ("x1", pa.float32()),
+        ("y1", pa.float32()),
+        ("x2", pa.float32()),
+        ("y2", pa.float32()),
+        ("score", pa.float32()),
+    ],
+    metadata=_BASES,
+)
+UNTRACKED_SCHEMA = pa.schema(
+    [
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
+        ("x1", pa.int16()),
+        ("y1", pa.int16()),
+        ("x2", pa.int16()),
+        ("y2", pa.int16()),
+        ("percent", pa.uint8()),
+    ],
+    metadata={**_BASES, "boxes": "x1 y1 x2 y2 in whole pixels of the full frame", "percent": "confidence"},
+)
+"""What hides people needs no more than whole pixels; most of these boxes show nobody."""
+
+FRAME_SCHEMA = pa.schema([("frame", pa.int64()), ("time_s", pa.float64())], metadata=_BASES)
+TRACKLET_SCHEMA = pa.schema(
+    [
+        ("camera", pa.dictionary(pa.int32(), pa.string())),
+        ("track_id", pa.int64()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("rows", pa.int64()),
+        ("open", pa.bool_()),
+        ("crops", pa.list_(pa.string())),
+        ("qualities", pa.list_(pa.float32())),
+        ("dimension", pa.int64()),
+        ("vectors", pa.list_(pa.float32())),
+    ],
+    metadata=_BASES,
+)
+
+SCHEMAS: dict[Kind, pa.Schema] = {
+    "observations": OBSERVATION_SCHEMA,
+    "refined": OBSERVATION_SCHEMA,
+    "frames": FRAME_SCHEMA,
+    "tracklets": TRACKLET_SCHEMA,
+    "untracked": UNTRACKED_SCHEMA,
+}
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None, rows: int | None = None) -> pa.Table:
@@ -77,3 +146,42 @@ def _same(found: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_list(found) and pa.types.is_list(wanted):
         return bool(found.value_type == wanted.value_type)
     return bool(found == wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Tracked boxes of one camera, in the order of its frames.
+
+    frames: (R,) int64 from 0.  times: (R,) float64 seconds.  track_ids: (R,) int64.
+    boxes: (R, 4) float32 x1 y1 x2 y2.  scores: (R,) float32, `FILLED_SCORE` where a gap was filled.
+    """
+
+    frames: NDArray[np.int64]
+    times: NDArray[np.float64]
+    track_ids: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """(R,) bool: rows where nobody was detected; linking filled a gap with them."""
+        return self.scores <= FILLED_SCORE
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Observations:
+        """Select rows by slice, index array or boolean mask."""
+        return Observations(
+            self.frames[rows], self.times[rows], self.track_ids[rows], self.boxes[rows], self.scores[rows]
+        )
+
+
+def concatenate(parts: Sequence[Observations]) -> Observations:
+    return Observations(
+        np.concatenate([np.zeros(0, np.int64), *(part.frames for part in parts)]),
+        np.concatenate([np.zeros(0, np.float64), *(part.times for part in parts)]),
+        np.concatenate([np.zeros(0, np.int64), *(part.track_ids for part in parts)]),
+        np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
+    )

@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 
 from app.errors import InputError
+from app.runs.folder.layout import TOPOLOGY_FILE
 from app.system.files import write_atomically
 from app.system.untrusted import json_with_checksum, read_json
 from app.track.linking.topology import Clock, SharedFloor, Topology, Transit, Zone
 
-TOPOLOGY_FILE = "topology.json"
 FORMAT = 1
 TIMES = ("median_s", "p10_s", "p90_s", "shortest_s", "longest_s")
 

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S
+from app.runs.folder.layout import INDEX_FILE
 from app.runs.folder.tables import check_content, read_table, with_checksum
-
-INDEX_FILE = "index/tracklets.parquet"
 
 INDEX_SCHEMA = pa.schema(
     [

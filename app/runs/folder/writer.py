@@ -7,18 +7,13 @@ for all cameras together. What the manifest does not list is deleted when the ru
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -28,14 +23,14 @@ from numpy.typing import NDArray
 
 from app.config import Settings
 from app.errors import InputError
-from app.footage.addresses import redact
 from app.frames import NO_ID, FrameResult
 from app.runs.folder import audit_log as audit
 from app.runs.folder.covered import Covered, read_covered
 from app.runs.folder.crop_files import encode_crop
-from app.runs.folder.header import RUN_FILE, CameraRecord, InputRecord, read_header, write_header
+from app.runs.folder.header import read_header, write_header
+from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
 from app.runs.folder.locks import lock_following, lock_run, refuse_foreign_folder
-from app.runs.folder.manifest import KINDS, MANIFEST_FILE, Manifest, PartFile
+from app.runs.folder.manifest import Manifest, PartFile
 from app.runs.folder.parts import (
     FrameRows,
     Part,
@@ -45,12 +40,20 @@ from app.runs.folder.parts import (
     untracked_table,
     write_parts,
 )
-from app.runs.folder.run import FORMAT_VERSION, LEDGER_FILE, Run, check_camera_name
+from app.runs.folder.provenance import (
+    camera_differences,
+    camera_records,
+    found_again,
+    json_differences,
+    now_text,
+    redacted,
+    versions,
+)
+from app.runs.folder.run import Run, check_camera_name
 from app.runs.folder.state import FOLLOWED, State
 from app.runs.folder.written import delete_unlisted, note_written
 from app.runs.ledger.identities import Segment
 from app.runs.ledger.ledger import Ledger
-from app.system.checksum import file_sha256
 from app.system.files import sync
 
 if TYPE_CHECKING:
@@ -130,7 +133,7 @@ class RunWriter:
         refuse_foreign_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_following(folder, "following cameras into this run")
-        now = _now()
+        now = now_text()
         header = {
             "format": FORMAT_VERSION,
             audit.AUDIT_KEY: True,
@@ -139,8 +142,8 @@ class RunWriter:
             "state": "running",
             "times": {"created": now, "finished": None},
             "sessions": [{"started": now, "versions": versions()}],
-            "settings": _redacted(settings.model_dump(mode="json")),
-            "provenance": _redacted(dict(provenance)),
+            "settings": redacted(settings.model_dump(mode="json")),
+            "provenance": redacted(dict(provenance)),
             "cameras": [asdict(record) for record in camera_records(cameras)],
             "summary": {},
         }
@@ -193,9 +196,9 @@ class RunWriter:
             raise InputError(f"{folder}: every frame of this run is followed, so it is finished; give another --output")
         records = camera_records(cameras)
         differences = [
-            *_differences("setting ", run.header["settings"], _redacted(settings.model_dump(mode="json"))),
-            *_differences("weights ", run.header["provenance"].get("weights"), _redacted(provenance.get("weights"))),
-            *_camera_differences(run.cameras, records),
+            *json_differences("setting ", run.header["settings"], redacted(settings.model_dump(mode="json"))),
+            *json_differences("weights ", run.header["provenance"].get("weights"), redacted(provenance.get("weights"))),
+            *camera_differences(run.cameras, records),
         ]
         if differences:
             listed = "\n  ".join(differences)
@@ -207,9 +210,9 @@ class RunWriter:
         with run.ledger() as ledger:
             used = ledger.last_track_ids()
         free = {camera: max(first, used.get(camera, 0) + 1) for camera, first in run.manifest.next_track_id.items()}
-        header = {**run.header, "state": "running", "cameras": _found_again(run.cameras, records)}
+        header = {**run.header, "state": "running", "cameras": found_again(run.cameras, records)}
         header["untracked"] = run.keeps_doubts
-        header["sessions"] = [*header["sessions"], {"started": _now(), "versions": versions()}]
+        header["sessions"] = [*header["sessions"], {"started": now_text(), "versions": versions()}]
         return cls(folder, settings, header, replace(run.manifest, next_track_id=free), lock)
 
     def __enter__(self) -> RunWriter:
@@ -385,8 +388,8 @@ class RunWriter:
                 self._header["left_out"] = {**self._header.get("left_out", {}), "crops": self.left_out_count}
             self._header["state"] = state
             self._header["next_part"] = self._listed_part  # no manifest has less from now on but one cut short
-            self._header["times"]["finished"] = _now()
-            self._header["summary"] = _redacted(dict(summary))
+            self._header["times"]["finished"] = now_text()
+            self._header["summary"] = redacted(dict(summary))
             if state in FOLLOWED:
                 Run.open(self.folder).index_tracklets()
             self._write_header()
@@ -399,7 +402,7 @@ class RunWriter:
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Put JSON values into `run.json` while the run goes on, each under its name."""
-        self._header |= _redacted(dict(values))
+        self._header |= redacted(dict(values))
         self._write_header()
 
     def know_camera(self, camera: SourceInfo) -> None:
@@ -511,104 +514,8 @@ def _without(rows: FrameRows, segment: Segment, covered: Covered) -> FrameRows:
     )
 
 
-def camera_records(cameras: Sequence[SourceInfo]) -> tuple[CameraRecord, ...]:
-    """Return what a run records of its sources; the input files are read once for their sha256."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return tuple(
-            CameraRecord(
-                camera.camera,
-                camera.width,
-                camera.height,
-                camera.fps,
-                camera.start_time,
-                redact(camera.origin),
-                tuple(pool.map(_input_record, camera.inputs)),
-                camera.has_pixels,
-                camera.live,
-                camera.kind,
-                camera.offsets_s,
-                camera.address,
-            )
-            for camera in cameras
-        )
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
-    found = {"python": sys.version.split()[0]}
-    for package in ("omnitrack", "torch", "ultralytics", "openvino", "numpy", "av"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copy2(source, target)
-
-
-def _input_record(path: Path) -> InputRecord:
-    size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    # The whole path, whatever it looks like: the file is to be found again, from wherever the run is opened.
-    return InputRecord(str(path.absolute()), size, file_sha256(path))
-
-
-def _differences(what: str, recorded: Any, given: Any) -> list[str]:
-    """Name each leaf in which two JSON values differ."""
-    if isinstance(recorded, dict) and isinstance(given, dict):
-        return [
-            line
-            for key in sorted(recorded.keys() | given.keys())
-            for line in _differences(f"{what}{key}.", recorded.get(key), given.get(key))
-        ]
-    if recorded == given:
-        return []
-    return [f"{what.rstrip('. ')}: recorded {json.dumps(recorded)}, now {json.dumps(given)}"]
-
-
-def _camera_differences(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[str]:
-    """Compare cameras by name; files may have moved, but their content must be the same. Of live cameras only the name
-    counts: they go on now, and their pictures are scaled to the recorded size."""
-    old, new = {camera.name: camera for camera in recorded}, {camera.name: camera for camera in given}
-    lines = [f"cameras: recorded {', '.join(old)}, now {', '.join(new)}"] if old.keys() != new.keys() else []
-    for name in old.keys() & new.keys():
-        if new[name].live:
-            continue
-        if [record.sha256 for record in old[name].inputs] != [record.sha256 for record in new[name].inputs]:
-            files = ", ".join(record.path for record in new[name].inputs) or "none"
-            lines.append(f"input of camera {name}: the content of its files is not the recorded one ({files})")
-        elif _place(old[name]) != _place(new[name]) or (old[name].kind and old[name].offsets_s != new[name].offsets_s):
-            lines.append(f"camera {name}: picture size or start time is not the recorded one")
-    return sorted(lines)
-
-
-def _place(camera: CameraRecord) -> tuple[int, int, float]:
-    return camera.width, camera.height, camera.start_time
-
-
-def _found_again(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[dict[str, Any]]:
-    """Return the records of cameras as JSON values, with the places where the same files lie now."""
-    now = {camera.name: camera for camera in given}
-    return [
-        asdict(old if old.live else replace(now[old.name], origin=old.origin, start_time=old.start_time))
-        for old in recorded
-    ]
-
-
-def _redacted(value: Any) -> Any:
-    """Return a JSON value whose strings carry no passwords; paths become strings and tuples lists."""
-    if isinstance(value, Mapping):
-        return {str(key): _redacted(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted(item) for item in value]
-    if isinstance(value, str | Path):
-        return redact(str(value))
-    return value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

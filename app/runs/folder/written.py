@@ -16,20 +16,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from app.errors import InputError, RunError
-from app.runs.folder.header import RUN_FILE
+from app.runs.folder.layout import KINDS, PUT_AWAY, RENDERED, RUN_FILE, WRITTEN_FILE
 from app.runs.folder.locks import lock_copying, lock_list, open_own
-from app.runs.folder.manifest import KINDS
 from app.runs.folder.run import Run
-
-WRITTEN_FILE = "written.jsonl"
-RENDERED = ("video", "export")
-"""Folders of a run in which everything is made from its rows, and can be made again."""
 
 _KEPT = (*KINDS, "crops")
 """Folders of what the manifest names."""
-
-PUT_AWAY = ".purged"
-"""Where files wait for their deletion, so that they are gone in one step each."""
 
 
 def note_written(folder: Path, paths: Iterable[Path | str]) -> None:

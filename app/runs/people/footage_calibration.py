@@ -17,7 +17,8 @@ from app import boxes as geometry
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.unlabelled import FootageSample, fit_on_footage
-from app.runs.folder.run import Run, crop_frame
+from app.runs.folder.layout import crop_frame
+from app.runs.folder.run import Run
 from app.system.untrusted import decode_image
 from app.track.linking.presence import Presence, co_present_pairs
 

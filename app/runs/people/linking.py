@@ -21,11 +21,12 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
+from app.runs.folder.layout import TOPOLOGY_FILE, crop_frame
 from app.runs.folder.locks import lock_run
 from app.runs.folder.refined import refine_run
-from app.runs.folder.run import Run, crop_frame
+from app.runs.folder.run import Run
 from app.runs.folder.state import FOLLOWED, write_state
-from app.runs.folder.topology_file import TOPOLOGY_FILE, clocks_to_json, write_topology
+from app.runs.folder.topology_file import clocks_to_json, write_topology
 from app.runs.ledger.identities import Identities
 from app.runs.ledger.ledger import LINKER, Ledger
 from app.track.linking.linker import Key, LinkResult, link_tracklets

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import NO_ID
-from app.runs.folder.run import Run, crop_frame
+from app.runs.folder.layout import crop_frame
+from app.runs.folder.run import Run
 from app.runs.folder.tracklet_index import TrackletSummary
 from app.runs.ledger.identities import Identities, Segment
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.runs.folder.layout import COUNTERS_FILE
 from app.runs.folder.run import Run
 from app.system.files import write_atomically
 from app.system.untrusted import json_with_checksum, read_json
 
-COUNTERS_FILE = "counters.json"
 FORMAT = 1
 
 _LONGEST_NAME = 60

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from app.frames import NO_ID
 from app.runs.folder.header import CameraRecord
-from app.runs.folder.run import Observations, Run
+from app.runs.folder.run import Run
+from app.runs.folder.tables import Observations
 from app.runs.ledger.identities import Identities
 from app.runs.places.counters import Counters, Line, Zone
 

@@ -11,13 +11,13 @@ from typing import Any
 from app.errors import InputError
 from app.footage.clock import format_time
 from app.runs.folder.camera_states import BlindTime, blind_seconds, blind_times, blind_to_json
+from app.runs.folder.layout import COUNTERS_FILE
 from app.runs.folder.locks import lock_file
 from app.runs.folder.run import Run
 from app.runs.folder.topology_file import read_topology
 from app.runs.people.report import blind_tables
 from app.runs.people.visits import Person, people_of
 from app.runs.places.counters import (
-    COUNTERS_FILE,
     Counters,
     counters_to_json,
     points_from_text,

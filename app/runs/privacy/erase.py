@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.folder.covered import add_covered, cover_crops, read_covered
+from app.runs.folder.layout import INDEX_FILE, Kind, crop_frame
 from app.runs.folder.locks import lock_deletion, lock_run
-from app.runs.folder.manifest import Kind, PartFile
+from app.runs.folder.manifest import PartFile
 from app.runs.folder.parts import Part, write_parts
-from app.runs.folder.run import TRACKLET_SCHEMA, Observations, Run, concatenate, crop_frame
-from app.runs.folder.tracklet_index import INDEX_FILE, TrackletSummary
+from app.runs.folder.run import Run
+from app.runs.folder.tables import TRACKLET_SCHEMA, Observations, concatenate
+from app.runs.folder.tracklet_index import TrackletSummary
 from app.runs.folder.written import delete_files, delete_unlisted, files_of_others, named_files, rendered_files, sweep
 from app.runs.ledger.identities import Identities, Segment
 from app.runs.ledger.ledger import Ledger

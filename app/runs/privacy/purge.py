@@ -31,11 +31,12 @@ from app.config import RetentionSettings
 from app.errors import InputError
 from app.runs.folder.audit_log import COMMAND_LINE, record
 from app.runs.folder.header import write_header
+from app.runs.folder.layout import INDEX_FILE, LEDGER_FILE
 from app.runs.folder.locks import lock_deletion
 from app.runs.folder.manifest import PartFile
 from app.runs.folder.parts import Part, write_parts
-from app.runs.folder.run import LEDGER_FILE, TRACKLET_SCHEMA, Run
-from app.runs.folder.tracklet_index import INDEX_FILE
+from app.runs.folder.run import Run
+from app.runs.folder.tables import TRACKLET_SCHEMA
 from app.runs.folder.written import (
     delete_unlisted,
     named_files,

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from app.boxes import coverage
 from app.config import RenderSettings
 from app.frames import NO_ID, Frame
-from app.runs.folder.run import Observations, Run
+from app.runs.folder.run import Run
+from app.runs.folder.tables import Observations
 from app.runs.ledger.identities import Identities
 from app.runs.render.draw import blur_people, grown_for_blur
 from app.track.carrying import carried_boxes

@@ -28,7 +28,8 @@ from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.runs.folder.covered import read_covered
 from app.runs.folder.layout import VIDEO_FOLDER
 from app.runs.folder.progress import Progress, Report
-from app.runs.folder.run import FILLED_SCORE, Run
+from app.runs.folder.run import Run
+from app.runs.folder.tables import FILLED_SCORE
 from app.runs.folder.written import copying_into, note_copies
 from app.runs.ledger.identities import Identities
 from app.runs.render.again import reopen

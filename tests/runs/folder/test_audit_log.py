@@ -14,7 +14,8 @@ import pytest
 from app.cli.parser import main
 from app.errors import InputError
 from app.runs.check import check_run
-from app.runs.folder.audit_log import AUDIT_FILE, entries, numbers_text, record
+from app.runs.folder.audit_log import entries, numbers_text, record
+from app.runs.folder.layout import AUDIT_FILE
 from app.runs.folder.run import Run
 
 

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from app.errors import InputError
 from app.footage.camera import StateChange
-from app.runs.folder.camera_states import STATES_FILE, BlindTime, StateLog, blind_seconds, blind_times, read_states
+from app.runs.folder.camera_states import BlindTime, StateLog, blind_seconds, blind_times, read_states
+from app.runs.folder.layout import STATES_FILE
 from app.runs.people.report import people_report, people_table
 from app.runs.places.report import places_of, places_table
 

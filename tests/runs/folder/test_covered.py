@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.errors import InputError
-from app.runs.folder.covered import COVERED_FILE, add_covered, cover_crops, covered_by, read_covered
-from app.runs.folder.run import Observations, Run
+from app.runs.folder.covered import add_covered, cover_crops, covered_by, read_covered
+from app.runs.folder.layout import COVERED_FILE
+from app.runs.folder.run import Run
+from app.runs.folder.tables import Observations
 
 WHITE = np.full((240, 320, 3), 255, np.uint8)
 

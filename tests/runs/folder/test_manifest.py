@@ -12,7 +12,8 @@ import pytest
 
 from app.config import LinkSettings
 from app.errors import InputError
-from app.runs.folder.manifest import EARLIER_MANIFEST_FILE, MANIFEST_FILE, Manifest, PartFile
+from app.runs.folder.layout import EARLIER_MANIFEST_FILE, MANIFEST_FILE
+from app.runs.folder.manifest import Manifest, PartFile
 from app.runs.folder.run import Run
 from app.runs.people.linking import link_run
 

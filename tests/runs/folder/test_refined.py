@@ -12,7 +12,7 @@ from app.config import LinkSettings, Settings
 from app.frames import Tracklet
 from app.runs.evaluate.trajectories import run_trajectories
 from app.runs.export.write import export_run
-from app.runs.folder.header import RUN_FILE
+from app.runs.folder.layout import RUN_FILE
 from app.runs.folder.refined import ROWS_PER_FILE, refine_run, refined_rows
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter

@@ -25,7 +25,7 @@ from app.config import load_settings
 from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.runs.folder import parts as run_parts
-from app.runs.folder.manifest import KINDS, MANIFEST_FILE
+from app.runs.folder.layout import KINDS, MANIFEST_FILE
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.system.checksum import file_sha256

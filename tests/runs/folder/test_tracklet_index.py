@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from app.runs.folder.layout import INDEX_FILE
 from app.runs.folder.run import Run
-from app.runs.folder.tracklet_index import INDEX_FILE, TrackletSummary
+from app.runs.folder.tracklet_index import TrackletSummary
 from app.runs.privacy.erase import erase_person
 
 MakeRun = Callable[..., Path]

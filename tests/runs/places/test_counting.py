@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from app.errors import InputError
+from app.runs.folder.layout import COUNTERS_FILE
 from app.runs.folder.refined import refine_run
-from app.runs.folder.run import Observations, Run
+from app.runs.folder.run import Run
+from app.runs.folder.tables import Observations
 from app.runs.ledger.identities import Identities, People
 from app.runs.places.counters import (
-    COUNTERS_FILE,
     Counters,
     Line,
     Zone,

@@ -22,8 +22,8 @@ from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import Detections, FrameResult
 from app.pipeline.job import Job, open_job
-from app.runs.folder.header import RUN_FILE
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.layout import LEDGER_FILE, RUN_FILE
+from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.search import frame_and_box

@@ -15,7 +15,8 @@ from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
 from app.frames import NO_ID, Detections, Frame, FrameResult
 from app.pipeline.job import Job, open_job
-from app.runs.folder.run import LEDGER_FILE, Run
+from app.runs.folder.layout import LEDGER_FILE
+from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.runs.ledger.ledger import Ledger
 from app.runs.render.draw import GREY, person_color
