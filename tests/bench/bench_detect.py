@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.config import DetectSettings
 from app.detect import build_detector
-from app.detect.yolo import load_ultralytics
+from app.detect.yolo_weights import load_ultralytics
 from app.frames import Frame
 
 THEIRS = "ultralytics predict"

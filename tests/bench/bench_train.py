@@ -37,8 +37,9 @@ from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
 from app.reid.train.data import Listing, list_training_data, load_training_data
 from app.reid.train.graph import RecordedStep
-from app.reid.train.loop import READ_LOSSES, Student, near_the_network
+from app.reid.train.loop import READ_LOSSES, near_the_network
 from app.reid.train.schedule import build_optimiser
+from app.reid.train.student import Student
 from app.reid.train.transforms import augment, erase
 from app.system.device import choose_device
 from app.system.memory import keep_freed_memory

@@ -24,7 +24,7 @@ def small_networks() -> ModuleType:
 @pytest.fixture(scope="session")
 def small_weights(small_networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
     """Returns the path of a small network in our own format, with or without an end-to-end head."""
-    from app.detect.yolo import save_weights
+    from app.detect.yolo_weights import save_weights
 
     folder = tmp_path_factory.mktemp("weights")
 

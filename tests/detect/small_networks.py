@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.detect.yolo import load_ultralytics
+from app.detect.yolo_weights import load_ultralytics
 from app.footage.camera import SourceInfo
 from app.frames import Frame
 

@@ -75,7 +75,7 @@ def test_boxes_return_from_the_letterbox_to_where_they_were(height: int, width: 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 300), st.integers(2, 300))
 def test_picture_is_prepared_as_ultralytics_does(height: int, width: int) -> None:
-    from app.detect.yolo import load_ultralytics
+    from app.detect.yolo_weights import load_ultralytics
 
     load_ultralytics()
     from ultralytics.data.augment import LetterBox

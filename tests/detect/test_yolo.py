@@ -18,10 +18,9 @@ import torch
 
 from app import boxes as geometry
 from app.config import DetectSettings
-from app.detect import build_detector
-from app.detect import yolo as yolo_module
-from app.detect.yolo import bundled_weights, find_weights, load_ultralytics, load_weights
+from app.detect import build_detector, yolo_weights
 from app.detect.yolo_outputs import person_classes
+from app.detect.yolo_weights import bundled_weights, find_weights, load_ultralytics, load_weights
 from app.errors import InputError
 from app.frames import Detections, Frame
 from app.system.openvino_cache import cache_folder, convert_once
@@ -118,8 +117,8 @@ def test_own_format_that_does_not_fit_is_refused(small_weights: Weights, tmp_pat
 
 def test_the_bundled_detector_comes_first(small_weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     bundled = small_weights(True)
-    monkeypatch.setattr(yolo_module, "BUNDLED_FOLDER", bundled.parent)
-    monkeypatch.setattr(yolo_module, "DEFAULT_BUNDLED", bundled.stem)
+    monkeypatch.setattr(yolo_weights, "BUNDLED_FOLDER", bundled.parent)
+    monkeypatch.setattr(yolo_weights, "DEFAULT_BUNDLED", bundled.stem)
     assert find_weights("auto") == bundled
     assert bundled_weights("auto") == bundled_weights(bundled.stem) == bundled
     assert bundled_weights(str(bundled)) is bundled_weights("yolo26n.pt") is None
@@ -132,7 +131,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def refuse(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(yolo_module, "BUNDLED_FOLDER", tmp_path / "nothing")
+    monkeypatch.setattr(yolo_weights, "BUNDLED_FOLDER", tmp_path / "nothing")
     monkeypatch.setenv("OMNITRACK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     return tmp_path / "cache"
@@ -157,7 +156,7 @@ def test_a_download_goes_to_the_cache_and_happens_once(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ultralytics.utils.downloads.attempt_download_asset", download)
-    monkeypatch.setattr(yolo_module, "_check_reachable", lambda url: None)
+    monkeypatch.setattr(yolo_weights, "_check_reachable", lambda url: None)
     first = find_weights("auto")
     assert find_weights("yolo26n.pt") == first == no_network / "weights" / "yolo26n.pt"
     assert len(calls) == 1

@@ -14,7 +14,7 @@ import torch
 
 from app.config import DetectorTrainSettings
 from app.detect.train.pictures import make_pictures
-from app.detect.yolo import load_ultralytics, save_weights
+from app.detect.yolo_weights import load_ultralytics, save_weights
 from app.errors import InputError
 from app.system.device import choose_device
 from app.system.files import claim_folder

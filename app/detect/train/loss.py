@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from app.detect.train.frames import Sample
-from app.detect.yolo import load_ultralytics
+from app.detect.yolo_weights import load_ultralytics
 
 load_ultralytics()
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402

@@ -10,46 +10,41 @@ run that was interrupted and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
-import pickle
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, distributed, nn
 
 from app.config import TrainSettings
 from app.errors import InputError, RunError
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import require_weights
-from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
+from app.reid.osnet import OSNet
 from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
-from app.reid.train.data import LabelledPictures, Selection, list_training_data, load_training_data
+from app.reid.train.data import Selection, list_training_data, load_training_data
 from app.reid.train.finish import finish, recipe_sha256
 from app.reid.train.graph import RecordedStep
-from app.reid.train.held_out import embed_batches, score_held_out
+from app.reid.train.held_out import score_held_out
 from app.reid.train.losses import (
-    CenterLoss,
-    Classifier,
     batch_hard_triplet,
     directions_apart,
     likenesses_apart,
     mutual_learning,
 )
+from app.reid.train.processes import average_gradients, join_processes, own_part, processor_settings
 from app.reid.train.record import epoch_record
 from app.reid.train.sampler import batches_by_set, with_pairs, with_unlabelled
 from app.reid.train.schedule import Clock, build_optimiser, learning_rate, picture_height, set_learning_rate
+from app.reid.train.state import State, load_state, save_state
+from app.reid.train.student import MovingAverage, Student, classify_by_means, clone, set_training, start_from_weights
 from app.reid.train.teacher import Teacher, likeness_vectors
 from app.reid.train.transforms import augment, erase, resized
 from app.reid.train.unlabelled import load_unlabelled
@@ -61,59 +56,8 @@ from app.system.memory import keep_freed_memory
 log = logging.getLogger(__name__)
 
 
-class Student(nn.Module):
-    """A network with what only training needs: a classifier over the people, and their centres."""
-
-    def __init__(self, settings: TrainSettings, person_sets: NDArray[np.int64]) -> None:
-        """person_sets: (C,) the data set of each person, see `Classifier`."""
-        super().__init__()
-        people = len(person_sets)
-        self.network: OSNet = OSNETS[settings.architecture](pooling=settings.pooling, neck=settings.neck)
-        self.classifier = Classifier(
-            settings.classification,
-            FEATURE_DIMENSION,
-            torch.from_numpy(person_sets),
-            settings.label_smoothing,
-            settings.margin,
-            settings.scale,
-        )
-        self.center_loss = CenterLoss(FEATURE_DIMENSION, people)
-
-    def head(self) -> list[nn.Parameter]:
-        """The parameters after the last convolution: all that is trained in frozen epochs."""
-        return [*self.network.fc.parameters(), *self.classifier.parameters(), *self.center_loss.parameters()]
-
-    def base(self) -> list[nn.Parameter]:
-        head = {id(parameter) for parameter in self.head()}
-        return [parameter for parameter in self.parameters() if id(parameter) not in head]
-
-    def forward(self, pictures: Tensor, labelled: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the (L, 512) vectors for metric losses, the (N, 512) vectors for use, and (L, C) class outputs.
-
-        labelled: L, how many of the (N, 3, H, W) pictures, the first ones, show people whose names are known; all by
-            default.
-        """
-        maps = self.network.feature_maps(pictures)
-        with torch.autocast(pictures.device.type, enabled=False):  # half a float is too coarse to compare vectors by
-            before, after = self.network.before_and_after_neck(maps.float())
-            return before[:labelled], after, self.classifier(after[:labelled])
-
-
 READ_LOSSES = 20
 """Steps whose losses are read from the device together."""
-
-
-@dataclass
-class State:
-    """How far training has come, apart from the tensors."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
-    best_mean_average_precision: float = -1.0
-    rows: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(
@@ -134,7 +78,7 @@ def train(
     `finished` False if it was stopped.
     Raises InputError for unusable data or settings, RunError if the loss stops being a number.
     """
-    with _processor_settings(settings.threads):
+    with processor_settings(settings.threads):
         return _train(settings, data, output, resume, stop_after_steps, selection)
 
 
@@ -147,7 +91,7 @@ def _train(
     selection: Selection | None,
 ) -> dict[str, Any]:
     device = choose_device(settings.device, "train.device")
-    rank, processes = _join_processes(device)
+    rank, processes = join_processes(device)
     if settings.hours and processes > 1:
         raise InputError("train.hours: several processes would not stop at the same step; set train.epochs instead")
     if settings.people_per_batch % processes:
@@ -180,10 +124,10 @@ def _train(
         students.append(Student(settings, people.person_sets))
         students[-1].to(device).to(memory_format=torch.channels_last)
         if settings.start_from:
-            _start_from(students[-1].network, settings)
+            start_from_weights(students[-1].network, settings)
             # Several students teach each other only what random classifiers make them see differently.
             if settings.students == 1 and not resumed:
-                _classify_by_means(students[-1], people.train, preprocessing, device)
+                classify_by_means(students[-1], people.train, preprocessing, device)
     run = [compiled(student, device) for student in students] if settings.compile else students
     teacher = Teacher(settings.teacher, device, settings.compile) if settings.teacher else None
     if teacher is not None:
@@ -192,7 +136,7 @@ def _train(
         torch.from_numpy(likeness_vectors(settings.likeness_teachers, shown, output)).to(device)
         for shown in (people.train.pictures, unlabelled)
     ]
-    average = _clone(students[0].network) if settings.ema_decay else None
+    average = clone(students[0].network) if settings.ema_decay else None
     moving = MovingAverage(average, students[0].network) if average is not None else None
     base = [parameter for student in students for parameter in student.base()]
     head = [parameter for student in students for parameter in student.head()]
@@ -201,7 +145,7 @@ def _train(
     recipe = recipe_sha256(settings, people.name)
     state = State()
     if resumed:
-        state = _load_state(state_file, recipe, students, optimiser, average)
+        state = load_state(state_file, recipe, students, optimiser, average)
     kept_network = average or students[0].network
     if state.step == 0:  # before hours of training: does evaluation work?
         score_held_out(kept_network, people.held_out, preprocessing, device)
@@ -232,7 +176,7 @@ def _train(
             epoch_started, epoch_pictures = time.monotonic(), 0
             losses: list[Tensor] = []
             frozen = state.epoch < settings.frozen_epochs
-            _set_training(students, frozen)
+            set_training(students, frozen)
             height = picture_height(int(clock.progress(state.epoch)), settings)
             width = round(height * settings.width_px / settings.height_px)
             batches = batches_by_set(
@@ -246,7 +190,7 @@ def _train(
             batches = with_pairs(batches, people.pairs, settings.pairs_per_batch, settings.seed, state.epoch)
             more_batches = with_unlabelled(batches, len(unlabelled), added, settings.seed, state.epoch)
             while state.batch < len(batches):
-                rows = _own_part(batches[state.batch], settings.pictures_per_person, rank, processes)
+                rows = own_part(batches[state.batch], settings.pictures_per_person, rank, processes)
                 rate = learning_rate(clock.progress(state.epoch + state.batch / len(batches)), settings)
                 set_learning_rate(optimiser, rate)
 
@@ -268,7 +212,7 @@ def _train(
                 else:
                     loss = forward_and_backward(normalised, people_shown, alike)
                 if processes > 1:
-                    _average_gradients(base + head, processes)
+                    average_gradients(base + head, processes)
                 if settings.gradient_clip:
                     nn.utils.clip_grad_norm_(base + head, settings.gradient_clip)
                 optimiser.step()
@@ -287,7 +231,7 @@ def _train(
                     _add_losses(state, losses)
                     show(state, len(batches), epoch_pictures / (time.monotonic() - epoch_started))
                 if save:
-                    _save_state(state_file, state, recipe, students, optimiser, average)
+                    save_state(state_file, state, recipe, students, optimiser, average)
                     saved_at = time.monotonic()
                 if interrupted.is_set():
                     raise KeyboardInterrupt
@@ -314,7 +258,7 @@ def _train(
             if rank == 0:
                 log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
         if rank == 0:
-            _save_state(state_file, state, recipe, students, optimiser, average)
+            save_state(state_file, state, recipe, students, optimiser, average)
 
     summary: dict[str, Any] = {"finished": True, "epoch": state.epoch, "step": state.step}
     if rank == 0:
@@ -398,156 +342,6 @@ def _checkpoint(network: OSNet, settings: TrainSettings, preprocessing: Preproce
         neck=settings.neck,
         metric="cosine",
     )
-
-
-def _start_from(network: OSNet, settings: TrainSettings) -> None:
-    path = require_weights(settings.start_from, "train.start_from")
-    checkpoint = load_checkpoint(path)
-    if checkpoint.architecture != settings.architecture:
-        raise InputError(
-            f"train.start_from: {path} holds {checkpoint.architecture}, but train.architecture is "
-            f"{settings.architecture}"
-        )
-    network.load_state_dict(dict(checkpoint.state), strict=False)  # GeM's exponent may be new
-
-
-MEAN_OUTPUT = 16.0
-"""What a classifier made of means gives a picture that lies exactly in the direction of a person's mean: among some
-hundred people that puts the most likely one at about the certainty that label smoothing asks for."""
-
-
-def _classify_by_means(
-    student: Student, shown: LabelledPictures, preprocessing: Preprocessing, device: torch.device
-) -> None:
-    """Let the classifier know each person by the mean direction of the pictures, as the network sees them already.
-
-    A classifier of random weights would first pull apart what the network has learned (the "imprinting" of Qi, Brown &
-    Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018).
-    """
-    vectors = torch.from_numpy(embed_batches(student.network, shown.pictures, preprocessing, device))
-    means = torch.zeros(student.classifier.weight.shape)
-    means.index_add_(0, torch.from_numpy(shown.person_ids), nn.functional.normalize(vectors))
-    weights = nn.functional.normalize(means) * (MEAN_OUTPUT / vectors.norm(dim=1).mean())
-    with torch.no_grad():
-        student.classifier.weight.copy_(weights)
-
-
-def _clone(network: OSNet) -> OSNet:
-    return copy.deepcopy(network).eval().requires_grad_(False)
-
-
-class MovingAverage:
-    """Weights that follow those of a network; slowly once there is a past worth keeping."""
-
-    def __init__(self, average: OSNet, network: OSNet) -> None:
-        pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        counts = [pair for pair in pairs if not pair[0].is_floating_point()]
-        self._average, self._network = ([pair[side] for pair in floats] for side in (0, 1))
-        self._average_counts, self._network_counts = ([pair[side] for pair in counts] for side in (0, 1))
-
-    @torch.no_grad()
-    def move(self, decay: float, step: int) -> None:
-        torch._foreach_lerp_(self._average, self._network, 1 - min(decay, (1 + step) / (10 + step)))
-        torch._foreach_copy_(self._average_counts, self._network_counts)
-
-
-def _set_training(students: Sequence[Student], frozen: bool) -> None:
-    """Put students into training mode; `frozen` keeps all but their heads as they are, statistics included."""
-    for student in students:
-        student.train()
-        for parameter in student.base():
-            parameter.requires_grad_(not frozen)
-        if frozen:
-            student.network.eval()
-            student.network.fc.train()
-
-
-def _own_part(rows: NDArray[np.int64], pictures_per_person: int, rank: int, processes: int) -> NDArray[np.int64]:
-    """Return the pictures of those people of a batch that fall to this process."""
-    return rows.reshape(-1, pictures_per_person)[rank::processes].ravel()
-
-
-def _join_processes(device: torch.device) -> tuple[int, int]:
-    """Return (rank, number of processes); more than one when started by `torchrun`."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes == 1:
-        return 0, 1
-    if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    return distributed.get_rank(), processes
-
-
-def _average_gradients(parameters: Sequence[nn.Parameter], processes: int) -> None:
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    together = torch.cat([gradient.ravel() for gradient in gradients])
-    distributed.all_reduce(together)
-    together /= processes
-    for gradient, averaged in zip(
-        gradients, torch.split(together, [gradient.numel() for gradient in gradients]), strict=True
-    ):
-        gradient.copy_(averaged.view_as(gradient))
-
-
-def _save_state(
-    path: Path,
-    state: State,
-    recipe: str,
-    students: Sequence[Student],
-    optimiser: torch.optim.Optimizer,
-    average: OSNet | None,
-) -> None:
-    content = {
-        "recipe": recipe,
-        "state": {name: getattr(state, name) for name in State.__dataclass_fields__},
-        "students": [student.state_dict() for student in students],
-        "optimiser": optimiser.state_dict(),
-        "average": average.state_dict() if average is not None else {},
-    }
-    unfinished = path.with_name(f".{path.name}.part")
-    torch.save(content, unfinished)
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
-def _load_state(
-    path: Path, recipe: str, students: Sequence[Student], optimiser: torch.optim.Optimizer, average: OSNet | None
-) -> State:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --output") from error
-    if content["recipe"] != recipe:
-        raise InputError(f"{path}: was made with other settings or data; give those, or start in another --output")
-    for student, tensors in zip(students, content["students"], strict=True):
-        student.load_state_dict(tensors)
-    optimiser.load_state_dict(content["optimiser"])
-    if average is not None:
-        average.load_state_dict(content["average"])
-    return State(**content["state"])
-
-
-@contextmanager
-def _processor_settings(threads: int) -> Iterator[None]:
-    """Compute with so many threads (0: one for each core) and round the smallest floats to zero while this is open.
-
-    Both hold for the whole process and slow or change what runs after a training, so they are put back. PyTorch can't
-    be asked whether it rounds: half of the smallest normal float tells.
-    """
-    threads_before, flushed_before = torch.get_num_threads(), sys.float_info.min / 2 == 0.0
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    benchmark_before = torch.backends.cudnn.benchmark
-    torch.set_flush_denormal(True)
-    torch.backends.cudnn.benchmark = True  # sizes repeat, so it pays to try which algorithm of a GPU is fastest
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = benchmark_before
-        torch.set_num_threads(threads_before)
-        torch.set_flush_denormal(flushed_before)
 
 
 @contextmanager

@@ -27,7 +27,8 @@ from app.track.linking.pair_evidence import ABSENT_LOG_ODDS, PairEvidence, pair_
 from app.track.linking.place_evidence import close_in_time, place_evidence, with_candidates
 from app.track.linking.presence import Presence, least_people
 from app.track.linking.topology import Topology
-from app.track.linking.topology_learning import Visits, learn_topology
+from app.track.linking.topology_learning import learn_topology
+from app.track.linking.visits import Visits
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from scipy.ndimage import gaussian_filter1d
 from app.track.linking.floors import Resampled, mapped
 from app.track.linking.pair_evidence import ABSENT_LOG_ODDS, PairEvidence
 from app.track.linking.topology import Topology, Transit, Zone
-from app.track.linking.topology_learning import Learned, Visits, by_camera_pair
+from app.track.linking.topology_learning import Learned
+from app.track.linking.visits import Visits, by_camera_pair
 from app.track.linking.zones import NO_ZONE, nearest_zones
 
 Floats = NDArray[np.float64]

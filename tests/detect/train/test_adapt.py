@@ -16,7 +16,7 @@ import torch
 from app.cli.parser import main
 from app.config import DetectorTrainSettings
 from app.detect.train.adapt import adapt_detector
-from app.detect.yolo import load_ultralytics, load_weights, save_weights
+from app.detect.yolo_weights import load_ultralytics, load_weights, save_weights
 from app.errors import InputError
 
 

@@ -14,7 +14,7 @@ from app.detect import build_detector
 from app.detect.train import loop
 from app.detect.train.loop import train_detector
 from app.detect.train.pictures import label_lines, make_pictures
-from app.detect.yolo import load_ultralytics, load_weights
+from app.detect.yolo_weights import load_ultralytics, load_weights
 from app.errors import InputError
 from app.frames import Frame
 

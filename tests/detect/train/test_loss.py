@@ -11,7 +11,7 @@ import torch
 
 from app.detect.train.frames import Sample
 from app.detect.train.loss import FrameLoss, inside
-from app.detect.yolo import load_ultralytics
+from app.detect.yolo_weights import load_ultralytics
 
 SIDE = 64
 BOXES = np.array([[8, 8, 24, 56], [40, 10, 60, 60]], np.float32)

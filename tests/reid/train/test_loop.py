@@ -22,8 +22,9 @@ from app.reid.embedder import BUNDLED_FOLDER, build_embedder
 from app.reid.osnet import OSNETS
 from app.reid.train.data import list_training_data, load_training_data
 from app.reid.train.finish import recipe_sha256
-from app.reid.train.loop import Student, train
+from app.reid.train.loop import train
 from app.reid.train.schedule import FIRST_STEPS
+from app.reid.train.student import Student
 
 SMALL = TrainSettings(
     architecture="osnet_x0_25",

@@ -15,7 +15,8 @@ from app.reid.calibrate import Calibration
 from app.track.linking.linker import LinkResult, link_tracklets
 from app.track.linking.pair_evidence import PairEvidence
 from app.track.linking.place_evidence import place_evidence
-from app.track.linking.topology_learning import Visits, learn_topology
+from app.track.linking.topology_learning import learn_topology
+from app.track.linking.visits import Visits
 
 CALIBRATION = Calibration.default(64)
 
