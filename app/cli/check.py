@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
+from app.cli.options import Command, settings_of
+from app.cli.output import say, show
 from app.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,3 +96,48 @@ def _answer(ask: Any) -> str:
         return str(ask())
     except InputError as error:
         return f"no: {error}"
+
+
+def add_check(command: Command) -> None:
+    check = command("check", _check, "say what this machine has: device, weights, versions, sources that open; or "
+                    "whether everything of a run is there and undamaged", settings=True)  # fmt: skip
+    check.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="verify this run instead: checksums, ledger, crops; exit status 1 if it is damaged",
+    )
+    check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE")
+
+
+def _check(options: argparse.Namespace) -> dict[str, Any]:
+    if options.folder is not None:
+        return _check_run(options)
+    settings = settings_of(options)
+
+    report = check_machine(settings, options.sources)
+    if not options.json:
+        show(check_table(report))
+    return report
+
+
+def _check_run(options: argparse.Namespace) -> dict[str, Any]:
+    from app.runs.check import check_run, check_run_text
+
+    report = check_run(options.folder)
+    if not options.json:
+        say(check_run_text(report))
+    return report | {"exit_status": 1 if report["damage"] else 0}
+
+
+def add_settings(command: Command) -> None:
+    command("settings", _settings, "list every setting with its default and meaning")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    from app.config import describe_settings, setting_names
+
+    if not options.json:
+        say(describe_settings())
+    return {name: info.get_default(call_default_factory=True) for name, info in setting_names()}

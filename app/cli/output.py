@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,3 +103,14 @@ def show(table: Any) -> None:
     from rich.console import Console
 
     Console(markup=False, emoji=False).print(table)  # a name in it is text, whatever it looks like
+
+
+def print_table(
+    options: argparse.Namespace, report: dict[str, Any], table: Callable[[dict[str, Any]], Any]
+) -> dict[str, Any]:
+    """Print a rich table, unless JSON was asked for, and return the values."""
+    if not options.json:
+        from rich.console import Console
+
+        Console(markup=False, emoji=False).print(table(report))  # a name in it is text
+    return report

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.cli.options import Command, settings_of
+from app.cli.output import print_table, say, show
 from app.errors import InputError
+from app.runs.export.formats import FORMATS, IDS
+from app.runs.people.bands import MEANING
 
 ACTIONS = ("merge", "name", "split", "confirm", "reject", "undo")
 
 
-def add_commands(command: Callable[..., argparse.ArgumentParser], load_settings: Callable[..., Any]) -> None:
-    """Add the commands. command: makes the parser of one.  load_settings: reads `--config` and `--set`."""
+def add_commands(command: Command) -> None:
+    """Add the commands that look at a run, correct and guard it."""
     people = command("people", _people, "who was found in a run, when and on which cameras")
     people.add_argument("folder", type=Path, metavar="RUN")
 
@@ -70,8 +73,6 @@ def add_commands(command: Callable[..., argparse.ArgumentParser], load_settings:
     audit = command("audit", _audit, "who looked at a run and at whom, searched, exported, corrected or purged it")
     audit.add_argument("folder", type=Path, metavar="RUN")
     audit.add_argument("--last", type=int, default=100, metavar="N", help="how many entries (default: 100)")
-    for parser in (render, purge):
-        parser.set_defaults(load_settings=load_settings)
 
 
 def _people(options: argparse.Namespace) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _people(options: argparse.Namespace) -> dict[str, Any]:
 
     report = people_report(options.folder)
     record(options.folder, COMMAND_LINE, "viewed", "the list of people")
-    return _answer(options, report, people_table)
+    return print_table(options, report, people_table)
 
 
 def _route(options: argparse.Namespace) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _route(options: argparse.Namespace) -> dict[str, Any]:
 
     report = route_report(options.folder, options.person)
     record(options.folder, COMMAND_LINE, "viewed", f"person {report['person']}")
-    return _answer(options, report, route_table)
+    return print_table(options, report, route_table)
 
 
 def _correct(options: argparse.Namespace) -> dict[str, Any]:
@@ -124,11 +125,11 @@ def _places(options: argparse.Namespace) -> dict[str, Any]:
 
         report["heat_maps"] = [str(file) for file in write_heat(options.folder, options.heat)]
         record(options.folder, COMMAND_LINE, "exported", "heat maps over frames of the recordings")
-    return _answer(options, report, places_table)
+    return print_table(options, report, places_table)
 
 
 def _render(options: argparse.Namespace) -> dict[str, Any]:
-    settings = options.load_settings(options)
+    settings = settings_of(options)
     from dataclasses import asdict
 
     from app.cli.output import progress_bar
@@ -162,12 +163,12 @@ def _render(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _purge(options: argparse.Namespace) -> dict[str, Any]:
-    settings = options.load_settings(options)
+    settings = settings_of(options)
     from app.runs.privacy.purge import purge, purge_table
 
     keep_people_days = settings.gallery.keep_days
     report = purge(options.folder, settings.retention, options.dry_run, keep_people_days=keep_people_days)
-    return _answer(options, report, purge_table)
+    return print_table(options, report, purge_table)
 
 
 def _audit(options: argparse.Namespace) -> dict[str, Any]:
@@ -180,15 +181,140 @@ def _audit(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--last {options.last}: must be at least 1")
     with Run.open(options.folder).ledger() as ledger:
         found = log_of(options.folder, ledger, options.last)
-    return _answer(options, {"entries": [asdict(entry) for entry in found]}, lambda _: audit_table(found))
+    return print_table(options, {"entries": [asdict(entry) for entry in found]}, lambda _: audit_table(found))
 
 
-def _answer(
-    options: argparse.Namespace, report: dict[str, Any], table: Callable[[dict[str, Any]], Any]
-) -> dict[str, Any]:
-    """Print a rich table, unless JSON was asked for, and return the values."""
+def add_evaluate(command: Command) -> None:
+    evaluate = command("evaluate", _evaluate, "score a run against truth, beside the same boxes without linking")
+    evaluate.add_argument("folder", type=Path, metavar="RUN")
+    evaluate.add_argument("--truth", type=Path, required=True, metavar="DIR",
+                          help="holds CAMERA/gt/gt.txt or CAMERA.txt, ids shared across cameras; "
+                               "for one camera also the file itself")  # fmt: skip
+    evaluate.add_argument("--mistakes", type=Path, metavar="F.html",
+                          help="also write a page that shows the costliest mistakes with pictures")  # fmt: skip
+
+
+def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    from app.runs.evaluate.scores import evaluate_run, scores_table
+    from app.runs.folder.audit_log import COMMAND_LINE, record
+
+    scores = evaluate_run(options.folder, options.truth)
+    if options.mistakes is not None:
+        from app.runs.evaluate.mistakes import report_run
+
+        report_run(options.folder, options.truth, options.mistakes)
+        record(options.folder, COMMAND_LINE, "exported", "a report of mistakes with pictures")
     if not options.json:
-        from rich.console import Console
+        show(scores_table(scores))
+    return scores
 
-        Console(markup=False, emoji=False).print(table(report))  # a name in it is text
-    return report
+
+def add_export(command: Command) -> None:
+    export = command("export", _export, "write a run in the format of another tool")
+    export.add_argument("folder", type=Path, metavar="RUN")
+    export.formatter_class = argparse.RawDescriptionHelpFormatter
+    export.epilog = "\n".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
+    export.add_argument("--format", required=True, choices=list(FORMATS))
+    meanings = " ".join(f"{name}: {meaning}" for name, meaning in IDS.items())
+    export.add_argument("--ids", choices=list(IDS), default="person", help=meanings)
+    export.add_argument("--output", type=Path, required=True, metavar="DIR")
+
+
+def _export(options: argparse.Namespace) -> dict[str, Any]:
+    from app.runs.export.write import export_run
+    from app.runs.folder.audit_log import COMMAND_LINE, record
+    from app.runs.folder.run import Run
+
+    made = export_run(Run.open(options.folder), options.format, options.ids, options.output)
+    record(options.folder, COMMAND_LINE, "exported", options.format)
+    if not options.json:
+        say(f"wrote {len(made.files)} files to {options.output}")
+    return {"files": [str(file) for file in made.files], "left_out_boxes": made.left_out}
+
+
+def add_search(command: Command) -> None:
+    search = command("search", _search, "which people of a run look like the one in a picture", settings=True)
+    search.add_argument("folder", type=Path, metavar="RUN")
+    search.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture that shows the person")
+    search.add_argument("--camera", metavar="NAME", help="instead of IMAGE: the camera whose frame shows the person")
+    search.add_argument("--at", type=float, metavar="S", help="when, seconds on the shared clock of the run")
+    search.add_argument("--box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"),
+                        help="where on that frame, or on IMAGE, in pixels")  # fmt: skip
+    search.add_argument("--person", type=int, metavar="N", help="which of several people in IMAGE, from 1 at the left")
+    search.add_argument("--top", type=int, default=10, metavar="N", help="how many people to list (default: 10)")
+    search.epilog = (
+        f"How sure: {MEANING}. Somebody is shown as found only if that would happen to at most one in a hundred people "
+        "who are not in the run; else the answer is that nobody here looks like that."
+    )
+
+
+def _search(options: argparse.Namespace) -> dict[str, Any]:
+    settings = settings_of(options)
+    if options.top < 1:
+        raise InputError(f"--top {options.top}: must be at least 1")
+    from dataclasses import asdict
+
+    from app.runs.folder.audit_log import COMMAND_LINE, numbers_text, record
+    from app.runs.people.search import search_in_frame, search_run, search_table
+
+    in_run = (options.camera, options.at)
+    if (options.image is None) is (None in (*in_run, options.box)) or (
+        options.image is not None and in_run != (None, None)
+    ):
+        raise InputError("give IMAGE, or all of --camera, --at and --box")
+    if options.image is not None:
+        found = search_run(options.folder, options.image, settings, options.top, options.person, options.box)
+    else:
+        found = search_in_frame(options.folder, *in_run, options.box, settings, options.top)
+    source = "a picture from outside" if options.image is not None else f"a box on {options.camera}"
+    listed = numbers_text(entry["person"] for entry in found.people)
+    record(options.folder, COMMAND_LINE, "searched", f"with {source}; listed: {listed}")
+    if not options.json:
+        show(search_table(found))
+    return asdict(found)
+
+
+def add_erase(command: Command) -> None:
+    erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops, videos, known people")
+    erase.add_argument("folder", type=Path, metavar="RUN")
+    erase.add_argument("person", type=int, metavar="PERSON")
+    erase.add_argument("--gallery", type=Path, metavar="DIR",
+                       help="where the folder of known people lies now, if not where the run used it")  # fmt: skip
+
+
+def _erase(options: argparse.Namespace) -> dict[str, Any]:
+    from app.runs.folder.audit_log import COMMAND_LINE, record
+    from app.runs.privacy.erase import erase_person, erased_text
+
+    summary = erase_person(options.folder, options.person, gallery=options.gallery)
+    record(options.folder, COMMAND_LINE, "erased", f"person {summary['person']}")
+    if not options.json:
+        say(erased_text(summary))
+    return summary
+
+
+def add_compare(command: Command) -> None:
+    compare = command("compare", _compare, "whether pictures show the same person: yes, no, or can't say",
+                      settings=True)  # fmt: skip
+    compare.add_argument("images", nargs="+", metavar="IMAGE",
+                         help="pictures of people; IMAGE#2 means the second person from the left in IMAGE")  # fmt: skip
+    compare.add_argument("--reid", metavar="NAME|FILE", help="the network that compares (default: auto)")
+    compare.add_argument("--picture", type=Path, metavar="FILE.png",
+                         help="also draw what of each two speaks for one person (green) and what against "
+                              "(red)")  # fmt: skip
+    compare.epilog = (
+        "The answer is yes or no where the odds are nine to one or better, else that one can't say, as for most "
+        f"pictures that are small, dark or taken from different sides. How sure: {MEANING}."
+    )
+
+
+def _compare(options: argparse.Namespace) -> dict[str, Any]:
+    settings = settings_of(options, {"reid.weights": ("--reid", options.reid)})
+    from dataclasses import asdict
+
+    from app.runs.people.compare import compare_pictures, comparison_table
+
+    found = compare_pictures(options.images, settings, options.picture)
+    if not options.json:
+        show(comparison_table(found))
+    return asdict(found)

@@ -24,15 +24,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from app.errors import InputError
 from app.runs.folder.layout import AUDIT_FILE, RUN_FILE
 from app.system.sqlite_checksums import FUNCTION, prepare
 from app.system.untrusted import read_json
-
-if TYPE_CHECKING:
-    pass
 
 AUDIT_KEY = "audit_log"
 """Key in `run.json`: the run began with a log."""
