@@ -33,7 +33,7 @@ from app.runs.folder.run import Run
 from app.runs.folder.tables import check_content, read_table
 from app.runs.folder.topology_file import read_topology
 from app.runs.folder.tracklet_index import INDEX_SCHEMA
-from app.runs.ledger.ledger import CHECKPOINT_COLUMNS, EVENT_COLUMNS
+from app.runs.ledger.database import CHECKPOINT_COLUMNS, EVENT_COLUMNS
 from app.runs.places.counters import read_counters
 from app.system.sqlite_checksums import damage
 from app.system.untrusted import checksum_fits, read_json
