@@ -23,21 +23,14 @@ from numpy.typing import NDArray
 
 from app.config import Settings
 from app.errors import InputError
-from app.frames import NO_ID, FrameResult
 from app.runs.folder import audit_log as audit
-from app.runs.folder.covered import Covered, read_covered
+from app.runs.folder.collected import Collected
 from app.runs.folder.crop_files import encode_crop
 from app.runs.folder.header import read_header, write_header
 from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
 from app.runs.folder.locks import lock_following, lock_run, refuse_foreign_folder
 from app.runs.folder.manifest import Manifest, PartFile
 from app.runs.folder.parts import (
-    FrameRows,
-    Part,
-    frame_table,
-    observation_table,
-    tracklet_table,
-    untracked_table,
     write_parts,
 )
 from app.runs.folder.provenance import (
@@ -52,7 +45,6 @@ from app.runs.folder.provenance import (
 from app.runs.folder.run import Run, check_camera_name
 from app.runs.folder.state import FOLLOWED, State
 from app.runs.folder.written import delete_unlisted, note_written
-from app.runs.ledger.identities import Segment
 from app.runs.ledger.ledger import Ledger
 from app.system.files import sync
 
@@ -68,7 +60,7 @@ _READERS_S = 60.0
 """A file that another one took the place of stays so long for whoever had begun to read the run."""
 
 
-class RunWriter:
+class RunWriter(Collected):
     """Writes one run; a sink of the pipeline. Use it as a context manager, so that its lock is released.
 
     Nobody else follows cameras into the run meanwhile. Others may change it between two commits: what they took away
@@ -82,21 +74,16 @@ class RunWriter:
     def __init__(
         self, folder: Path, settings: Settings, header: dict[str, Any], manifest: Manifest, lock: IO[bytes]
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, manifest)
         self._settings = settings.run
         self._header = header
         self._next_part = manifest.next_part  # the files are not kept: they become many
         self._listed_part = manifest.next_part
         self._lock = lock
         self._changing: IO[bytes] | None = None
-        self.next_frame_index = dict(manifest.next_frame_index)
-        self.next_track_id = dict(manifest.next_track_id)
         self.keep_crops = True
         self.crops_left_out: set[str] = set()
         self._left_out_before = int(header.get("left_out", {}).get("crops", 0))
-        self._results: dict[str, list[FrameRows]] = {camera: [] for camera in self.next_frame_index}
-        self._drafts: list[tuple[TrackletDraft, bool]] = []
-        self._flushed_drafts: list[tuple[TrackletDraft, bool]] = []
         self._flushed_files: tuple[PartFile, ...] = ()
         self._flushed_rows = 0
         self._flushed_counts: dict[str, int] = {}
@@ -242,31 +229,6 @@ class RunWriter:
                 ends[file.camera] = max(file.end_s, ends.get(file.camera, file.end_s))
         return ends
 
-    def write(self, result: FrameResult) -> None:
-        """Take the rows of a frame, those without a track (`NO_ID`) apart, and that the frame was processed.
-
-        Raises ValueError for a frame that was already written: its rows would be doubled.
-        """
-        frame = result.frame
-        if frame.index < self.next_frame_index[frame.camera]:
-            raise ValueError(f"camera {frame.camera}: frame {frame.index} is already in the run")
-        rows = np.flatnonzero(result.track_ids != NO_ID)
-        track_ids = result.track_ids[rows]
-        detections = result.detections[rows]
-        self._results[frame.camera].append(
-            FrameRows(
-                frame.index,
-                frame.time,
-                track_ids,
-                detections.boxes,
-                detections.scores,
-                result.detections[result.track_ids == NO_ID],
-            )
-        )
-        self.next_frame_index[frame.camera] = frame.index + 1
-        if len(rows):
-            self.next_track_id[frame.camera] = max(self.next_track_id[frame.camera], int(track_ids.max()) + 1)
-
     def add_tracklets(self, drafts: Iterable[TrackletDraft]) -> None:
         """Take tracklets that ended, and write their crops."""
         with self.changing():
@@ -295,7 +257,7 @@ class RunWriter:
 
     def _write_part(self, open_drafts: Iterable[TrackletDraft], for_now: bool) -> None:
         self._add(open_drafts, is_open=True)
-        files = write_parts(self.folder, self._tables(), self._unsynced)
+        files = write_parts(self.folder, self._tables(f"{self._next_part:06d}"), self._unsynced)
         self._flushed_at = time.monotonic()
         if not files:
             return
@@ -313,14 +275,6 @@ class RunWriter:
         self._flushed_rows = sum(self._flushed_counts.values())
         self._flushed_drafts = [(replace(draft, images=()), is_open) for draft, is_open in self._all_drafts()]
         self._drafts.clear()
-
-    def _all_drafts(self) -> list[tuple[TrackletDraft, bool]]:
-        """Return what the present part says of tracklets: of one that went on between two flushes only the latest."""
-        new = {draft.tracklet.key for draft, _ in self._drafts}
-        kept = [
-            (draft, is_open) for draft, is_open in self._flushed_drafts if not (is_open and draft.tracklet.key in new)
-        ]
-        return [*kept, *self._drafts]
 
     def _follow_changes(self) -> None:
         """Go on after somebody else replaced the manifest: what was listed for now is listed for good there."""
@@ -347,13 +301,6 @@ class RunWriter:
                 yield
             finally:
                 self._changing = None
-
-    def forget(self, segments: Iterable[Segment]) -> None:
-        """Drop the rows of erased people that were taken and are not in the run yet."""
-        for segment in segments:
-            rows = self._results.get(segment.camera, [])
-            covered = read_covered(self.folder, segment.camera)
-            rows[:] = [_without(row, segment, covered) for row in rows]
 
     def adopt(self, run: Run) -> None:
         """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
@@ -476,42 +423,11 @@ class RunWriter:
                 path.unlink(missing_ok=True)
         self._replaced = [(since, path) for since, path in self._replaced if now - since < after_s]
 
-    def _tables(self) -> list[Part]:
-        stem = f"{self._next_part:06d}"
-        all_drafts = self._all_drafts()
-        parts = []
-        for camera, rows in self._results.items():
-            if rows:
-                parts.append(Part("frames", camera, stem, frame_table(rows)))
-            if any(len(row.track_ids) for row in rows):
-                parts.append(Part("observations", camera, stem, observation_table(camera, rows)))
-            if any(len(row.untracked) for row in rows):
-                parts.append(Part("untracked", camera, stem, untracked_table(rows)))
-            drafts = [(draft, is_open) for draft, is_open in all_drafts if draft.tracklet.camera == camera]
-            if drafts:
-                parts.append(Part("tracklets", camera, stem, tracklet_table(camera, drafts)))
-        return parts
-
 
 def _stamp(folder: Path) -> tuple[int, int, int]:
     """Return what is different once somebody else has replaced the manifest."""
     status = (folder / MANIFEST_FILE).stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _without(rows: FrameRows, segment: Segment, covered: Covered) -> FrameRows:
-    """Return the rows of a frame without those of a segment, and without boxes of no track where it is covered."""
-    if not segment.start_s <= rows.time < segment.end_s:
-        return rows
-    stay = rows.track_ids != segment.track_id
-    loose = ~covered.hides(np.full(len(rows.untracked), rows.time), rows.untracked.boxes)
-    return replace(
-        rows,
-        track_ids=rows.track_ids[stay],
-        boxes=rows.boxes[stay],
-        scores=rows.scores[stay],
-        untracked=rows.untracked[loose],
-    )
 
 
 def _link_or_copy(source: str, target: str) -> None:
