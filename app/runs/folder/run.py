@@ -1,19 +1,8 @@
 """Reading a run folder: who was where, frame by frame, tracklet by tracklet; `writer` makes such a folder.
 
-    run.json                             settings, versions, sha256 of weights and inputs, state, times, summary
-    manifest.jsonl                       the finished part files; a file that is not listed here does not count
-    observations/<camera>/*.parquet      one row for each tracked box
-    untracked/<camera>/*.parquet         one row for each box that belongs to no track: doubtful ones, and first sights
-    refined/<camera>/*.parquet           observations with short gaps filled and boxes smoothed, made by linking
-    frames/<camera>/*.parquet            one row for each processed frame, also when nobody was in it
-    tracklets/<camera>/*.parquet         one row for each tracklet: crop references, vectors, qualities
-    crops/<camera>/<track>_<frame>.jpg   the kept pictures
-    index/tracklets.parquet              all tracklets without vectors, made from the parts (`tracklet_index`)
-    identities.sqlite                    the ledger of identity events (`runs.ledger`)
-
-`frame` is `Frame.index`, from 0; `time_s` is seconds on the clock that all cameras share; boxes are x1 y1 x2 y2 in
-pixels of the full frame. The rows of a camera are in the order of its frames. The boxes of a tracklet are stored once,
-as observations; its row holds the rest.
+`layout` lists the files. In them `frame` is `Frame.index`, from 0; `time_s` is seconds on the clock that all cameras
+share; boxes are x1 y1 x2 y2 in pixels of the full frame. The rows of a camera are in the order of its frames. The boxes
+of a tracklet are stored once, as observations; its row holds the rest.
 """
 
 from __future__ import annotations
