@@ -8,7 +8,7 @@
 
 `network.py` is what the networks share: letterboxing, one batch over all cameras, removal of overlaps. `train/` makes
 the weights of `weights/`, `evaluate.py` scores detectors. This package is, with `app.reid`, the only place where torch
-may be imported; ultralytics is imported in `yolo.py` and `train/` alone.
+may be imported; ultralytics is imported in `yolo.py`, `yolo_weights.py` and `train/` alone.
 Importing `app.detect` itself loads neither.
 """
 

@@ -1,7 +1,7 @@
 """Ultralytics networks: `.pt`, our own `.safetensors`, `.onnx`, OpenVINO folders and TensorRT engines.
 
-Besides training, this is the only file that imports ultralytics, and it takes no more than needed: reading weights,
-building a network from its description, running TensorRT engines. Pictures, boxes and overlaps are handled in
+Besides training, this file and `yolo_weights.py` alone import ultralytics, and take no more than needed: reading
+weights, building a network from its description, running TensorRT engines. Pictures, boxes and overlaps are handled in
 `network.py`, outputs in `yolo_outputs.py`.
 
 A `.pt` file is a pickle, which may run any program while it is loaded. One of unknown origin is refused unless the

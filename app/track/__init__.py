@@ -1,4 +1,4 @@
-"""Following people: within one camera (`tracker`), across cameras online (`gallery`) and offline (`linker`).
+"""Following people: within one camera (`tracker`), across cameras online (`gallery`) and offline (`linking`).
 
 NumPy, SciPy and lap only. `Tracker` is the seam of the first stage.
 """

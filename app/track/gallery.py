@@ -26,7 +26,8 @@ from app.track.likeness import log_odds, open_set_probabilities, typical_vector
 MIDDLE = 0.35
 STEEPNESS = 9.0
 """Similarity of typical vectors, less their cameras' centres, at which one person and two are equally likely, and how
-fast the log-odds rise with it. Found alike on all data tried (see `evidence`, which has sets of crops to go by)."""
+fast the log-odds rise with it. Found alike on all data tried (see `pair_evidence`, which has sets of crops to go
+by)."""
 
 EARLIER_RUNS = -2
 """Track ids from here downwards stand for tracks of earlier runs, whose own ids mean nothing any more."""

@@ -2,7 +2,7 @@
 
 All tracklets of all cameras are clustered at once: hand-over to another camera and re-entry into the same one are the
 same problem. Nobody is twice in one camera at one instant (`presence`), what a human confirmed or rejected holds, and
-everything else is weighed (`evidence`, `clustering`). Every link keeps its reasons.
+everything else is weighed (`pair_evidence`, `clustering`). Every link keeps its reasons.
 """
 
 from __future__ import annotations
