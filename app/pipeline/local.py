@@ -60,6 +60,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.runs.render.videos import open_videos
     from app.track.gallery import PersonGallery
 
+    # The networks, and who is known from earlier runs.
     detector = build_detector(job.settings.detect, infos)
     embedder = None
     if job.settings.reid.weights != "none" and any(info.has_pixels for info in infos):
@@ -83,6 +84,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         first_indices = dict(writer.next_frame_index)
         before = sum(first_indices.values())
         watch = SightWatch(job.settings.detect.image_size_px)
+        # Who gets the results: the run folder, what is drawn at once, the preview.
         sinks: list[Sink] = [writer, watch]
         seen_before = Run.open(folder).summary.get("sight", {}) if job.resume else {}
         videos = None
@@ -93,6 +95,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         preview = stack.enter_context(Preview(folder, infos, job.settings.render)) if job.preview else None
         if preview is not None:
             sinks.append(preview)
+        # Who is who, and what follows everybody.
         ledger = stack.enter_context(Ledger(folder / LEDGER_FILE))
         ledger.reserve_people(known.next_person_id)
         gallery = PersonGallery(job.settings.gallery, embedder.calibration if embedder else None)
@@ -105,6 +108,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             linking = stack.enter_context(LiveLinking(folder, job.settings.link))
         keeper = Housekeeping(sources, writer, job.settings.run, videos)
         erasures = _Erasures(ledger, writer, pipeline, videos)
+        # Tick after tick, with a commit whenever a part is due.
         all_ticks = ticks(sources, first_indices, job.settings.sources.queue_frames)
         start = time.perf_counter()
         if live:

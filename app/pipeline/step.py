@@ -219,6 +219,7 @@ def detect_ahead(
             except queue.Full:
                 continue
 
+    # The thread: decode and detect, an error is a result like others.
     def work() -> None:
         iterator = iter(ticks)
         try:
@@ -239,6 +240,7 @@ def detect_ahead(
             if close is not None:
                 close()
 
+    # The caller: take what is there, look for a wish to stop in between.
     thread = threading.Thread(target=work, name="detect", daemon=True)
     thread.start()
     try:

@@ -65,6 +65,7 @@ def evaluate_reid(
     """
     if rerank and single_shot:
         raise InputError("re-ranking needs everybody's pictures; leave out --rerank or --single-shot")
+    # The data, and whether it can be scored as asked.
     people = open_people_data(data)
     note_counts(people)
     whole = not len(people.query) and not len(people.gallery)
@@ -75,6 +76,7 @@ def evaluate_reid(
         )
     if not whole and not (len(people.query) and len(people.gallery)):
         raise InputError(f"{data}: has no query/ or no bounding_box_test/ pictures to evaluate on")
+    # The network.
     weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))
     if weights is None:
         raise InputError("reid.weights: no ReID weights are bundled with this installation; name a file with --weights")
@@ -86,6 +88,7 @@ def evaluate_reid(
         labels = (people.train.person_ids, people.train.camera_ids)
         scores = score_splits(vectors, labels, metric or checkpoint.metric, split_share, seed)
         return {**scores, "seconds": round(time.perf_counter() - started, 2)}
+    # Vectors, and what they score.
     query = embed_pictures(embedder, people.query)
     gallery = embed_pictures(embedder, people.gallery)
     query_labels = (people.query.person_ids, people.query.camera_ids)

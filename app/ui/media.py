@@ -54,6 +54,7 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
     def opened(number: str) -> OpenRun:
         return _found(lambda: library.get(number))
 
+    # What belongs to the pages themselves.
     @routes.get("/static/{name}")
     def static(name: str) -> Response:
         if name not in _STATIC_TYPES:
@@ -64,6 +65,7 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
     def runs() -> list[dict[str, str]]:
         return [{"id": number, "name": folder.name} for number, folder in library.folders().items()]
 
+    # Pictures of people.
     @routes.get("/{number}/crop/{camera}/{track_id}/{frame}")
     def crop(request: Request, number: str, camera: int, track_id: int, frame: int) -> Response:
         found = opened(number)
@@ -76,6 +78,7 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
             found.views.people(_actor(request), [person], "pictures")
         return answer
 
+    # Videos that the run has.
     @routes.get("/{number}/video/{camera}")
     def video(request: Request, number: str, camera: int) -> Response:
         found = opened(number)
@@ -96,6 +99,7 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
         name = _found(lambda: found.camera_named(camera))
         return _film(blurred_video(found.run, NO_ID, name))
 
+    # Frames that are drawn when they are asked for.
     @routes.get("/{number}/frame/{camera}")
     def frame(request: Request, number: str, camera: int, t: float) -> Response:
         found = opened(number)
@@ -124,6 +128,7 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
 
         return Response(_found(look), 200, _PRIVATE, "image/png")
 
+    # A run that goes on, and what the players show below themselves.
     @routes.get("/{number}/live")
     def live(request: Request, number: str) -> Response:
         try:

@@ -43,6 +43,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
     seen = gr.State({})  # fingerprints of the people whom the page shows: what a correction is about
     outputs = [content, history, actions, name, other, preview, seen]
 
+    # What the page shows.
     def everything(request: gr.Request) -> list[Any]:
         found, person = None, None
 
@@ -66,6 +67,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
             layout.note_people(found, request, [found.person(asked_for(request))], "the page of")
         return everything(request)
 
+    # What it does when it is asked to.
     def correct(
         request: gr.Request, known: Mapping[int, str], act: Callable[[OpenRun, Person, str], str], naming: bool = False
     ) -> list[Any]:
@@ -123,6 +125,7 @@ def build(page: gr.Blocks, library: RunLibrary) -> None:
         kept = {person: print for person, print in known.items() if person == own}
         return layout.shown(render), kept | _fingerprints(found, number)
 
+    # Who asks for what.
     page.load(open_page, None, outputs, queue=False, show_progress="hidden")
     for pressed in (content, history, preview):
         pressed.select(on_button, seen, outputs, show_progress="hidden")

@@ -64,6 +64,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
     kept = layout.html(actions=True, elem_id="retention")
     log = layout.html(elem_id="audit")
 
+    # What the page shows.
     def everything(request: gr.Request) -> tuple[Any, str, str, str, str, str]:
         choices: list[tuple[str, int]] = [EVERYBODY]
         retention = notes = ""
@@ -94,6 +95,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         html = layout.shown(render)
         return html, _erase_button(number, fingerprint(found.identities(), number)), _videos(found, number)
 
+    # What it does when it is asked to.
     def on_export(
         number: int | None,
         request: gr.Request,
@@ -143,6 +145,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         return everything(request)
 
     outputs = [who, card, confirm, made, kept, log]
+    # Who asks for what.
     page.load(everything, None, outputs, queue=False, show_progress="hidden")
     who.change(choose, who, [card, confirm, made], queue=False, show_progress="hidden")
     export.click(on_export, who, [made, log], show_progress="full")

@@ -45,6 +45,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     skipped = gr.State([])
     timer = gr.Timer(1.5, active=False)
 
+    # What the page shows.
     def show(passed: list[Any], request: gr.Request) -> tuple[str, str]:
         try:
             found = layout.run_of(library, request)
@@ -63,6 +64,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     def open_page(request: gr.Request) -> tuple[Any, ...]:
         return *show([], request), *show_jobs(request)
 
+    # What it does when it is asked to.
     def answer(passed: list[Any], request: gr.Request, event: gr.EventData) -> tuple[list[Any], str, str]:
         values = event._data
 
@@ -102,6 +104,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         time.sleep(0.3)
         return show_jobs(request)
 
+    # Who asks for what.
     page.load(open_page, None, [pair, lesson, status, timer], queue=False, show_progress="hidden")
     pair.select(answer, skipped, [skipped, pair, lesson], show_progress="hidden")
     lesson.select(learn, None, [status, timer], show_progress="minimal")

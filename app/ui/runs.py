@@ -66,6 +66,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     timer = gr.Timer(1.5, active=False)
     outputs = [live, status, every_run, timer]
 
+    # What the page shows.
     def show() -> tuple[str, str, Any, Any]:
         wall, panels, _, ticking = show_jobs()
         return wall, panels, _all_runs(library), ticking
@@ -85,6 +86,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
     def open_page() -> tuple[Any, ...]:
         return offered([]), gr.Dropdown(list(_reids(library.root)), value=_CONFIGURED), *show()
 
+    # What it does when it is asked to.
     def on_upload(files: list[str] | None, chosen: list[str], request: gr.Request) -> tuple[Any, Any]:
         def act() -> list[Path]:
             layout.actor_of(request, "correct")
@@ -138,6 +140,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         time.sleep(0.3)
         return show()
 
+    # Who asks for what.
     page.load(open_page, None, [sources, reid, *outputs], queue=False, show_progress="hidden")
     upload.upload(on_upload, [upload, sources], [sources, upload], show_progress="minimal")
     choices = [sources, together, names, detector, reid, device, video]

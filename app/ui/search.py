@@ -102,6 +102,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             results = layout.html(actions=True, elem_id="search-results")
     searcher = Searcher(settings)
 
+    # What the page shows.
     def noted(found: OpenRun, request: gr.Request, source: str, answer: Answer) -> str:
         """Return the results, once the audit log says who looked for whom and who was listed."""
         actor, listed = layout.actor_of(request), [entry["person"] for entry in answer.people]
@@ -130,6 +131,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
         html = layout.shown(render)
         return shown_query, html
 
+    # What it does when it is asked to.
     def from_upload(file: str | None, request: gr.Request) -> tuple[str, str]:
         return in_upload(file, None, request)
 
@@ -191,6 +193,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             picker = _picker(layout.run_of(library, request), dict(request.query_params).get("t"))
         return picker, *from_address(request)
 
+    # Who asks for what.
     page.load(open_page, None, [pick, query, results], queue=False, show_progress="hidden")
     pick.select(from_box, None, [query, results], show_progress="hidden")
     for pressed in (query, results):

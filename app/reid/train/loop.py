@@ -102,6 +102,7 @@ def _train(
         raise InputError(f"{output}: holds a training already; use --resume to go on with it, or another --output")
     resumed = state_file.exists()
 
+    # The pictures, as near to the network as they fit.
     people = load_training_data(
         list_training_data(data),
         settings.height_px,
@@ -118,6 +119,7 @@ def _train(
     more_bank = near_the_network(torch.from_numpy(unlabelled), device)
     added = settings.unlabelled_per_batch if len(unlabelled) else 0
 
+    # The networks: students, teachers, the moving average, and what moves them.
     students = []
     for number in range(settings.students):
         torch.manual_seed(settings.seed + number)
@@ -142,6 +144,7 @@ def _train(
     head = [parameter for student in students for parameter in student.head()]
     optimiser = build_optimiser(base, head, settings)
 
+    # Where an earlier session ended.
     recipe = recipe_sha256(settings, people.name)
     state = State()
     if resumed:
@@ -152,6 +155,7 @@ def _train(
 
     half = settings.half if device.type == "cuda" else settings.half_on_cpu
 
+    # One step, by itself so that CUDA can record it.
     def forward_and_backward(pictures: Tensor, people_shown: Tensor, alike: Tensor) -> Tensor:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -173,6 +177,7 @@ def _train(
     ):
         over = clock.over(state.epoch)
         while not over:
+            # An epoch: its batches, drawn from its own seed.
             epoch_started, epoch_pictures = time.monotonic(), 0
             losses: list[Tensor] = []
             frozen = state.epoch < settings.frozen_epochs
@@ -194,6 +199,7 @@ def _train(
                 rate = learning_rate(clock.progress(state.epoch + state.batch / len(batches)), settings)
                 set_learning_rate(optimiser, rate)
 
+                # The pictures of a batch, changed as they are each time anew.
                 random = torch.Generator(device).manual_seed(
                     (settings.seed * 1_000_003 + state.step) * processes + rank
                 )
@@ -205,6 +211,7 @@ def _train(
                 normalised = erase(normalised, settings.erase_probability, random)
                 normalised = normalised.contiguous(memory_format=torch.channels_last)
 
+                # Forward, backward, step.
                 people_shown = labels[numbers.to(device)]
                 alike = _gathered(likeness[0], numbers, likeness[1], more, device)
                 if recorded is not None:
@@ -225,6 +232,7 @@ def _train(
                 state.seconds = clock.step_done()
                 epoch_pictures += len(pictures) * processes
 
+                # What is shown and kept along the way.
                 stop = interrupted.is_set() or state.step == stop_after_steps
                 save = rank == 0 and (stop or time.monotonic() - saved_at > 60 * settings.checkpoint_minutes)
                 if save or len(losses) == READ_LOSSES or state.batch == len(batches):
@@ -238,6 +246,7 @@ def _train(
                 if stop:
                     return {"finished": False, "epoch": state.epoch, "step": state.step}
 
+            # The end of an epoch: figures, and the best weights so far.
             over = clock.over(state.epoch + 1)  # asked once: time goes on, and the last epoch has to know that it is
             row = {
                 "epoch": state.epoch + 1,
@@ -260,6 +269,7 @@ def _train(
         if rank == 0:
             save_state(state_file, state, recipe, students, optimiser, average)
 
+    # The end: the best weights become a file with a card.
     summary: dict[str, Any] = {"finished": True, "epoch": state.epoch, "step": state.step}
     if rank == 0:
         best = output / "best.safetensors"
