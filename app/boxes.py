@@ -49,3 +49,8 @@ def from_center_size(boxes: Boxes) -> Boxes:
 def clip(boxes: Boxes, width: int, height: int) -> Boxes:
     """Return the boxes cut off at the edges of a `width` × `height` picture."""
     return np.clip(boxes, 0, np.array([width, height, width, height], boxes.dtype))
+
+
+def feet_of(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return where people stand, (R, 2) x y, for (R, 4) boxes x1 y1 x2 y2."""
+    return np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]]).astype(np.float64)

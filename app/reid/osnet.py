@@ -24,8 +24,6 @@ from torch import Tensor, nn
 FEATURE_DIMENSION = 512
 """Length of the vector that every OSNet produces."""
 
-INPUT_SIZE = (256, 128)
-"""Height and width, in pixels, for which the paper states its figures."""
 
 InstanceNormPlace = Literal["none", "inside", "after"]
 """Where an omni-scale block normalises each picture by its own statistics: nowhere; on the residual before it is

@@ -190,12 +190,6 @@ def actor_of(request: Visitor, needed: Role = "look") -> str:
     return request.username or WITHOUT_LOGIN
 
 
-def note_view(library: RunLibrary, request: Visitor, what: str) -> None:
-    """Write into the run's audit log that somebody looks at a page; nothing if there is no run to look at."""
-    with suppress(InputError):
-        run_of(library, request).views.page(actor_of(request), what)
-
-
 def note_people(found: OpenRun, request: Visitor, people: Iterable[Person], where: str) -> None:
     """Write into the run's audit log whose pictures a page shows."""
     found.views.people(actor_of(request), [person.id for person in people], where)

@@ -23,7 +23,8 @@ from app.runs.ledger.ledger import Ledger
 from app.runs.people.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
 from app.runs.people.visits import Person, people_of
 from app.runs.places.counters import Counters
-from app.runs.places.counting import Crossing, Stay, count, heat
+from app.runs.places.counting import Crossing, Stay, count
+from app.runs.places.heat import heat
 from app.ui.views import Views
 
 
@@ -183,7 +184,7 @@ class OpenRun:
             return self._frames[camera]
 
     def heat(self, camera: str) -> NDArray[np.float64]:
-        """Return how long people stood where in a camera's picture, as `app.runs.places.counting.heat` does."""
+        """Return how long people stood where in a camera's picture, as `app.runs.places.heat.heat` does."""
         with self._lock:
             run = self.run
             if camera not in self._heat:

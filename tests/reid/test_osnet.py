@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from app.reid.embedder import fuse_batch_norms
-from app.reid.osnet import FEATURE_DIMENSION, INPUT_SIZE, OSNETS, architecture_of, torchreid_names
+from app.reid.osnet import FEATURE_DIMENSION, OSNETS, architecture_of, torchreid_names
 
 PAPER = {
     "osnet_x1_0": (2.2, 978.9),
@@ -35,7 +35,7 @@ def multiply_adds(network: nn.Module) -> int:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(count)
     with torch.inference_mode():
-        network.eval()(torch.zeros(1, 3, *INPUT_SIZE))
+        network.eval()(torch.zeros(1, 3, 256, 128))
     return sum(counted)
 
 
@@ -112,7 +112,7 @@ def test_agrees_with_a_foreign_export(shared_data: Path) -> None:
     weights = shared_data / "weights"
     network = OSNETS["osnet_x0_25"]()
     network.load_state_dict(torchreid_names(torch.load(weights / "osnet_x0_25_msmt17.pth", weights_only=True)))
-    pictures = np.random.default_rng(0).normal(size=(4, 3, *INPUT_SIZE)).astype(np.float32)
+    pictures = np.random.default_rng(0).normal(size=(4, 3, 256, 128)).astype(np.float32)
     session = onnxruntime.InferenceSession(weights / "osnet_x0_25_msmt17.onnx", providers=["CPUExecutionProvider"])
     (theirs,) = session.run(None, {session.get_inputs()[0].name: pictures})
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Counting people in zones and over lines (`app.runs.places.counters`), and where in the picture they stand.
+"""Counting people in zones and over lines (`app.runs.places.counters`).
 
 Rows are those after linking, with short gaps filled and boxes smoothed (`app.runs.folder.refined`), as everywhere else.
 They are read part by part, so that a day needs no more memory than a minute; what is carried from part to part is the
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.boxes import feet_of
 from app.frames import NO_ID
-from app.runs.folder.header import CameraRecord
 from app.runs.folder.run import Run
 from app.runs.folder.tables import Observations
 from app.runs.ledger.identities import Identities
@@ -32,7 +32,6 @@ _MARGIN_HEIGHTS = 0.05
 """Only so far from a line, in heights of the box, a side is taken: who stands on it does not cross it all the time."""
 _FORGET_S = 60.0
 """A track that was not seen for so long does not come back."""
-_GRID = (36, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +114,6 @@ def summarise(counters: Counters, stays: list[Stay], crossings: list[Crossing]) 
             }
         )
     return {"zones": zones, "lines": lines}
-
-
-def feet_of(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return where people stand, (R, 2) x y, for (R, 4) boxes x1 y1 x2 y2."""
-    return np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]]).astype(np.float64)
-
-
-def heat(run: Run, camera: CameraRecord) -> NDArray[np.float64]:
-    """Return how long people stood where in a camera's picture: (36, 64) seconds, rows from the top.
-
-    Feet outside the picture count at its edge.
-    """
-    grid = np.zeros(_GRID[0] * _GRID[1])
-    for rows in run.refined_parts(camera.name):
-        cells = feet_of(rows.boxes) / [camera.width, camera.height] * [_GRID[1], _GRID[0]]
-        x, y = np.clip(cells.astype(np.int64), 0, [_GRID[1] - 1, _GRID[0] - 1]).T
-        grid += np.bincount(y * _GRID[1] + x, minlength=len(grid))
-    return grid.reshape(_GRID) / max(camera.fps, 1e-6)
 
 
 def _people(found: list[Stay] | list[Crossing]) -> int:

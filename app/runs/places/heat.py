@@ -8,16 +8,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.boxes import feet_of
 from app.errors import InputError
 from app.runs.folder.header import CameraRecord
 from app.runs.folder.run import Run
 from app.runs.folder.written import copying_into, note_copies
-from app.runs.places.counting import heat
 from app.runs.render.stills import read_still
 from app.system.files import MARK, claim_folder
 
 _RAMP = np.array([[160, 60, 30], [200, 160, 40], [60, 210, 240], [30, 110, 250], [40, 30, 220]], np.float64)
 """Blue, cyan, yellow, orange, red, as BGR."""
+
+_GRID = (36, 64)
 
 
 def heat_picture(seconds: NDArray[np.float64], width: int, height: int) -> NDArray[np.uint8]:
@@ -71,3 +73,16 @@ def _write(run: Run, output: Path) -> list[Path]:
         if not cv2.imwrite(str(files[-1]), picture):
             raise InputError(f"{files[-1]}: cannot write this picture")
     return files
+
+
+def heat(run: Run, camera: CameraRecord) -> NDArray[np.float64]:
+    """Return how long people stood where in a camera's picture: (36, 64) seconds, rows from the top.
+
+    Feet outside the picture count at its edge.
+    """
+    grid = np.zeros(_GRID[0] * _GRID[1])
+    for rows in run.refined_parts(camera.name):
+        cells = feet_of(rows.boxes) / [camera.width, camera.height] * [_GRID[1], _GRID[0]]
+        x, y = np.clip(cells.astype(np.int64), 0, [_GRID[1] - 1, _GRID[0] - 1]).T
+        grid += np.bincount(y * _GRID[1] + x, minlength=len(grid))
+    return grid.reshape(_GRID) / max(camera.fps, 1e-6)

@@ -29,7 +29,8 @@ from app.runs.places.counters import (
     without,
     write_counters,
 )
-from app.runs.places.counting import Crossing, Stay, _LineCounter, _ZoneCounter, count, heat, summarise
+from app.runs.places.counting import Crossing, Stay, _LineCounter, _ZoneCounter, count, summarise
+from app.runs.places.heat import heat
 from app.runs.places.report import change_counters, places_of
 
 MakeRun = Callable[..., Path]
