@@ -24,7 +24,7 @@ from app.system.untrusted import LIMITS, read_text, yaml_value
 _log = logging.getLogger(__name__)
 
 BUNDLED_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_BUNDLED = "person_n"
+DEFAULT_BUNDLED = "person_n_frames"
 """Which of the bundled weights `auto` takes."""
 DEFAULT_WEIGHTS = "yolo26n.pt"
 DOWNLOADS = "https://github.com/ultralytics/assets/releases"

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 BUNDLED_FOLDER = Path(__file__).parent / "weights"
 BUNDLED_FOR_GPU = ("osnet_x1_0", "osnet_x0_25")
-BUNDLED_FOR_CPU = ("osnet_x0_25", "osnet_x1_0")
+BUNDLED_FOR_CPU = ("osnet_x0_25_elsewhere", "osnet_x0_25", "osnet_x1_0")
 """Bundled weights in the order in which `auto` prefers them."""
 
 OPENVINO_OPTIONS = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}

@@ -83,6 +83,7 @@ def test_a_senseless_step_is_refused(every: int, capsys: pytest.CaptureFixture[s
     assert "at least 1" in capsys.readouterr().err
 
 
-def test_bundled_detectors_are_found_by_name_and_the_first_by_auto() -> None:
-    assert find_weights("person_n_frames").name == "person_n_frames.safetensors"
-    assert find_weights("auto").name == "person_n.safetensors"
+def test_bundled_detectors_are_found_by_name_and_the_one_of_real_frames_by_auto() -> None:
+    assert find_weights("person_n").name == "person_n.safetensors"
+    assert find_weights("auto") == find_weights("person_n_frames")
+    assert find_weights("auto").name == "person_n_frames.safetensors"

@@ -96,7 +96,9 @@ def test_searching_with_a_crop_finds_its_person_first(page: Any, server: str, sc
     person = dict(scene.identities().segments(*best.key))[-np.inf]
     page.goto(f"{server}/search?run={run_id(scene.folder)}")
     page.wait_for_selector(".ot-empty")
-    page.set_input_files("#search-upload input[type=file]", scene.crop_path(best.crops[0]))
+    # People are drawn small here: the largest picture is the one in which a detector sees somebody.
+    largest = max(best.crops, key=lambda crop: cv2.imread(str(scene.crop_path(crop))).size)
+    page.set_input_files("#search-upload input[type=file]", scene.crop_path(largest))
     page.wait_for_selector("#search-results .ot-card")
     assert int(page.locator("#search-results .ot-card").first.get_attribute("data-person")) == person
     # The pictures of a visit lead to the same answer, without a network.
