@@ -50,6 +50,6 @@ def test_the_main_job_with_auto_detector_opens_no_socket(tmp_path: Path) -> None
 
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["detector"].startswith("person_n.safetensors")
+    assert summary["detector"].startswith("person_n_frames.safetensors")
     if summary["people"]:
         assert cv2.imread(summary["contact_sheet"]) is not None

@@ -131,6 +131,21 @@ def test_a_run_says_it_and_keeps_it(box_goes_by: Path, tmp_path: Path, capsys: p
     assert kept["sight"]["room"]["moments"] >= 15
 
 
+def test_a_run_without_blind_spots_ends_with_the_note_on_the_bundled_detector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "still.mp4"
+    video = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 5, (WIDTH, HEIGHT))
+    for _ in range(5):
+        video.write(scene(20))
+    video.release()
+    quick = ["--reid", "none", "--no-link", "--set", "detect.backend=torch"]
+    assert main(["--sources", str(file), "--output", str(tmp_path / "run"), *quick]) == 0
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1] == "--detector yolo26n.pt (a download) finds more people than the bundled one"
+    assert "yolo26n" not in "\n".join(lines[:-1])
+
+
 def test_the_browser_shows_it_as_text() -> None:
     found = SimpleNamespace(run=SimpleNamespace(summary={"blind_spots": {"<b>door": "a & b"}}))
     assert "&lt;b&gt;door: a &amp; b" in _blind_spots(found)  # type: ignore[arg-type]
