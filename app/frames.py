@@ -134,6 +134,7 @@ class TrackAppearances:
     start_times: (M,) float64, seconds, when each track was first seen.
     vectors: (M, D) float32 unit rows, the track's typical appearance; zero rows where nothing was embedded yet.
     counts: (M,) int64, how many embeddings went into each vector.
+    noises: (M,) float64, the cosine distance at which such vectors of one track are expected; 0 where it is not known.
     """
 
     camera: str
@@ -141,6 +142,7 @@ class TrackAppearances:
     start_times: NDArray[np.float64]
     vectors: NDArray[np.float32]
     counts: NDArray[np.int64]
+    noises: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         _check(self, "track_ids", np.int64, (None,))
@@ -148,6 +150,7 @@ class TrackAppearances:
         _check(self, "start_times", np.float64, (rows,))
         _check(self, "vectors", np.float32, (rows, None))
         _check(self, "counts", np.int64, (rows,))
+        _check(self, "noises", np.float64, (rows,))
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -155,7 +158,12 @@ class TrackAppearances:
     def __getitem__(self, rows: NDArray[np.bool_]) -> TrackAppearances:
         """Select tracks by a boolean mask."""
         return TrackAppearances(
-            self.camera, self.track_ids[rows], self.start_times[rows], self.vectors[rows], self.counts[rows]
+            self.camera,
+            self.track_ids[rows],
+            self.start_times[rows],
+            self.vectors[rows],
+            self.counts[rows],
+            self.noises[rows],
         )
 
 

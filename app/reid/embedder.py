@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from app.config import ReidSettings
 from app.errors import InputError
 from app.reid import Embedder
+from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import Checkpoint, load_checkpoint
 from app.reid.preprocess import crop_on_cpu, crop_on_device
 from app.system.device import choose_device
@@ -249,11 +250,6 @@ class NetworkEmbedder:
         """Return (N, D) vectors of N whole (H, W, 3) BGR pictures as the network makes them: for evaluation."""
         whole = [np.array([[0, 0, picture.shape[1], picture.shape[0]]], np.float32) for picture in pictures]
         return self._runner.run(pictures, whole, self._buckets)
-
-
-def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the (N, D) rows scaled to length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def batch_buckets(max_batch: int) -> list[int]:

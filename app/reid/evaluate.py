@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from app.config import ReidSettings
 from app.errors import InputError
+from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import Checkpoint, Metric, load_checkpoint
 from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
-from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights, unit_rows
+from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights
 from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks, split_ranks
 from app.reid.rerank import reranked_distances
 from app.system.device import choose_device

@@ -25,8 +25,9 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
+from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import Checkpoint, exported_facts, load_checkpoint
-from app.reid.embedder import OPENVINO_OPTIONS, CropsToVectors, require_weights, unit_rows
+from app.reid.embedder import OPENVINO_OPTIONS, CropsToVectors, require_weights
 from app.reid.network_files import EXPORT_KEY
 from app.system.openvino_cache import core, load_openvino
 

@@ -42,6 +42,7 @@ class AppearanceBank:
     counts: (T,) int64, vectors that were added so far.
     best_quality: (T,) float64, quality of the best crop in the bank, 0 without one.
     added_at: (T,) float64, seconds, when the last vector was added; -inf without one.
+    noises: (T,) float64, see `typical_noises`; 0 with less than two vectors.
     """
 
     def __init__(self, dimension: int, size: int) -> None:
@@ -51,6 +52,7 @@ class AppearanceBank:
         self.counts = np.zeros(0, np.int64)
         self.best_quality = np.zeros(0)
         self.added_at = np.zeros(0)
+        self.noises = np.zeros(0)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -64,6 +66,7 @@ class AppearanceBank:
         self.counts = np.concatenate([self.counts, np.zeros(count, np.int64)])
         self.best_quality = np.concatenate([self.best_quality, np.zeros(count)])
         self.added_at = np.concatenate([self.added_at, np.full(count, -np.inf)])
+        self.noises = np.concatenate([self.noises, np.zeros(count)])
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Forget all tracks but `rows`, an index array or a boolean mask."""
@@ -73,6 +76,7 @@ class AppearanceBank:
         self.counts = self.counts[rows]
         self.best_quality = self.best_quality[rows]
         self.added_at = self.added_at[rows]
+        self.noises = self.noises[rows]
 
     def add(self, rows: NDArray[np.int64], vectors: Vectors, qualities: NDArray[np.floating[Any]], time: float) -> None:
         """Add one vector to each of `rows` (M,), all different: `vectors` (M, D) unit rows of `qualities` (M,) in
@@ -92,6 +96,7 @@ class AppearanceBank:
         self.counts[rows] += 1
         self.best_quality[rows] = held.max(axis=1)
         self.added_at[rows] = time
+        self.noises[rows] = typical_noises(banks, held)
 
 
 def typical_vectors(banks: Vectors, weights: NDArray[np.floating[Any]]) -> Vectors:
@@ -109,6 +114,18 @@ def typical_vectors(banks: Vectors, weights: NDArray[np.floating[Any]]) -> Vecto
     means = (banks * robust[:, :, None]).sum(axis=1)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     return np.divide(means, lengths, out=np.zeros_like(means), where=lengths > 0).astype(np.float32)
+
+
+def typical_noises(banks: Vectors, weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return (M,) cosine distances at which two means of as many crops of one track as these are expected; 0 where
+    there is one crop only. banks: (M, K, D) unit rows. weights: (M, K), 0 where a row is empty."""
+    counts = (weights > 0).sum(axis=1)
+    sums = np.where(weights[:, :, None] > 0, banks, 0).sum(axis=1)
+    squares = np.einsum("md,md->m", sums, sums)
+    # Of the squared length of a sum of K crops, K is each crop with itself; what is left is what crops share.
+    shared = np.clip((squares - counts) / np.maximum(counts * (counts - 1), 1), 0, 1)
+    alike = counts * shared / np.maximum(1 + (counts - 1) * shared, 1e-9)
+    return np.where(counts > 1, np.maximum(1 - alike, 1e-3), 0.0)
 
 
 class Strangers:

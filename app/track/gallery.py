@@ -18,16 +18,21 @@ from numpy.typing import NDArray
 from app.config import GallerySettings
 from app.frames import NO_ID, TrackAppearances, Tracklet
 from app.reid.calibrate import Calibration
-from app.track.appearance import Strangers
+from app.track.appearance import Strangers, typical_noises
 from app.track.assignment import assign
 from app.track.known_looks import Key, KnownLooks
-from app.track.likeness import log_odds, open_set_probabilities, typical_vector
+from app.track.likeness import TYPICAL_SAME, log_odds, noise_log_odds, open_set_probabilities, typical_vector
 
 MIDDLE = 0.35
 STEEPNESS = 9.0
 """Similarity of typical vectors, less their cameras' centres, at which one person and two are equally likely, and how
 fast the log-odds rise with it. Found alike on all data tried (see `pair_evidence`, which has sets of crops to go
 by)."""
+
+NOISE_LOG_ODDS = 4.4
+"""As in `pair_evidence`, of typical vectors, whose own noise is smaller than that of single crops: two that differ
+three times as much are one person or not alike likely. In five places and with three networks (the same as there) 2 %
+of strangers on one camera differ less than 0.8 to 5.8 times as much, half of them 4 to 9 times."""
 
 EARLIER_RUNS = -2
 """Track ids from here downwards stand for tracks of earlier runs, whose own ids mean nothing any more."""
@@ -63,6 +68,7 @@ class _Track:
     companions: tracks of its camera that were in view together with it while it had no person.
     learned: its person knows its looks.
     count: embeddings that its vector was made of when the gallery last looked.
+    noise: how much such vectors of this track differ, 0 while unknown.
     next_try: time before which it is not worth deciding again, seconds.
     """
 
@@ -71,6 +77,7 @@ class _Track:
     companions: set[int] = field(default_factory=set)
     learned: bool = False
     count: int = 0
+    noise: float = 0.0
     next_try: float = -np.inf
 
 
@@ -96,6 +103,7 @@ class PersonGallery:
         self._tracks: dict[Key, _Track] = {}
         self._people: dict[int, _Person] = {}
         self._looks = KnownLooks(settings.vectors_per_camera)
+        self._noise_sum, self._noise_count = 0.0, 0
         self._next_person = 1
         self._next_forgetting = -np.inf
         self._decisions: list[LinkDecision] = []
@@ -113,7 +121,10 @@ class PersonGallery:
             person.last_time = max(person.last_time, tracklet.end_time)
             if tracklet.vectors.size:
                 self._looks.learn(int(person_id), tracklet.key, typical_vector(tracklet), first=True)
-            self._tracks[tracklet.key] = _Track(int(person_id), tracklet.end_time, learned=tracklet.vectors.size > 0)
+            track = _Track(int(person_id), tracklet.end_time, learned=tracklet.vectors.size > 0)
+            self._tracks[tracklet.key] = track
+            noises = typical_noises(tracklet.vectors[None], np.ones((1, len(tracklet.vectors))))
+            self._note_noise(track, float(noises[0]))
 
     def know(self, looks: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
         """Know the people of earlier runs; call it before anything else.
@@ -193,9 +204,17 @@ class PersonGallery:
         if self._strangers is not None and news.any():
             known, rows = (seen.counts > 0).nonzero()[0], news.nonzero()[0]
             self._strangers.note(seen.vectors[known], seen.vectors[rows], known[:, None] != rows)
-        for track, count in zip(tracks, seen.counts.tolist(), strict=True):
+        for track, count, noise in zip(tracks, seen.counts.tolist(), seen.noises.tolist(), strict=True):
             track.count = count
+            self._note_noise(track, noise)
         return news
+
+    def _note_noise(self, track: _Track, noise: float) -> None:
+        """Keep the mean of how much tracks differ from themselves, each counted once with its latest value."""
+        if noise > 0:
+            self._noise_count += track.noise == 0
+            self._noise_sum += noise - track.noise
+            track.noise = noise
 
     def _keep_up(self, key: Key, vector: NDArray[np.float32], news: bool, time: float) -> None:
         """Note that a track's person is in view, and what the track looks like now."""
@@ -280,6 +299,10 @@ class PersonGallery:
         assert self._calibration is not None
         assert self._strangers is not None
         raw = log_odds(self._calibration.probability(1 - likeness.plain))
+        # Two things must both speak for somebody, see `pair_evidence.unfamiliar_log_odds`.
+        noise = min(self._noise_sum / max(self._noise_count, 1), 1 - TYPICAL_SAME)
+        if noise > 0:
+            raw = np.minimum(raw, noise_log_odds(1 - likeness.plain, noise, NOISE_LOG_ODDS))
         own = STEEPNESS * (likeness.centred - MIDDLE)
         share = self._strangers.footage_share()
         means, known = likeness.means(np.clip(share * own + (1 - share) * raw, -6, 6), people)

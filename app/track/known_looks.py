@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import NO_ID
-from app.track.likeness import CENTER_SHRINKAGE, unit_rows
+from app.reid.calibrate import unit_rows
+from app.track.likeness import CENTER_SHRINKAGE
 
 Key = tuple[str, int]
 

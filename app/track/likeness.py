@@ -18,6 +18,14 @@ ASSUMED_PAIRS = 20
 CENTER_SHRINKAGE = 2.0
 """A camera's centre is drawn to the centre of all cameras as if by so many more tracklets."""
 
+TYPICAL_SAME = 0.75
+"""Set similarity of centred vectors of halves of one tracklet, found alike on all data tried; what to assume before the
+footage has shown enough."""
+
+NOISE_STEEPNESS = 4.0
+"""How fast the log-odds of one person fall with the logarithm of how many times as much two differ as one track does
+from itself, see `app.track.linking.pair_evidence`."""
+
 FEW_PAIRS = 2.0
 """With so many pairs of people in view together the footage's own scale and what holds in general have equal say."""
 
@@ -60,12 +68,6 @@ def weighted_direction(vectors: Vectors, qualities: NDArray[np.float32]) -> Vect
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 
-def unit_rows(vectors: Vectors) -> Vectors:
-    """Return (N, D) `vectors` scaled to length 1; zero rows stay zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-
-
 def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return log(P / (1 - P)) with P kept within 0.01 and 0.99."""
     clipped = np.clip(probabilities, 0.01, 0.99)
@@ -75,3 +77,12 @@ def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 def probability(log_odds: NDArray[np.float32] | float) -> NDArray[np.float64]:
     """Return P, of any shape, from log(P / (1 - P))."""
     return np.asarray(1 / (1 + np.exp(-np.asarray(log_odds, np.float64))), np.float64)
+
+
+def noise_log_odds(distances: NDArray[np.float32], noise: float, at_noise: float) -> NDArray[np.float32]:
+    """Return the log-odds of one person for distances, of any shape, where one track differs by `noise` from itself.
+
+    at_noise: log-odds of two that differ no more than that.
+    """
+    times_noise = np.maximum(distances, 1e-3) / max(noise, 1e-3)
+    return np.asarray(at_noise - NOISE_STEEPNESS * np.log(times_noise), np.float32)

@@ -210,7 +210,12 @@ class CameraTracker:
         rows = (tracks.confirmed & (tracks.seen_times == self._updated_at)).nonzero()[0]
         looks = tracks.looks
         return TrackAppearances(
-            self.camera, tracks.ids[rows], tracks.start_times[rows], looks.typical[rows], looks.counts[rows]
+            self.camera,
+            tracks.ids[rows],
+            tracks.start_times[rows],
+            looks.typical[rows],
+            looks.counts[rows],
+            looks.noises[rows],
         )
 
     def _advance(self, time: float, motion: NDArray[np.float64]) -> None:

@@ -22,8 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from app.reid.calibrate import unit_rows
 from app.track.known_looks import KnownLooks
-from app.track.likeness import unit_rows
 
 DIMENSION, CAMERAS, TRACKS = 512, "abcd", 4
 ROUNDS = 15

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.config import LinkSettings
 from app.frames import Tracklet
-from app.reid.calibrate import Calibration
+from app.reid.calibrate import Calibration, unit_rows
 from app.reid.checkpoint import load_checkpoint
-from app.reid.embedder import require_weights, unit_rows
+from app.reid.embedder import require_weights
 from app.track.linking.linker import link_tracklets
 
 PEOPLE = 200

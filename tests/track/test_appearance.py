@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.reid.calibrate import Calibration
-from app.track.appearance import MOST_PEOPLE, AppearanceBank, FootageLooks, typical_vectors
+from app.track.appearance import MOST_PEOPLE, AppearanceBank, FootageLooks, typical_noises, typical_vectors
 from app.track.likeness import CENTER_SHRINKAGE
 
 DIMENSION = 64
@@ -32,6 +32,24 @@ def test_one_bad_crop_is_outvoted() -> None:
     add(bank, 0, unit(0, 0, 1), 0.9, 4.0)  # somebody else, and a better picture
     assert bank.typical[0] @ before > 0.99
     assert bank.counts.tolist() == [5]
+
+
+def test_noise_is_how_much_two_means_of_a_tracks_crops_differ() -> None:
+    rng = np.random.default_rng(0)
+    look = rng.normal(size=(400, 1, DIMENSION))
+    crops = look + 0.5 * rng.normal(size=(400, 10, DIMENSION))
+    banks = (crops / np.linalg.norm(crops, axis=2, keepdims=True)).astype(np.float32)
+    one, other = typical_vectors(banks[:, :5], np.ones((400, 5))), typical_vectors(banks[:, 5:], np.ones((400, 5)))
+    found = typical_noises(banks[:, :5], np.ones((400, 5)))
+    assert found.mean() == pytest.approx(1 - (one * other).sum(axis=1).mean(), rel=0.1)
+    assert typical_noises(banks[:1, :3], np.array([[0.5, 0, 0]])).tolist() == [0], "one crop tells nothing"
+    bank = AppearanceBank(2, 3)
+    bank.extend(2)
+    for vector in (unit(1, 0), unit(1, 0.2)):
+        add(bank, 0, vector, 0.5, 0.0)
+    assert bank.noises[0] > 0 == bank.noises[1]
+    bank.keep(np.array([1]))
+    assert bank.noises.tolist() == [0]
 
 
 def test_a_full_bank_gives_up_its_poorest_crop() -> None:

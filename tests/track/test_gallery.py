@@ -20,21 +20,24 @@ def gallery(**changes: object) -> PersonGallery:
     return PersonGallery(GallerySettings.model_validate(changes), Calibration.default(DIMENSION))
 
 
-def visible(camera: str, time: float, tracks: dict[int, tuple[float, np.ndarray]]) -> TrackAppearances:
+def visible(
+    camera: str, time: float, tracks: dict[int, tuple[float, np.ndarray]], noise: float = 0.0
+) -> TrackAppearances:
     """Tracks by id, each with its start and its (D,) vector, of which an embedding is added every 0.2 s."""
     starts = np.array([start for start, _ in tracks.values()], np.float64)
     vectors = np.array([vector for _, vector in tracks.values()], np.float32).reshape(len(tracks), DIMENSION)
     counts = ((time - starts) / 0.2 + 1.5).astype(np.int64) * np.any(vectors, axis=1)
-    return TrackAppearances(camera, np.array(list(tracks), np.int64), starts, vectors, counts)
+    noises = np.full(len(tracks), noise)
+    return TrackAppearances(camera, np.array(list(tracks), np.int64), starts, vectors, counts, noises)
 
 
 def watch(
-    people: PersonGallery, camera: str, start: float, end: float, tracks: dict[int, np.ndarray]
+    people: PersonGallery, camera: str, start: float, end: float, tracks: dict[int, np.ndarray], noise: float = 0.0
 ) -> dict[int, list[int]]:
     """Show the tracks to the gallery from start to end, ten times a second; return each one's person over time."""
     history: dict[int, list[int]] = {track: [] for track in tracks}
     for time in np.arange(start, end, 0.1).tolist():
-        seen = visible(camera, time, {track: (start, vector) for track, vector in tracks.items()})
+        seen = visible(camera, time, {track: (start, vector) for track, vector in tracks.items()}, noise)
         (persons,) = people.identify([seen], time)
         for track, person in zip(tracks, persons.tolist(), strict=True):
             history[track].append(person)
@@ -49,6 +52,19 @@ def test_people_return_with_their_ids_in_any_camera() -> None:
     elsewhere = watch(people, "b", 200, 210, {track: LOOKS[track] for track in range(4)})
     for track in range(4):
         assert again[track + 10][-1] == elsewhere[track][-1] == first[track][-1]
+
+
+def test_a_gullible_network_takes_nobody_for_another_where_tracks_are_far_more_alike() -> None:
+    """An entrance: people come one by one, floor and light are in every picture, and each is far more like himself."""
+    curve = np.array([0, 2], np.float32), np.array([0.99, 0.98], np.float32)
+    people = PersonGallery(GallerySettings(), Calibration(np.zeros(DIMENSION, np.float32), *curve))
+
+    def look(person: int, visit: int) -> np.ndarray:
+        return np.sqrt(0.88) * LOOKS[0] + np.sqrt(0.1) * LOOKS[person] + np.sqrt(0.02) * LOOKS[30 + visit]
+
+    for visit, person in enumerate((1, 2, 3, 4, 5, 6, 1)):
+        (history,) = watch(people, "door", 20 * visit, 20 * visit + 8, {visit: look(person, visit)}, 0.02).values()
+        assert history[-1] == person
 
 
 def test_decisions_come_late_and_stay() -> None:
@@ -155,7 +171,7 @@ def test_never_the_same_person_twice_and_ids_are_sticky(seed: int, steps: list[S
 def test_motion_only_gives_each_track_its_own_person_at_once() -> None:
     people = PersonGallery(GallerySettings(), None)
     nothing = np.zeros((2, 0), np.float32)
-    seen = TrackAppearances("a", np.array([1, 2]), np.zeros(2), nothing, np.zeros(2, np.int64))
+    seen = TrackAppearances("a", np.array([1, 2]), np.zeros(2), nothing, np.zeros(2, np.int64), np.zeros(2))
     assert people.identify([seen], 0.0)[0].tolist() == [1, 2]
     assert people.identify([seen], 0.1)[0].tolist() == [1, 2]
 

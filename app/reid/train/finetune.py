@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from app.config import TrainSettings
 from app.errors import InputError
+from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from app.reid.embedder import require_weights, unit_rows
+from app.reid.embedder import require_weights
 from app.reid.preprocess import scale
 from app.reid.train.data import Listing, Selection, list_training_data, single_pictures
 from app.reid.train.finish import LEAST_PEOPLE_TO_CALIBRATE, model_card

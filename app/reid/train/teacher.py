@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.config import ReidSettings
+from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import load_checkpoint
-from app.reid.embedder import embedder_of, fuse_batch_norms, require_weights, unit_rows
+from app.reid.embedder import embedder_of, fuse_batch_norms, require_weights
 from app.reid.preprocess import Preprocessing
 from app.reid.train.compiling import compiled
 from app.reid.train.transforms import resized

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.config import LinkSettings
 from app.footage.clock import format_time
 from app.runs.ledger.identities import WHOLE, Event, Identities, Key
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.bands import band
 from app.runs.people.visits import Person
-
-MARGIN = 1.0
-"""Log-odds by which a link must beat the runner-up not to be doubtful: its odds are 2.7 times as high."""
+from app.track.linking.margin import stands_out
 
 SURE = ("very likely", "likely")
 
@@ -36,15 +34,14 @@ class Link:
     event: int
     made: bool = True
     by_small_margin: bool = False
-    """Whether the linker had no clear winner."""
+    """Whether somebody else was about as likely (`link.min_margin`)."""
 
     @property
     def is_doubtful(self) -> bool:
         """Whether it is less than likely, or somebody else looks nearly as much like it."""
         if not self.made:
             return False
-        margin = _log_odds(self.p_same) - _log_odds(self.runner_up)
-        return self.by_small_margin or band(self.p_same) not in SURE or margin < MARGIN
+        return self.by_small_margin or band(self.p_same) not in SURE
 
     @property
     def certainty(self) -> float:
@@ -75,7 +72,7 @@ def links_in_force(people: Mapping[int, Person], evidence: Mapping[Key, Event]) 
             continue
         gates = tuple(map(str, values.get("gates", ())))
         p_same, runner_up = float(values["p_same"]), float(values["runner_up"])
-        doubtful = bool(values.get("doubtful", False))
+        doubtful = bool(values.get("doubtful", not stands_out(p_same, runner_up, LinkSettings().min_margin)))
         link = Link(own, other, owner[own], p_same, runner_up, gates, event.id, by_small_margin=doubtful)
         links.setdefault(link.pair, link)
     return sorted(links.values(), key=lambda link: (link.p_same, link.pair))
@@ -112,11 +109,6 @@ def doubtful_people(links: Sequence[Link], identities: Identities) -> dict[int, 
         if link.is_doubtful and link.pair not in identities.confirmed:
             doubtful.setdefault(link.person, []).append(link)
     return doubtful
-
-
-def _log_odds(p_same: float) -> float:
-    p_same = min(max(p_same, 1e-6), 1 - 1e-6)
-    return math.log(p_same / (1 - p_same))
 
 
 def last_correction(ledger: Ledger, actor: str | None = None) -> list[Event]:

@@ -15,13 +15,14 @@ from app.boxes import iou
 from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
+from app.reid.calibrate import unit_rows
 from app.runs.folder.run import Run
 from app.runs.people.bands import band
 from app.runs.people.linking import run_calibration
 from app.runs.people.nobody import FEW_PEOPLE, Nobody, standing_out
 from app.runs.people.query import Finder, Person, choose
 from app.system.untrusted import decode_image, reading
-from app.track.likeness import CENTER_SHRINKAGE, unit_rows, weighted_direction
+from app.track.likeness import CENTER_SHRINKAGE, weighted_direction
 
 if TYPE_CHECKING:
     from app.reid import Embedder

@@ -21,7 +21,7 @@ from app.frames import Tracklet
 from app.reid.calibrate import Calibration
 from app.track.likeness import probability
 from app.track.linking.clustering import Graph, agglomerate, refine
-from app.track.linking.margin import Standing
+from app.track.linking.margin import Standing, stands_out
 from app.track.linking.neighbours import MAX_EXACT
 from app.track.linking.pair_evidence import ABSENT_LOG_ODDS, PairEvidence, pair_evidence
 from app.track.linking.place_evidence import close_in_time, place_evidence, with_candidates
@@ -294,7 +294,7 @@ def _explain(
             new = max(best, key=lambda index: (best[index][0], -index))
             p_same, old = best.pop(new)
             gate = "confirmed" if (old, new) in said else "alike" if p_same >= settings.min_probability else "company"
-            doubtful = gate != "confirmed" and p_same - runner_up[new] < settings.min_margin
+            doubtful = gate != "confirmed" and not stands_out(p_same, runner_up[new], settings.min_margin)
             keys = tracklets[old].key, tracklets[new].key
             links.append(LinkEvidence(*keys, p_same, runner_up[new], ("not co-present", gate), doubtful))
             linked.append(new)

@@ -20,6 +20,11 @@ from app.track.linking.pair_evidence import PairEvidence
 from app.track.linking.presence import Presence
 
 
+def stands_out(p_same: float, runner_up: float, min_margin: float) -> bool:
+    """Return whether a link is no doubtful one: P(same) leads that of the best somebody else by `min_margin`."""
+    return p_same - runner_up >= min_margin
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Of each of n tracklets, float64 in [0, 1]; 0 where there is none.

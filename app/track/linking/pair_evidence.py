@@ -34,8 +34,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import Tracklet
-from app.reid.calibrate import UNKNOWN_WEIGHT, Calibration
-from app.track.likeness import ASSUMED_PAIRS, CENTER_SHRINKAGE, Vectors, footage_share, log_odds, unit_rows
+from app.reid.calibrate import UNKNOWN_WEIGHT, Calibration, unit_rows
+from app.track.likeness import (
+    ASSUMED_PAIRS,
+    CENTER_SHRINKAGE,
+    TYPICAL_SAME,
+    Vectors,
+    footage_share,
+    log_odds,
+    noise_log_odds,
+)
 from app.track.linking.neighbours import MAX_EXACT, nearest_pairs, project
 from app.track.linking.presence import Presence, co_present_pairs, least_people
 
@@ -46,17 +54,13 @@ STEEPNESS = 6.5
 """Log-odds from one end of that scale to the other. It orders nothing; it makes the probabilities honest."""
 
 TYPICAL_STRANGERS = 0.05
-TYPICAL_SAME = 0.75
-"""Set similarities of centred vectors of strangers, and of halves of a tracklet, found alike on all data tried; what
-to assume before the footage has shown enough pairs."""
-
+"""Set similarity of centred vectors of strangers, as `TYPICAL_SAME` is that of halves of a tracklet."""
 
 NOISE_LOG_ODDS = 3.0
-NOISE_STEEPNESS = 4.0
-"""Log-odds of two tracklets that differ as much as halves of one tracklet do on average, and how fast they fall with
-the logarithm of how many times as much they differ. Over six data sets and three networks (bench_strangers.py)
-strangers on one camera differ 2.2 to 3.7 times as much as halves (medians), 2 % of them less than 0.7 to 2.7
-times; somebody who comes again 1.3 to 2.9 times."""
+"""Log-odds of two tracklets that differ as much as halves of one tracklet do on average; `NOISE_STEEPNESS` says how
+fast they fall with the logarithm of how many times as much they differ. Over six data sets and three networks
+(bench_strangers.py) strangers on one camera differ 2.2 to 3.7 times as much as halves (medians), 2 % of them less than
+0.7 to 2.7 times; somebody who comes again 1.3 to 2.9 times."""
 
 ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
 """What a pair counts that is not among the most similar ones: typical strangers, P(same) = 0.08."""
@@ -257,7 +261,6 @@ def unfamiliar_log_odds(
     Prior is that of a stranger, see `UNKNOWN_WEIGHT`.
     """
     noise = 1 - max(TYPICAL_SAME, float(halves.mean()) if len(halves) else 0.0)
-    times_noise = np.maximum(1 - similarities, 1e-3) / max(noise, 1e-3)
-    by_noise = NOISE_LOG_ODDS - NOISE_STEEPNESS * np.log(times_noise)
+    by_noise = noise_log_odds(1 - similarities, noise, NOISE_LOG_ODDS)
     balanced = np.minimum(log_odds(calibration.probability(1 - similarities)), by_noise)
     return np.asarray(balanced - np.log(UNKNOWN_WEIGHT + max(others, 0)), np.float32)

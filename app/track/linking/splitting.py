@@ -20,8 +20,8 @@ from scipy.special import logit
 
 from app.boxes import iou
 from app.frames import Tracklet
-from app.reid.calibrate import Calibration
-from app.track.likeness import log_odds, unit_rows
+from app.reid.calibrate import Calibration, unit_rows
+from app.track.likeness import log_odds
 from app.track.linking.pair_evidence import Footage, Scale, Sets, set_similarity
 from app.track.linking.presence import Presence
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logit
 
 from app.frames import Tracklet
-from app.track.linking.margin import Standing
+from app.track.linking.margin import Standing, stands_out
 from app.track.linking.pair_evidence import PairEvidence
 from app.track.linking.presence import Presence
 
@@ -43,3 +43,9 @@ def test_whom_a_tracklet_cannot_be_is_no_runner_up() -> None:
     rejected = Standing.of(PEOPLE, pairs, PRESENCES, {1: {2}, 2: {1}})
     assert rejected.runner_up[1] == 0
     assert Standing.of(np.array([1, 1, 3, 3]), pairs, PRESENCES, {}).runner_up[1] == 0, "nor is that person by others"
+
+
+def test_a_link_stands_out_by_the_margin_or_is_doubtful() -> None:
+    assert stands_out(0.9, 0.75, 0.1)
+    assert not stands_out(0.97, 0.9, 0.1)
+    assert not stands_out(0.6, 0.7, 0.0)

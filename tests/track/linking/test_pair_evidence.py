@@ -9,8 +9,8 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from app.frames import Tracklet
-from app.reid.calibrate import Calibration
-from app.track.likeness import calibration_trust, open_set_probabilities, typical_vector, unit_rows
+from app.reid.calibrate import Calibration, unit_rows
+from app.track.likeness import calibration_trust, open_set_probabilities, typical_vector
 from app.track.linking import neighbours
 from app.track.linking.neighbours import nearest_pairs
 from app.track.linking.pair_evidence import (
