@@ -19,9 +19,9 @@ def where_to_run(package: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (whatever Python is there may read this file)
         sys.exit(
-            "error: Python 3.11 or newer is needed: run 'make demo PYTHON=python3.12', then .venv/bin/python main.py …"
+            "error: Python 3.11 or newer is needed: run 'make demo PYTHON=python3.12', then .venv/bin/python main.py"
         )
     from app.cli.parser import main
     from app.system.interrupts import leave
