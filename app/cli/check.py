@@ -108,7 +108,7 @@ def add_check(command: Command) -> None:
         metavar="RUN",
         help="verify this run instead: checksums, ledger, crops; exit status 1 if it is damaged",
     )
-    check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE")
+    check.add_argument("--sources", nargs="+", default=[], metavar="SOURCE", help="sources to open, as for track")
 
 
 def _check(options: argparse.Namespace) -> dict[str, Any]:

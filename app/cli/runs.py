@@ -22,15 +22,15 @@ ACTIONS = ("merge", "name", "split", "confirm", "reject", "undo")
 def add_commands(command: Command) -> None:
     """Add the commands that look at a run, correct and guard it."""
     people = command("people", _people, "who was found in a run, when and on which cameras")
-    people.add_argument("folder", type=Path, metavar="RUN")
+    people.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
 
     route = command("route", _route, "the way of one person through the cameras, and why each link was made")
-    route.add_argument("folder", type=Path, metavar="RUN")
-    route.add_argument("person", type=int, metavar="PERSON")
+    route.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    route.add_argument("person", type=int, metavar="PERSON", help="number of the person")
 
     correct = command("correct", _correct, "say who is who; every correction can be undone")
-    correct.add_argument("folder", type=Path, metavar="RUN")
-    correct.add_argument("action", choices=ACTIONS)
+    correct.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    correct.add_argument("action", choices=ACTIONS, help="what to do, see below")
     correct.add_argument("words", nargs="*", metavar="…", help="what it is about, see below")
     correct.add_argument("--actor", default="command line", metavar="NAME", help="who says so (default: command line)")
     correct.add_argument("--anybody", action="store_true", help="undo what others decided, too")
@@ -47,7 +47,7 @@ def add_commands(command: Command) -> None:
     )
 
     places = command("places", _places, "ways between cameras, counts in zones and over lines, people in sight")
-    places.add_argument("folder", type=Path, metavar="RUN")
+    places.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     places.add_argument("--zone", nargs="+", action="append", default=[], metavar=("NAME", "CAMERA X,Y X,Y X,Y"),
                         help="count people in this polygon from now on, pixels of the full frame")  # fmt: skip
     places.add_argument("--line", nargs="+", action="append", default=[], metavar=("NAME", "CAMERA X,Y X,Y"),
@@ -59,7 +59,7 @@ def add_commands(command: Command) -> None:
 
     render = command("render", _render, "draw the recordings of a run again, also with people made unrecognisable",
                      settings=True)  # fmt: skip
-    render.add_argument("folder", type=Path, metavar="RUN")
+    render.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     who = render.add_mutually_exclusive_group()
     who.add_argument("--blur-everybody", action="store_true", help="into RUN/export/everybody_blurred/video")
     who.add_argument("--blur-others", type=int, metavar="PERSON",
@@ -67,11 +67,11 @@ def add_commands(command: Command) -> None:
 
     purge = command("purge", _purge, "delete what is older than the settings of the section retention allow",
                     settings=True)  # fmt: skip
-    purge.add_argument("folder", type=Path, metavar="RUN")
+    purge.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     purge.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
     audit = command("audit", _audit, "who looked at a run and at whom, searched, exported, corrected or purged it")
-    audit.add_argument("folder", type=Path, metavar="RUN")
+    audit.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     audit.add_argument("--last", type=int, default=100, metavar="N", help="how many entries (default: 100)")
 
 
@@ -186,7 +186,7 @@ def _audit(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_evaluate(command: Command) -> None:
     evaluate = command("evaluate", _evaluate, "score a run against truth, beside the same boxes without linking")
-    evaluate.add_argument("folder", type=Path, metavar="RUN")
+    evaluate.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     evaluate.add_argument("--truth", type=Path, required=True, metavar="DIR",
                           help="holds CAMERA/gt/gt.txt or CAMERA.txt, ids shared across cameras; "
                                "for one camera also the file itself")  # fmt: skip
@@ -211,13 +211,13 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_export(command: Command) -> None:
     export = command("export", _export, "write a run in the format of another tool")
-    export.add_argument("folder", type=Path, metavar="RUN")
+    export.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     export.formatter_class = argparse.RawDescriptionHelpFormatter
     export.epilog = "\n".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
-    export.add_argument("--format", required=True, choices=list(FORMATS))
+    export.add_argument("--format", required=True, choices=list(FORMATS), help="what to write, see below")
     meanings = " ".join(f"{name}: {meaning}" for name, meaning in IDS.items())
     export.add_argument("--ids", choices=list(IDS), default="person", help=meanings)
-    export.add_argument("--output", type=Path, required=True, metavar="DIR")
+    export.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write into")
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_search(command: Command) -> None:
     search = command("search", _search, "which people of a run look like the one in a picture", settings=True)
-    search.add_argument("folder", type=Path, metavar="RUN")
+    search.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     search.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture that shows the person")
     search.add_argument("--camera", metavar="NAME", help="instead of IMAGE: the camera whose frame shows the person")
     search.add_argument("--at", type=float, metavar="S", help="when, seconds on the shared clock of the run")
@@ -276,8 +276,8 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_erase(command: Command) -> None:
     erase = command("erase", _erase, "remove a person from a run: rows, vectors, crops, videos, known people")
-    erase.add_argument("folder", type=Path, metavar="RUN")
-    erase.add_argument("person", type=int, metavar="PERSON")
+    erase.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    erase.add_argument("person", type=int, metavar="PERSON", help="number of the person")
     erase.add_argument("--gallery", type=Path, metavar="DIR",
                        help="where the folder of known people lies now, if not where the run used it")  # fmt: skip
 

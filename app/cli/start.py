@@ -51,11 +51,11 @@ def _ui(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_simulate(command: Command) -> None:
     simulate = command("simulate", _simulate, "make a multi-camera scene with exact truth", settings=True)
-    simulate.add_argument("--output", type=Path, required=True, metavar="DIR")
-    simulate.add_argument("--cameras", type=int, metavar="N")
-    simulate.add_argument("--people", type=int, metavar="N")
-    simulate.add_argument("--seconds", type=float, metavar="S")
-    simulate.add_argument("--seed", type=int, metavar="N")
+    simulate.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write into")
+    simulate.add_argument("--cameras", type=int, metavar="N", help="number of cameras (setting simulate.cameras)")
+    simulate.add_argument("--people", type=int, metavar="N", help="number of people (setting simulate.people)")
+    simulate.add_argument("--seconds", type=float, metavar="S", help="length of each recording (setting simulate.seconds)")
+    simulate.add_argument("--seed", type=int, metavar="N", help="another seed is another scene (setting simulate.seed)")
 
 
 def _simulate(options: argparse.Namespace) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _resumed_folder(options: argparse.Namespace) -> Path:
 
 def add_link(command: Command) -> None:
     link = command("link", _link, "decide identities over a whole finished run", settings=True)
-    link.add_argument("folder", type=Path, metavar="RUN")
+    link.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
 
 
 def _link(options: argparse.Namespace) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def add_evaluate_reid(command: Command) -> None:
     reid = command(
         "evaluate-reid", _evaluate_reid, "score ReID weights on data sets such as Market-1501 or VIPeR", settings=True
     )
-    reid.add_argument("--weights", required=True, metavar="FILE")
+    reid.add_argument("--weights", required=True, metavar="FILE", help="weight file or bundled name")
     reid.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
                       help="data sets, folders or zip files; of several, a table with the mean")  # fmt: skip
     reid.add_argument("--everybody", action="store_true",
@@ -161,7 +161,8 @@ def _evaluate_detector(options: argparse.Namespace) -> dict[str, Any]:
 def add_calibrate_reid(command: Command) -> None:
     calibrated = command("calibrate-reid", _calibrate_reid,
                          "fit what a network's distances mean in places that it was not trained in")  # fmt: skip
-    calibrated.add_argument("--weights", "--reid", required=True, metavar="NAME|FILE")
+    calibrated.add_argument("--weights", "--reid", required=True, metavar="NAME|FILE",
+                            help="what to calibrate: weight file or bundled name")  # fmt: skip
     shown = calibrated.add_mutually_exclusive_group(required=True)
     shown.add_argument("--data", type=Path, nargs="+", metavar="DIR",
                        help="pictures of people with names, of three places or more that the weights were not trained "
@@ -196,8 +197,9 @@ def _calibrate_reid(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_export_reid(command: Command) -> None:
     converted = command("export-reid", _export_reid, "write ReID weights for other programs, checked")
-    converted.add_argument("--weights", required=True, metavar="NAME|FILE")
-    converted.add_argument("--format", required=True, choices=["onnx", "openvino", "torchscript", "tensorrt"])
+    converted.add_argument("--weights", required=True, metavar="NAME|FILE", help="weight file or bundled name")
+    converted.add_argument("--format", required=True, choices=["onnx", "openvino", "torchscript", "tensorrt"],
+                           help="what to write; tensorrt needs a GPU of NVIDIA's")  # fmt: skip
     converted.add_argument("--output", type=Path, required=True, metavar="FILE",
                            help="ends in .onnx, .xml, .pt or .engine; --reid takes all but the last back")  # fmt: skip
 
