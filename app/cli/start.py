@@ -54,7 +54,9 @@ def add_simulate(command: Command) -> None:
     simulate.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write into")
     simulate.add_argument("--cameras", type=int, metavar="N", help="number of cameras (setting simulate.cameras)")
     simulate.add_argument("--people", type=int, metavar="N", help="number of people (setting simulate.people)")
-    simulate.add_argument("--seconds", type=float, metavar="S", help="length of each recording (setting simulate.seconds)")
+    simulate.add_argument(
+        "--seconds", type=float, metavar="S", help="length of each recording (setting simulate.seconds)"
+    )
     simulate.add_argument("--seed", type=int, metavar="N", help="another seed is another scene (setting simulate.seed)")
 
 
