@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import ast
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +78,14 @@ def test_every_path_that_a_document_names_is_there(document: str) -> None:
     assert not [path for path in sorted(named) if not (ROOT / path).exists()]
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_within_the_repository_leads_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    headings = {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)}
+    links = {link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
+    assert not [link for link in links if not (link[1:] in headings if link[0] == "#" else (ROOT / link).exists())]
+
+
 def test_every_name_in_contributing_is_defined_where_it_says() -> None:
     assert not strangers((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 
@@ -138,3 +148,21 @@ def test_every_place_of_a_run_folder_has_words_and_a_writer_that_exists() -> Non
         assert len(place.holds.split()) > 2, place.pattern
         files = [ROOT / "app" / start / f"{place.writer.replace('.', '/')}.py" for start in ("", "runs")]
         assert any(file.is_file() for file in files), place.writer
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_leaves_an_environment_alone_that_was_made_by_hand(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    by_hand = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Without CUDA")[2].partition("\n## ")[0]
+    assert "\ntouch .venv/.ready\n" in by_hand
+
+    def recipe() -> str:
+        command = ["make", "--dry-run", "demo"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert "pip install" in recipe()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    assert "pip install" not in recipe()
+    assert "main.py evaluate" in recipe()
