@@ -13,12 +13,24 @@ class OmniTrackError(Exception):
 
 
 class RunError(OmniTrackError):
-    """Something failed while a job was running."""
+    """Something failed while a job was running.
+
+    >>> raise RunError("disk full")
+    Traceback (most recent call last):
+    app.errors.RunError: disk full
+    """
 
     exit_status = 1
 
 
 class InputError(OmniTrackError):
-    """A source, file, setting or argument that cannot be used."""
+    """A source, file, setting or argument that cannot be used.
+
+    >>> try:
+    ...     raise InputError("door.mp4: there is no such file")
+    ... except InputError as error:
+    ...     print(error)
+    door.mp4: there is no such file
+    """
 
     exit_status = 2

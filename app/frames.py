@@ -46,6 +46,10 @@ class Frame:
     index: number of the frame in its source, from 0; a source that skips pictures skips numbers too.
     time: seconds on the clock that all cameras share.
     image: (H, W, 3) uint8 BGR; without pixels (`has_pixels` False) a read-only view of zeros that takes no memory.
+
+    >>> frame = Frame("door", index=0, time=0.0, image=np.zeros((240, 320, 3), np.uint8))
+    >>> frame.width, frame.height
+    (320, 240)
     """
 
     camera: str
@@ -77,6 +81,10 @@ class Detections:
 
     boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the full frame; may reach beyond its edges.
     scores: (N,) float32 in [0, 1].
+
+    >>> found = Detections(np.array([[10, 20, 50, 140]], np.float32), np.array([0.9], np.float32))
+    >>> len(found), found[found.scores > 0.95].boxes.shape
+    (1, (0, 4))
     """
 
     boxes: NDArray[np.float32]
@@ -85,6 +93,16 @@ class Detections:
     def __post_init__(self) -> None:
         _check(self, "boxes", np.float32, (None, 4))
         _check(self, "scores", np.float32, (len(self.boxes),))
+
+    @classmethod
+    def from_supervision(cls, found: Any) -> Detections:
+        """Return the boxes of a `supervision.Detections`, or of anything with its `xyxy` and `confidence`.
+
+        Whoever made them should have left people only; without confidences all are 1.
+        """
+        boxes = np.array(found.xyxy, np.float32).reshape(-1, 4)
+        scores = np.ones(len(boxes)) if found.confidence is None else found.confidence
+        return cls(boxes, np.array(scores, np.float32))
 
     @classmethod
     def empty(cls) -> Detections:

@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LEANS_ON_INNER_PARTS = {"gradio", "ultralytics", "openvino", "opencv-python", "starlette", "fastapi", "uvicorn"}
-OPTIONAL = {"tensorrt", "boxmot"}
-"""Only where the user has the hardware, and a peer that a bench compares with."""
+OPTIONAL = {"tensorrt", "boxmot", "supervision"}
+"""Only where the user has the hardware, a peer that a bench compares with, and what users may work with anyhow."""
 
 
 def declared(*extras: str) -> dict[str, Requirement]:
@@ -28,9 +28,18 @@ def declared(*extras: str) -> dict[str, Requirement]:
 def undeclared(folder: str, requirements: dict[str, Requirement]) -> set[str]:
     """Top-level packages that files import and no requirement brings by name."""
     distributions = packages_distributions()
-    own = {"app", "tests", *(file.stem for file in (ROOT / "tests").rglob("*.py")), *sys.stdlib_module_names}
+    own = {
+        "app",
+        "omnitrack",
+        "tests",
+        *(file.stem for file in (ROOT / "tests").rglob("*.py")),
+        *sys.stdlib_module_names,
+    }
     missing = set()
-    for file in [*(ROOT / folder).rglob("*.py"), *([ROOT / "main.py"] if folder == "app" else [])]:
+    for file in [
+        *(ROOT / folder).rglob("*.py"),
+        *([ROOT / "main.py", ROOT / "omnitrack.py"] if folder == "app" else []),
+    ]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

@@ -185,7 +185,7 @@ RUN_ORDER = ("ledger", "folder", "render", "evaluate", "export", "people", "plac
 """The same within `app.runs`."""
 
 TRACK_ORDER = ("appearance assignment carrying costs gallery kalman known_looks likeness smoothing tracker "
-               "tracklets tracks", "linking")  # fmt: skip
+               "tracklets tracks follower", "linking")  # fmt: skip
 """The same within `app.track`: one camera and the online gallery first, then linking over all cameras."""
 
 

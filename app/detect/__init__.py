@@ -49,6 +49,13 @@ def build_detector(settings: DetectSettings, sources: Sequence[SourceInfo]) -> D
 
     Raises InputError that says what to do: a file that is missing, damaged, of unknown kind or not trusted; a device
     that is not there; a network that cannot tell people from other things.
+
+    sources: of the cameras, which matter to `file:PATH` alone.
+
+    >>> detector = build_detector(settings.detect, [])
+    >>> [found] = detector.detect([Frame("door", 0, 0.0, np.zeros((240, 320, 3), np.uint8))])
+    >>> len(found)
+    0
     """
     return BUILDERS[_kind(settings.weights)](settings, sources)
 

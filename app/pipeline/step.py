@@ -63,7 +63,21 @@ class Lane:
 
 
 class Pipeline:
-    """Detections of all cameras in, identified people out, one tick at a time."""
+    """Detections of all cameras in, identified people out, one tick at a time.
+
+    >>> from app.config import GallerySettings, TrackSettings
+    >>> from app.footage.camera_motion import NoCameraMotion
+    >>> from app.track.tracker import CameraTracker
+    >>> tracker = CameraTracker(TrackSettings(), "door", None, 0)
+    >>> lane = Lane(tracker, NoCameraMotion(), TrackletBuilder("door"))
+    >>> pipeline = Pipeline({"door": lane}, None, PersonGallery(GallerySettings(), None))
+    >>> found = Detections(np.array([[10, 20, 50, 140]], np.float32), np.array([0.9], np.float32))
+    >>> for index in range(2):
+    ...     frame = Frame("door", index, index / 10, np.zeros((240, 320, 3), np.uint8))
+    ...     [result] = pipeline.step([frame], [found])
+    >>> result.track_ids
+    array([1])
+    """
 
     def __init__(
         self,

@@ -340,7 +340,13 @@ def embedder_of(checkpoint: Checkpoint, settings: ReidSettings) -> NetworkEmbedd
 
 
 def build_embedder(settings: ReidSettings) -> Embedder | None:
-    """Return the embedder that the settings ask for; None means that people are followed by motion only."""
+    """Return the embedder that the settings ask for; None means that people are followed by motion only.
+
+    >>> embedder = build_embedder(settings.reid)
+    >>> [vectors] = embedder.embed([np.zeros((240, 320, 3), np.uint8)], [np.array([[10.0, 20.0, 50.0, 140.0]])])
+    >>> vectors.shape == (1, embedder.dimension)
+    True
+    """
     if settings.weights == "none":
         return None
     weights = find_weights(settings.weights, choose_device(settings.device, "reid.device"))

@@ -103,7 +103,15 @@ class _Compared:
 
 
 class CameraTracker:
-    """Implements `Tracker` for one camera. Ids count up from `first_track_id`."""
+    """Implements `Tracker` for one camera. Ids count up from `first_track_id`.
+
+    `app.track.follower.Follower` is the same for plain arrays.
+
+    >>> tracker = CameraTracker(TrackSettings(), "door", None, 0)
+    >>> found = Detections(np.array([[10, 20, 50, 140]], np.float32), np.array([0.9], np.float32))
+    >>> [tracker.update(found, Embeddings.none(1), time, STILL).tolist() for time in (0.0, 0.1)]
+    [[-1], [1]]
+    """
 
     def __init__(
         self,

@@ -76,14 +76,18 @@ def evaluate(
     }
 
 
-def evaluate_run(folder: Path, truth: Path) -> Scores:
+def evaluate_run(folder: str | Path, truth: str | Path) -> Scores:
     """Score the run in `folder` against the truth files in `truth` (see `load_truth`), as `evaluate` does.
 
     "left_out_boxes" counts boxes of people who have another one in the same frame; no export has them either.
     Raises InputError when the folder holds no run, or a camera has no usable truth.
+
+    >>> scores = evaluate_run(folder, truth)
+    >>> scores["cameras"]["yard"]["IDSW"]
+    0
     """
     run = Run.open(folder)
-    true_rows = load_truth(truth, [camera.name for camera in run.cameras])
+    true_rows = load_truth(Path(truth), [camera.name for camera in run.cameras])
     rows = run_trajectories(run)
     recorded = sum(len(run.column(camera.name, "frame", refined=True)) for camera in run.cameras)
     scores = evaluate(true_rows, rows, run_times(run, true_rows))

@@ -38,11 +38,15 @@ class Exported:
     left_out: int
 
 
-def export_run(run: Run, format: str, ids: Ids, output: Path) -> Exported:
+def export_run(run: Run, format: str, ids: Ids, output: str | Path) -> Exported:
     """Write `run` in a format of `FORMATS` into the folder `output`.
 
     Raises InputError for a format or a kind of ids that does not exist, and where old files would be mixed with new.
+
+    >>> [path.name for path in export_run(run, "mot", "person", output / "mot").files]
+    ['yard.txt', 'README.txt']
     """
+    output = Path(output)
     from app.runs.export.annotations import write_coco, write_cvat
     from app.runs.export.crops import write_market1501
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from app.frames import Detections
 from app.runs.folder.layout import Kind
 from app.runs.folder.manifest import PartFile
-from app.runs.folder.tables import FRAME_SCHEMA, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA
+from app.runs.folder.tables import FRAME_SCHEMA, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA, camera_column
 from app.runs.folder.written import note_written
 from app.system.files import sync
 
@@ -68,7 +68,7 @@ def observation_table(camera: str, rows: Sequence[FrameRows]) -> pa.Table:
     boxes = np.concatenate([row.boxes for row in rows])
     return pa.table(
         [
-            _constant(camera, sum(counts)),
+            camera_column(camera, sum(counts)),
             np.repeat(np.array([row.index for row in rows], np.int64), counts),
             np.repeat(np.array([row.time for row in rows], np.float64), counts),
             np.concatenate([row.track_ids for row in rows]),
@@ -99,7 +99,7 @@ def tracklet_table(camera: str, drafts: Sequence[tuple[TrackletDraft, bool]]) ->
     """One row for each (draft, whether it still goes on)."""
     tracklets = [draft.tracklet for draft, _ in drafts]
     columns = {
-        "camera": _constant(camera, len(drafts)),
+        "camera": camera_column(camera, len(drafts)),
         "track_id": [tracklet.track_id for tracklet in tracklets],
         "start_s": [tracklet.start_time for tracklet in tracklets],
         "end_s": [tracklet.end_time for tracklet in tracklets],
@@ -142,7 +142,3 @@ def _part_file(folder: Path, part: Part, path: Path, checksum: str) -> PartFile:
     start_s, end_s = float(part.table[starts].to_numpy().min()), float(part.table[ends].to_numpy().max())
     name = path.relative_to(folder).as_posix()
     return PartFile(part.kind, part.camera, name, part.table.num_rows, start_s, end_s, checksum)
-
-
-def _constant(text: str, count: int) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [text])

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +30,10 @@ from app.runs.folder.tables import (
     SCHEMAS,
     UNTRACKED_SCHEMA,
     Observations,
+    box_table,
     concatenate,
     read_table,
+    times_table,
 )
 from app.runs.folder.tracklet_index import (
     ReadColumns,
@@ -39,6 +41,7 @@ from app.runs.folder.tracklet_index import (
     read_index,
     read_summaries,
     stretches,
+    summary_table,
     write_index,
 )
 from app.runs.ledger.identities import Identities
@@ -50,9 +53,18 @@ _OWN_PLACES = ("crops", *KINDS, "index", "video", "export", ".purged", LEDGER_FI
 
 _LARGEST_PX = 1e7
 
+TableName = Literal["boxes", "frames", "tracklets"]
+
 
 class Run:
-    """A run folder, open for reading. It shows the parts that were finished when it was opened."""
+    """A run folder, open for reading. It shows the parts that were finished when it was opened.
+
+    >>> run = Run.open(folder)
+    >>> [camera.name for camera in run.cameras]
+    ['yard']
+    >>> run.arrays("tracklets")["track_id"]
+    array([1, 2, 3, 4, 5, 6])
+    """
 
     def __init__(self, folder: Path, header: Mapping[str, Any], manifest: Manifest) -> None:
         """Raises InputError if the header or the manifest names anything that does not lie in the run folder."""
@@ -64,8 +76,9 @@ class Run:
         _check_paths(folder, self.cameras, manifest)
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: str | Path) -> Run:
         """Raises InputError if `folder` holds no run, or one that another version of this program made."""
+        folder = Path(folder)
         if not (folder / RUN_FILE).is_file():
             raise InputError(f"{folder}: not a run folder (there is no {RUN_FILE}); `main.py track --output` makes one")
         header = read_header(folder / RUN_FILE)
@@ -258,6 +271,48 @@ class Run:
                     )
                 )
         return tracklets
+
+    def table(self, name: TableName = "boxes", camera: str | None = None) -> pa.Table:
+        """Return everything of one kind as an Arrow table, of one camera or of all. All of it has to fit into memory.
+
+        boxes: the rows of `refined`, as camera, frame, time_s, track_id, person_id (-1 while it is open, and of erased
+        people), x1, y1, x2, y2, score; where a gap was filled the score is 0.
+        frames: every processed frame, as camera, frame, time_s.
+        tracklets: camera, track_id, start_s, end_s, rows, crops, qualities, vectors (D numbers of each crop).
+
+        >>> run.table("frames").column_names
+        ['camera', 'frame', 'time_s']
+        """
+        cameras = [self.camera(camera)] if camera is not None else self.cameras
+        if name == "boxes":
+            identities = self.identities()
+            return box_table(
+                [
+                    (c.name, rows := self.refined(c.name), identities.person_of(c.name, rows.track_ids, rows.times))
+                    for c in cameras
+                ]
+            )
+        if name == "frames":
+            return times_table([(c.name, *self.frames(c.name)) for c in cameras])
+        if name == "tracklets":
+            return summary_table([summary for c in cameras for summary in self._summaries(c.name)])
+        raise InputError(f"there is no table {name!r} of a run; there are {', '.join(get_args(TableName))}")
+
+    def arrays(self, name: TableName = "boxes", camera: str | None = None) -> dict[str, NDArray[Any]]:
+        """Return the same by column as NumPy arrays, all of one length.
+
+        >>> run.arrays("frames")["frame"][:3]
+        array([0, 1, 2])
+        """
+        table = self.table(name, camera)
+        return {column: table.column(column).to_numpy() for column in table.column_names}
+
+    def to_pandas(self, name: TableName = "boxes", camera: str | None = None) -> Any:
+        """Return the same as a pandas DataFrame. Raises InputError if pandas is not installed."""
+        try:
+            return self.table(name, camera).to_pandas()
+        except ImportError as error:
+            raise InputError("pandas is not installed: pip install pandas, or take `arrays`") from error
 
     def ledger(self, make: bool = False) -> Ledger:
         """Open who is who. make: begin an empty one if it is gone, instead of raising InputError.

@@ -185,3 +185,38 @@ def concatenate(parts: Sequence[Observations]) -> Observations:
         np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)]),
         np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
     )
+
+
+def box_table(parts: Sequence[tuple[str, Observations, NDArray[np.int64]]]) -> pa.Table:
+    """Return the rows of cameras, given with their (R,) person ids, as one table."""
+    schema = OBSERVATION_SCHEMA.insert(4, pa.field("person_id", pa.int64()))
+    tables = [
+        pa.table(
+            [
+                camera_column(camera, len(rows)),
+                rows.frames,
+                rows.times,
+                rows.track_ids,
+                persons,
+                *rows.boxes.T,
+                rows.scores,
+            ],
+            schema=schema,
+        )
+        for camera, rows, persons in parts
+    ]
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+def times_table(parts: Sequence[tuple[str, NDArray[np.int64], NDArray[np.float64]]]) -> pa.Table:
+    """Return the (F,) numbers and (F,) times of the frames of cameras as one table."""
+    schema = FRAME_SCHEMA.insert(0, OBSERVATION_SCHEMA.field("camera"))
+    tables = [
+        pa.table([camera_column(camera, len(frames)), frames, times], schema=schema) for camera, frames, times in parts
+    ]
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+def camera_column(camera: str, rows: int) -> pa.Array:
+    """Return the name of a camera for each of so many rows, stored once."""
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [camera])

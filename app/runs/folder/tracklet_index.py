@@ -97,6 +97,24 @@ def stretches(camera: str, parts: Sequence[ReadColumns], vectors: bool) -> Itera
 
 def write_index(folder: Path, manifest_checksum: str, summaries: Sequence[TrackletSummary]) -> None:
     """Write the index of the run in `folder`. A half written one never gets its name."""
+    schema = INDEX_SCHEMA.with_metadata({_MADE_FROM: manifest_checksum.encode()})
+    table = with_checksum(pa.table(_index_columns(summaries), schema=schema))
+    path = folder / INDEX_FILE
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    temporary.replace(path)
+
+
+def summary_table(summaries: Sequence[TrackletSummary]) -> pa.Table:
+    """Return tracklets as one table, each with its vectors in a row."""
+    vectors = [summary.vectors.reshape(-1) for summary in summaries]
+    columns = {**_index_columns(summaries), "vectors": vectors}
+    return pa.table(columns, schema=INDEX_SCHEMA.append(pa.field("vectors", pa.list_(pa.float32()))))
+
+
+def _index_columns(summaries: Sequence[TrackletSummary]) -> dict[str, Any]:
+    """Return the columns of `INDEX_SCHEMA` for these tracklets."""
     columns: dict[str, Any] = {
         "camera": [summary.camera for summary in summaries],
         "track_id": [summary.track_id for summary in summaries],
@@ -107,13 +125,7 @@ def write_index(folder: Path, manifest_checksum: str, summaries: Sequence[Trackl
         "qualities": [summary.qualities for summary in summaries],
     }
     columns["camera"] = pa.array(columns["camera"], pa.string()).dictionary_encode()
-    schema = INDEX_SCHEMA.with_metadata({_MADE_FROM: manifest_checksum.encode()})
-    table = with_checksum(pa.table(columns, schema=schema))
-    path = folder / INDEX_FILE
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-    temporary.replace(path)
+    return columns
 
 
 def read_index(folder: Path, manifest_checksum: str) -> list[TrackletSummary] | None:

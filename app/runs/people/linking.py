@@ -75,13 +75,17 @@ def decide(run: Run, tracklets: Sequence[Tracklet], settings: LinkSettings) -> L
     return Linking(result, [part.key for part in parts], cuts, len(known) < len(tracklets))
 
 
-def link_run(folder: Path, settings: LinkSettings) -> dict[str, Any]:
+def link_run(folder: str | Path, settings: LinkSettings) -> dict[str, Any]:
     """Link the tracklets of a run, fill their gaps, and return what came out as JSON values: tracklets, people,
     people_on_several_cameras, links by what they passed, filled_boxes, and the clocks.
 
     Nobody else changes the run meanwhile; humans may go on saying who is who. Raises InputError if the run is still
     being written, RunError while another process changes it.
+
+    >>> link_run(folder, settings.link)["tracklets"]
+    6
     """
+    folder = Path(folder)
     Run.open(folder)  # before anything is written into a folder that holds no run
     with lock_run(folder, "linking this run"):
         return _link(Run.open(folder), settings)

@@ -88,8 +88,8 @@ class Answer:
 
 
 def search_run(
-    folder: Path,
-    image: Path,
+    folder: str | Path,
+    image: str | Path,
     settings: Settings,
     top: int,
     number: int | None = None,
@@ -100,7 +100,12 @@ def search_run(
     number: which of several people in it, from 1 at the left.  box: x1, y1, x2, y2 around the person instead.
     The ReID weights must be those of the run. Raises InputError for a picture that cannot be read, that shows nobody or
     several people of whom none is chosen, a run without vectors or other weights than the run's.
+
+    >>> answer = search_run(folder, picture, settings, top=3)
+    >>> len(answer.people)
+    3
     """
+    folder, image = Path(folder), Path(image)
     run = Run.open(folder)
     _calibration(run)
     with reading(image, "this picture"):
