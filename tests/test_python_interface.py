@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as how
 from hypothesis import strategies as st
 
 import omnitrack
@@ -301,6 +302,7 @@ def test_vectors_come_from_the_first_boxes_on_and_fit_the_calibration() -> None:
         Follower(calibration=Calibration.default(4)).update(walk(0), vectors=np.eye(2, 8), time=0.0)
 
 
+@how(max_examples=30)
 @given(
     frames=st.lists(
         st.lists(st.tuples(*[st.floats(0, 900, width=32)] * 2, *[st.floats(1, 200, width=32)] * 2), max_size=5),
