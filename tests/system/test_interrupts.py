@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 120.0  # for a busy machine; what never ends by itself is seen all the same
 
 HANGS = """
+import signal, sys, threading, time
+
+# Whoever starts the tests in the background of a shell has SIGINT ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def hang(*_, **__):
     said = False
     while True:
@@ -36,7 +41,7 @@ def hang(*_, **__):
 def ask_to_end(program: str, *arguments: str, how: signal.Signals) -> tuple[int, str]:
     """Run a program until it prints a line, ask it to end, and return its exit status and what it said."""
     with subprocess.Popen(
-        [sys.executable, "-c", f"import sys, threading, time{HANGS}{program}", *arguments],
+        [sys.executable, "-c", f"{HANGS}{program}", *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
