@@ -38,7 +38,7 @@ _BEGINNINGS = {
     "manifest.jsonl",
     "manifest.jsonl.tmp",
     "run.json.tmp",
-    *("identities.sqlite" + ending for ending in ("", "-wal", "-shm", "-journal")),
+    *(name + ending for name in ("identities.sqlite", "audit.sqlite") for ending in ("", "-wal", "-shm", "-journal")),
     ".cameras",
 }
 """What a run folder holds before there is a run in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -153,6 +154,22 @@ def test_a_folder_is_not_used_twice(make_run: Callable[..., Path], small_run: Mo
         RunWriter.resume(folder, SETTINGS, small_run.sources(), PROVENANCE)
     with pytest.raises(InputError, match="not a run folder"):
         RunWriter.resume(folder / "nothing", SETTINGS, small_run.sources(), PROVENANCE)
+
+
+def test_a_run_that_was_killed_as_it_began_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: ModuleType
+) -> None:
+    """`run.json` is written last: nothing of what is there before it is taken for somebody else's."""
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "_write_header", lambda _writer: None)
+        RunWriter.create(folder, SETTINGS, small_run.sources(), PROVENANCE)
+    gc.collect()  # the lock of a process that is gone holds nobody up
+    assert not (folder / "run.json").exists()
+    assert (folder / "audit.sqlite").exists()
+    with RunWriter.create(folder, SETTINGS, small_run.sources(), PROVENANCE):
+        pass
+    assert Run.open(folder).cameras
 
 
 def test_no_frame_is_written_twice(tmp_path: Path, small_run: ModuleType) -> None:
