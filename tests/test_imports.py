@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -163,6 +164,16 @@ def test_importing_the_tracking_modules_loads_no_torch_no_cv2_no_gradio() -> Non
     modules = [f"app.track.{file.stem}" for file in (APP / "track").glob("*.py") if file.stem != "__init__"]
     loaded = loaded_after("import app.track, " + ", ".join(modules))
     assert not loaded & {"torch", "cv2", "gradio", "openvino", "ultralytics"}
+
+
+def test_a_run_by_motion_only_loads_no_torch(tmp_path: Path, small_videos: ModuleType) -> None:
+    """Boxes from a file and no ReID: several seconds of importing that nobody needs."""
+    video = small_videos.write(tmp_path / "door.mp4")
+    (tmp_path / "door").mkdir()
+    (tmp_path / "door" / "det.txt").write_text("".join(f"{n},-1,10,5,20,30,0.9\n" for n in range(1, 21)))
+    words = ["--sources", str(video), "--detector", "file:det.txt", "--reid", "none", "--output", str(tmp_path / "run")]
+    loaded = loaded_after(f"from app.cli.parser import main; assert main({words}) == 0")
+    assert not loaded & {"torch", "ultralytics", "openvino"}
 
 
 def test_help_and_settings_load_nothing_heavy() -> None:

@@ -44,7 +44,7 @@ def show_summary(detector: str, summary: dict[str, Any]) -> None:
     """Print the closing table, on stderr. detector: what was asked for."""
     from rich.console import Console
 
-    from app.detect.yolo_weights import DEFAULT_WEIGHTS, bundled_weights
+    from app.detect.bundled import DEFAULT_WEIGHTS, bundled_weights
 
     Console(stderr=True, markup=False, emoji=False).print(summary_table(summary))
     if bundled_weights(detector) and not summary["blind_spots"]:

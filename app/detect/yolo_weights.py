@@ -16,6 +16,7 @@ import safetensors
 import safetensors.torch
 import yaml
 
+from app.detect.bundled import DEFAULT_WEIGHTS, bundled_weights
 from app.errors import InputError
 from app.system.checksum import check_content, with_content
 from app.system.openvino_cache import cache_folder
@@ -23,10 +24,6 @@ from app.system.untrusted import LIMITS, read_text, yaml_value
 
 _log = logging.getLogger(__name__)
 
-BUNDLED_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_BUNDLED = "person_n_frames"
-"""Which of the bundled weights `auto` takes."""
-DEFAULT_WEIGHTS = "yolo26n.pt"
 DOWNLOADS = "https://github.com/ultralytics/assets/releases"
 KNOWN_WEIGHTS = {
     "06d12b04d437a78bb64efa54b4cfb8814b391f5f08fd5502d9f394c42c4c0e10": "yolo26n.pt, public COCO weights",
@@ -80,13 +77,6 @@ def find_weights(weights: str) -> Path:
         f"detect.weights: there is no file {weights}, nor is it the name of an official Ultralytics network such as "
         f"{DEFAULT_WEIGHTS}; give a path to weights, or file:PATH for detections made elsewhere"
     )
-
-
-def bundled_weights(weights: str) -> Path | None:
-    """Return the file that comes with the program for a value of `detect.weights`, None if it stands for another."""
-    name = DEFAULT_BUNDLED if weights == "auto" else weights
-    file = BUNDLED_FOLDER / f"{name}.safetensors"
-    return file if Path(name).name == name and file.is_file() else None
 
 
 def _official_names() -> frozenset[str]:

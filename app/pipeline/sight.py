@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from app import boxes as geometry
 from app.config import DetectSettings, TrackSettings
 from app.detect import FILE_PREFIX
-from app.detect.yolo_weights import DEFAULT_WEIGHTS, bundled_weights
+from app.detect.bundled import DEFAULT_WEIGHTS, bundled_weights
 from app.frames import NO_ID, FrameResult
 
 EVERY_S = 0.5

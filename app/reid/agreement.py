@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from app.reid.checkpoint import Checkpoint
 from app.reid.preprocess import scale
@@ -36,33 +37,40 @@ STRONGEST = 0.65
 
 
 def agreement_maps(
-    checkpoint: Checkpoint, first: NDArray[np.uint8], second: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return, for each of two crops, (h, w) float32 shares of their cosine, which add up to it.
+    checkpoint: Checkpoint, crops: Sequence[NDArray[np.uint8]], pairs: Sequence[tuple[int, int]]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return, for each pair of crops, the (h, w) float32 shares of their cosine in the one and in the other; those of
+    either add up to it.
 
-    first, second: (H, W, 3) uint8 BGR, of any size. The cosine is that of the centred vectors (`Calibration.centered`).
-    Raises InputError for an exported network, whose maps cannot be read.
+    crops: (H, W, 3) uint8 BGR, of any size. pairs: two rows of `crops` each. The cosine is that of the centred vectors
+    (`Calibration.centered`). Raises InputError for an exported network, whose maps cannot be read.
     """
     network = checkpoint.network()
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
-    crops = torch.from_numpy(np.stack([scale(crop, *size) for crop in (first, second)]))
+    pictures = torch.from_numpy(np.stack([scale(crop, *size) for crop in crops]))
     with torch.no_grad():
-        maps = network.feature_maps(checkpoint.preprocessing.normalise(crops))
-    maps = maps.requires_grad_(True)
-    raw = network.before_and_after_neck(maps)[1]
-    # The lengths are held: they scale a vector as a whole and say nothing of a place.
-    unit = raw / raw.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
-    moved = unit - torch.from_numpy(checkpoint.calibration.center)
-    centered = moved / moved.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
-    cosine = float((centered[0] @ centered[1]).detach())
+        every_map = network.feature_maps(checkpoint.preprocessing.normalise(pictures))
     shares = []
-    for own, other in ((0, 1), (1, 0)):
-        (slope,) = torch.autograd.grad(centered[own] @ centered[other].detach(), maps, retain_graph=True)
-        share = (slope[own] * maps[own]).sum(0).detach()
-        shares.append((share + (cosine - share.sum()) / share.numel()).numpy().astype(np.float32))
-    return shares[0], shares[1]
+    for pair in pairs:
+        maps = every_map[list(pair)].requires_grad_(True)
+        raw = network.before_and_after_neck(maps)[1]
+        # The lengths are held: they scale a vector as a whole and say nothing of a place.
+        unit = raw / raw.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
+        moved = unit - torch.from_numpy(checkpoint.calibration.center)
+        centered = moved / moved.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
+        cosine = float((centered[0] @ centered[1]).detach())
+        own = [_share(centered[row] @ centered[1 - row].detach(), maps, row, cosine) for row in (0, 1)]
+        shares.append((own[0], own[1]))
+    return shares
+
+
+def _share(similarity: Tensor, maps: Tensor, row: int, cosine: float) -> NDArray[np.float32]:
+    """Return what each place of the maps of one crop adds to the cosine, (h, w)."""
+    (slope,) = torch.autograd.grad(similarity, maps, retain_graph=True)
+    share = (slope[row] * maps[row]).sum(0).detach()
+    return (share + (cosine - share.sum()) / share.numel()).numpy().astype(np.float32)
 
 
 def agreement_picture(
@@ -75,8 +83,8 @@ def agreement_picture(
     """
     width = 4 * CELL[1] + 5 * GAP
     rows = []
-    for first, second, heading in pairs:
-        maps = agreement_maps(checkpoint, crops[first], crops[second])
+    every_map = agreement_maps(checkpoint, crops, [(first, second) for first, second, _ in pairs])
+    for (first, second, heading), maps in zip(pairs, every_map, strict=True):
         strongest = max(float(np.abs(part).max()) for part in maps) or 1.0
         plain = [cv2.resize(crops[row], CELL[::-1], interpolation=cv2.INTER_AREA) for row in (first, second)]
         marked = [_marked(crop, part / strongest) for crop, part in zip(plain, maps, strict=True)]

@@ -12,9 +12,10 @@ import safetensors.torch
 from app.boxes import iou
 from app.config import DetectSettings, SimulateSettings
 from app.detect import build_detector
+from app.detect.bundled import BUNDLED_FOLDER
 from app.detect.evaluate import Truth, evaluate_detector, score
 from app.detect.yolo import close_ups, open_yolo
-from app.detect.yolo_weights import BUNDLED_FOLDER, find_weights, load_weights
+from app.detect.yolo_weights import find_weights, load_weights
 from app.frames import Detections, Frame
 from app.simulate.scene import HIDDEN_BELOW, Scene
 

@@ -19,8 +19,10 @@ import torch
 from app import boxes as geometry
 from app.config import DetectSettings
 from app.detect import build_detector, yolo_weights
+from app.detect import bundled as bundled_module
+from app.detect.bundled import bundled_weights
 from app.detect.yolo_outputs import person_classes
-from app.detect.yolo_weights import bundled_weights, find_weights, load_ultralytics, load_weights
+from app.detect.yolo_weights import find_weights, load_ultralytics, load_weights
 from app.errors import InputError
 from app.frames import Detections, Frame
 from app.system.openvino_cache import cache_folder, convert_once
@@ -117,8 +119,8 @@ def test_own_format_that_does_not_fit_is_refused(small_weights: Weights, tmp_pat
 
 def test_the_bundled_detector_comes_first(small_weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     bundled = small_weights(True)
-    monkeypatch.setattr(yolo_weights, "BUNDLED_FOLDER", bundled.parent)
-    monkeypatch.setattr(yolo_weights, "DEFAULT_BUNDLED", bundled.stem)
+    monkeypatch.setattr(bundled_module, "BUNDLED_FOLDER", bundled.parent)
+    monkeypatch.setattr(bundled_module, "DEFAULT_BUNDLED", bundled.stem)
     assert find_weights("auto") == bundled
     assert bundled_weights("auto") == bundled_weights(bundled.stem) == bundled
     assert bundled_weights(str(bundled)) is bundled_weights("yolo26n.pt") is None
@@ -131,7 +133,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def refuse(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(yolo_weights, "BUNDLED_FOLDER", tmp_path / "nothing")
+    monkeypatch.setattr(bundled_module, "BUNDLED_FOLDER", tmp_path / "nothing")
     monkeypatch.setenv("OMNITRACK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     return tmp_path / "cache"

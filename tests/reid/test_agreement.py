@@ -42,7 +42,7 @@ def test_shares_add_up_to_the_cosine(pooling: str, neck: str) -> None:
         neck,  # type: ignore[arg-type]
     )
     crops = [striped([(200, 30, 30), (20, 20, 20)]), striped([(30, 30, 200), (20, 20, 20)])]
-    first, second = agreement_maps(checkpoint, *crops)
+    [(first, second)] = agreement_maps(checkpoint, crops, [(0, 1)])
     assert first.shape == second.shape == (8, 4)
     assert first.sum() == pytest.approx(second.sum(), abs=1e-4)
     with torch.inference_mode():
@@ -56,10 +56,10 @@ def test_the_half_that_differs_takes_from_the_cosine(bundled: Checkpoint) -> Non
     """Beside the same picture twice, where nothing differs, the half that was changed loses most of what is lost."""
     shirt, trousers = (60, 60, 210), (120, 60, 20)
     worn = striped([shirt, trousers])
-    alike = agreement_maps(bundled, worn, worn)[0]
+    alike = agreement_maps(bundled, [worn], [(0, 0)])[0][0]
     half = len(alike) // 2
     for other, changed in (([shirt, (230, 230, 230)], 1), ([(60, 200, 60), trousers], 0)):
-        lost = alike - agreement_maps(bundled, worn, striped(other))[0]
+        lost = alike - agreement_maps(bundled, [worn, striped(other)], [(0, 1)])[0][0]
         by_half = (lost[:half].sum(), lost[half:].sum())
         assert by_half[changed] > by_half[1 - changed]
 

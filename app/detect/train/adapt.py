@@ -19,9 +19,10 @@ import numpy as np
 import torch
 
 from app.config import DetectorTrainSettings
+from app.detect.bundled import BUNDLED_FOLDER
 from app.detect.train.frames import Sample, batches, read_material
 from app.detect.train.loop import shift_scores
-from app.detect.yolo_weights import BUNDLED_FOLDER, load_ultralytics, load_weights, save_weights
+from app.detect.yolo_weights import load_ultralytics, load_weights, save_weights
 from app.errors import InputError
 from app.system.device import choose_device
 from app.system.files import claim_folder
