@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +62,36 @@ def small_videos() -> ModuleType:
 def camera_server() -> ModuleType:
     """The module `tests/camera_server.py`, with a network camera."""
     return _load("camera_server")
+
+
+@pytest.fixture
+def web_server() -> Iterator[Callable[[Path], str]]:
+    """Return a function that puts a file behind an address."""
+    servers = []
+
+    def serve(file: Path) -> str:
+        content = file.read_bytes()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append((server, threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)))
+        servers[-1][1].start()
+        return f"127.0.0.1:{server.server_address[1]}/{file.name}"
+
+    yield serve
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture(scope="session")

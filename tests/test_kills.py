@@ -19,13 +19,22 @@ from app.runs.people.linking import link_run
 from app.runs.privacy.purge import purge, terms
 from app.system import files
 from tests.bench.faults_kills import bench
+from tests.killed_steps import killed_after
 
 LONG_AFTER_S = 4e9
 ALL_DUE = RetentionSettings(video_days=1.0, crops_days=1.0, vectors_days=1.0)
 
 
-class Killed(BaseException):
-    """Stands for the death of the process: nothing catches it."""
+ON_DISK = (
+    (files, "sync"),
+    (run_parts, "sync"),
+    (run_parts.pq, "write_table"),
+    (os, "fsync"),
+    (Path, "replace"),
+    (Path, "write_bytes"),
+    (Path, "unlink"),
+    (Path, "rmdir"),
+)
 
 
 @pytest.fixture
@@ -45,35 +54,9 @@ def at_every_step(folder: Path, work: Callable[[Path], Any], check: Callable[[Pa
     while not survived:
         copy = folder.with_name(f"copy{number}")
         shutil.copytree(folder, copy)
-        left = number
-        with pytest.MonkeyPatch.context() as patch:
-
-            def counted(operation: Callable[..., Any]) -> Callable[..., Any]:
-                def step(*arguments: Any, **options: Any) -> Any:
-                    nonlocal left
-                    if left == 0:
-                        raise Killed
-                    left -= 1
-                    return operation(*arguments, **options)
-
-                return step
-
-            for owner, name in (
-                (files, "sync"),
-                (run_parts, "sync"),
-                (run_parts.pq, "write_table"),
-                (os, "fsync"),
-                (Path, "replace"),
-                (Path, "write_bytes"),
-                (Path, "unlink"),
-                (Path, "rmdir"),
-            ):
-                patch.setattr(owner, name, counted(getattr(owner, name)))
-            try:
-                work(copy)
-                survived = True
-            except Killed:
-                pass
+        with killed_after(number, ON_DISK) as process:
+            work(copy)
+        survived = process.survived
         check(copy)
         shutil.rmtree(copy)
         number += stride

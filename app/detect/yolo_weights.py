@@ -18,7 +18,7 @@ import yaml
 
 from app.detect.bundled import DEFAULT_WEIGHTS, bundled_weights
 from app.errors import InputError
-from app.system.checksum import check_content, with_content
+from app.system.checksum import read_tensors, with_content
 from app.system.openvino_cache import cache_folder
 from app.system.untrusted import LIMITS, read_text, yaml_value
 
@@ -172,11 +172,7 @@ def load_weights(path: Path) -> Any:
     except Exception as error:  # ultralytics raises anything for a description that it cannot build
         raise InputError(f"{description_path}: not the description of a network ({error!r})") from error
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-        check_content(path, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
-        model.load_state_dict(tensors)
+        model.load_state_dict(read_tensors(path)[0])
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(

@@ -7,9 +7,10 @@ the picture stands still; it stands in the top or the bottom of the picture and 
 
 A sensor that is stuck before its encoder is another matter: coding errors change with each key picture, by more than
 the noise of a good sensor. But an encoder that gets the same picture comes back to the same values, a few seconds
-later at the latest, while a sensor's noise never does. Coded by x264 (two real scenes, a clock written in, 23 and 32
-constant quality, 400 kbit/s), pictures of a stuck sensor came back to within 0.0 to 0.32 grey levels on average. Real
-scenes without people (four, five rates) stayed 1.4 or more away, noise of only 0.3 levels 0.7 and more. What cannot
+later at the latest, while a sensor's noise never does. Coded by x264 (a clock written in; two real scenes at a
+constant quality of 23 and 32, one of them at 400 kbit/s), pictures of a stuck sensor came back to within 0.0 to 0.32
+grey levels on average. Real scenes without people (four, five rates) stayed 1.4 or more away, noise of only 0.3 levels
+(one scene) mostly 0.7 and more. What cannot
 be told apart: an encoder that is forced to a rate far too low for the scene (there 100 kbit/s) never settles, and such
 a stuck sensor is not noticed.
 """
@@ -17,7 +18,7 @@ a stuck sensor is not noticed.
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,12 @@ _STILL_LEVELS = 10.0
 _BLOCK = 8
 
 
+def _middle(sample: NDArray[Any]) -> NDArray[Any]:
+    """Return the (H, W) samples without those rows in which a camera may write."""
+    edge = round(len(sample) * _OVERLAY_SHARE)
+    return sample[edge : len(sample) - edge]
+
+
 class _Recent:
     """The latest pictures of a camera, (H, W) uint8 samples of one size."""
 
@@ -70,8 +77,7 @@ class _Recent:
         """
         if self._pictures and self._pictures[-1][1].shape != sample.shape:
             self.forget()
-        edge = round(len(sample) * _OVERLAY_SHARE)
-        middle = sample[edge : len(sample) - edge]
+        middle = _middle(sample)
         rows, columns = middle.shape[0] // _BLOCK, middle.shape[1] // _BLOCK
         if not rows or not columns:
             return False
@@ -82,7 +88,7 @@ class _Recent:
         older = sum(before_s <= time_s - _APART_S for before_s, _, _ in self._pictures)
         found = False
         if self._pictures:
-            before = self._pictures[-1][1][edge : len(sample) - edge]
+            before = _middle(self._pictures[-1][1])
             self._steps.append(float(np.abs(middle.astype(np.int16) - before).mean()))
         if older and np.median(self._steps) <= _STEP_LEVELS:
             apart = np.abs(np.stack([one for _, _, one in self._pictures]) - blocks)
@@ -90,7 +96,7 @@ class _Recent:
             if apart.max() <= _STILL_LEVELS and apart[nearest].max() <= _BLOCK_LEVELS:
                 levels = np.abs(sample.astype(np.int16) - self._pictures[nearest][1])
                 written = float((levels > _STILL_LEVELS).mean())
-                mean_levels = float(levels[edge : len(sample) - edge].mean())
+                mean_levels = float(_middle(levels).mean())
                 found = mean_levels <= _MEAN_LEVELS and written <= changed_share
         self._pictures.append((time_s, sample.copy(), blocks))
         return found
@@ -141,8 +147,7 @@ class FrozenWatch:
         sample = image[:: max(1, height // _SAMPLES), :: max(1, width // _SAMPLES), 1]
         if self._reference is not None and sample.shape == self._reference.shape:
             self._changed |= sample != self._reference
-            edge = round(len(sample) * _OVERLAY_SHARE)
-            if not self._changed[edge : len(sample) - edge].any() and self._changed.mean() <= self._share:
+            if not _middle(self._changed).any() and self._changed.mean() <= self._share:
                 return False
         self._reference = sample.copy()
         self._changed = np.zeros(sample.shape, np.bool_)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -29,7 +29,7 @@ from app.reid.network_files import FORMAT, NetworkFile, OpenedFile, is_network_f
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, Neck, OSNet, Pooling, architecture_of, torchreid_names
 from app.reid.preprocess import Preprocessing
 from app.reid.unseen_places import sidecar, with_sidecar
-from app.system.checksum import CONTENT, check_content, file_sha256, with_content
+from app.system.checksum import file_sha256, read_tensors, with_content
 from app.system.untrusted import reading
 
 Metric = Literal["euclidean", "cosine"]
@@ -232,14 +232,10 @@ def _from_header(path: Path, state: dict[str, Tensor], header: Mapping[str, str]
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with reading(path, "these weights"), safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
+        with reading(path, "these weights"):
+            return read_tensors(path)
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file, or cut short ({error})") from error
-    if CONTENT in metadata:
-        check_content(path, _arrays(tensors), metadata)
-    return tensors, metadata
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

@@ -135,7 +135,7 @@ def open_network_file(path: Path, trust: bool) -> OpenedFile:
     if facts:
         with reading(path, "how pictures are prepared for this network"):
             size = {side: int(facts["preprocessing"][side]) for side in ("height", "width")}
-            prepared = Preprocessing(**size, **AS_EXPORTED)  # type: ignore[arg-type]
+            prepared = Preprocessing(**size, **AS_EXPORTED)  # type: ignore[arg-type]  # values of one dict have one type
             dimension, metric = len(facts["calibration"]["center"]), facts["metric"]
         identity = sums[0] if len(sums) == 1 else sha256("\n".join(sums).encode()).hexdigest()
         return OpenedFile(NetworkFile(path, prepared, dimension), path.stem, metric, identity, facts)
@@ -303,7 +303,7 @@ def _load_script(path: Path) -> tuple[Any, str]:
     """Return a TorchScript program on the CPU, and what our own export wrote into it."""
     extra = {EXPORT_KEY: ""}
     with reading(path, "this TorchScript program"):
-        program = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
+        program = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # PyTorch's
     text = extra[EXPORT_KEY]
     return program.eval(), text.decode() if isinstance(text, bytes) else text
 

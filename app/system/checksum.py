@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from app.errors import InputError
 
@@ -35,6 +36,19 @@ def file_sha256(path: Path) -> str:
 def with_content(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata of a safetensors file with the checksum of all that will be in it."""
     return {**metadata, CONTENT: _content(tensors, metadata)}
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the PyTorch tensors of a safetensors file and its metadata, as they were written (`check_content`).
+
+    Raises InputError if they are not, SafetensorError or OSError for what is no such file.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it has keys, but is no mapping
+        metadata = file.metadata() or {}
+    if CONTENT in metadata:  # tensors of other makers may have types that NumPy lacks
+        check_content(path, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
+    return tensors, metadata
 
 
 def check_content(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:

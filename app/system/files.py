@@ -32,11 +32,15 @@ def claim_folder(
         there = {path.name for path in folder.iterdir()} - {MARK} if folder.is_dir() else set()
         others = sorted(there if names is None else there & set(names))
         if others:
-            listed = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
-            raise InputError(f"{folder} holds files that are of no {what} ({listed}); give another {option}")
+            raise InputError(f"{folder} holds files that are of no {what} ({first_of(others)}); give another {option}")
     folder.mkdir(parents=True, exist_ok=True)
     with mark.open("a", encoding="utf-8") as file:
         file.write(f"{what}\n")
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the first three names for a sentence, and whether there are more."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

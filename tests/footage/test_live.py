@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -93,30 +93,13 @@ def test_recordings_and_live_cameras_do_not_mix(camera: Any, small_videos: Modul
         open_sources([str(video), f"http://{camera.address}/live"], [], SETTINGS)
 
 
-def test_a_recording_behind_http_is_a_recording(small_videos: ModuleType, tmp_path) -> None:
-    content = small_videos.write(tmp_path / "clip.mp4", 12, index_first=True).read_bytes()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        [source] = open_sources([f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"], [], SETTINGS)
-        assert not source.info.live
-        assert [frame.time for frame in source] == pytest.approx(np.arange(12) / 10)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def test_a_recording_behind_http_is_a_recording(
+    small_videos: ModuleType, tmp_path, web_server: Callable[[Path], str]
+) -> None:
+    address = web_server(small_videos.write(tmp_path / "clip.mp4", 12, index_first=True))
+    [source] = open_sources([f"http://{address}"], [], SETTINGS)
+    assert not source.info.live
+    assert [frame.time for frame in source] == pytest.approx(np.arange(12) / 10)
 
 
 def test_a_camera_number_that_is_not_there_is_an_error() -> None:

@@ -10,7 +10,7 @@ from app.reid.agreement import CELL, GAP, HEADING, agreement_maps, agreement_pic
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import Checkpoint, load_checkpoint
 from app.reid.embedder import require_weights
-from app.reid.osnet import OSNETS
+from app.reid.osnet import OSNETS, Neck, Pooling
 from app.reid.preprocess import Preprocessing, scale
 
 
@@ -27,7 +27,7 @@ def striped(colours: list[tuple[int, int, int]]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("pooling", "neck"), [("average", "relu"), ("gem", "bnneck")])
-def test_shares_add_up_to_the_cosine(pooling: str, neck: str) -> None:
+def test_shares_add_up_to_the_cosine(pooling: Pooling, neck: Neck) -> None:
     torch.manual_seed(1)
     network = OSNETS["osnet_x0_25"](pooling=pooling, neck=neck)
     center = np.random.default_rng(2).uniform(0, 0.05, 512).astype(np.float32)
@@ -39,7 +39,7 @@ def test_shares_add_up_to_the_cosine(pooling: str, neck: str) -> None:
         Preprocessing(128, 64),
         calibration,
         pooling,
-        neck,  # type: ignore[arg-type]
+        neck,
     )
     crops = [striped([(200, 30, 30), (20, 20, 20)]), striped([(30, 30, 200), (20, 20, 20)])]
     [(first, second)] = agreement_maps(checkpoint, crops, [(0, 1)])

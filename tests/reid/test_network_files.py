@@ -57,7 +57,7 @@ def to_onnx(
 
 
 def embedder_for(file: Path, **settings: object) -> NetworkEmbedder:
-    built = build_embedder(ReidSettings(weights=str(file), device="cpu", **settings))  # type: ignore[arg-type]
+    built = build_embedder(ReidSettings(weights=str(file), device="cpu", **settings))  # type: ignore[arg-type]  # of any field
     assert isinstance(built, NetworkEmbedder)
     return built
 

@@ -20,7 +20,19 @@ from pathlib import Path
 from typing import IO
 
 from app.errors import InputError, RunError
-from app.runs.folder.layout import COPY_FILE, FOLLOW_FILE, LIST_FILE, LOCK_FILE
+from app.runs.folder.layout import (
+    AUDIT_FILE,
+    CAMERAS_FOLDER,
+    COPY_FILE,
+    FOLLOW_FILE,
+    LEDGER_FILE,
+    LIST_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    RUN_FILE,
+    WRITTEN_FILE,
+)
+from app.system.files import first_of
 
 if sys.platform != "win32":
     import fcntl
@@ -34,14 +46,14 @@ _BEGINNINGS = {
     FOLLOW_FILE,
     LIST_FILE,
     COPY_FILE,
-    "written.jsonl",
-    "manifest.jsonl",
-    "manifest.jsonl.tmp",
-    "run.json.tmp",
-    *(name + ending for name in ("identities.sqlite", "audit.sqlite") for ending in ("", "-wal", "-shm", "-journal")),
-    ".cameras",
+    WRITTEN_FILE,
+    MANIFEST_FILE,
+    f"{MANIFEST_FILE}.tmp",
+    f"{RUN_FILE}.tmp",
+    *(name + ending for name in (LEDGER_FILE, AUDIT_FILE) for ending in ("", "-wal", "-shm", "-journal")),
+    CAMERAS_FOLDER,
 }
-"""What a run folder holds before there is a run in it."""
+"""What a run folder holds before there is a run in it: `RunWriter.create` writes `RUN_FILE` last."""
 
 _LOOK_S = 0.2
 """A reader that asks whether a run is followed holds its lock for a moment."""
@@ -132,8 +144,7 @@ def refuse_foreign_folder(folder: Path) -> None:
     """
     others = sorted(path.name for path in folder.glob("*") if path.name not in _BEGINNINGS) if folder.is_dir() else []
     if others:
-        listed = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
-        raise InputError(f"{folder} is not empty and holds no run ({listed}); give another --output")
+        raise InputError(f"{folder} is not empty and holds no run ({first_of(others)}); give another --output")
 
 
 def open_own(path: Path) -> IO[bytes]:

@@ -30,6 +30,7 @@ from app.runs.folder.layout import KINDS, MANIFEST_FILE
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.system.checksum import file_sha256
+from tests.killed_steps import killed_after
 
 SETTINGS = load_settings()
 PROVENANCE = {"weights": {"detector": "00ff"}}
@@ -271,50 +272,29 @@ def test_a_damaged_run_says_which_file(make_run: Callable[..., Path]) -> None:
         Run.open(folder)
 
 
-class Killed(BaseException):
-    """Stands for the death of the process: nothing catches it."""
-
-
-def test_a_kill_at_any_step_loses_and_doubles_nothing(
-    tmp_path: Path, small_run: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_at_any_step_loses_and_doubles_nothing(tmp_path: Path, small_run: ModuleType) -> None:
     """Dies at every single operation on the disk in turn, then resumes; the rows are those of a run that never died."""
-    steps_left = 0
-
-    def counted(operation: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any, **options: Any) -> Any:
-            nonlocal steps_left
-            if steps_left == 0:
-                raise Killed
-            steps_left -= 1
-            return operation(*arguments, **options)
-
-        return step
-
+    on_disk = (
+        (run_parts, "sync"),
+        (run_parts.pq, "write_table"),
+        (os, "fsync"),
+        (Path, "replace"),
+        (Path, "write_bytes"),
+        (Path, "unlink"),
+    )
     infos = small_run.sources(("left",))
     expected = without_track(expected_rows(small_run, infos[0]))
     survived = False
     number = 0
     while not survived:
         folder = tmp_path / str(number)
-        with monkeypatch.context() as patch:
-            for owner, name in (
-                (run_parts, "sync"),
-                (run_parts.pq, "write_table"),
-                (os, "fsync"),
-                (Path, "replace"),
-                (Path, "write_bytes"),
-                (Path, "unlink"),
-            ):
-                patch.setattr(owner, name, counted(getattr(owner, name)))
-            steps_left = 5 + number  # the folder is made within the first five
-            try:
-                with RunWriter.create(folder, SETTINGS, infos, PROVENANCE) as writer:
-                    small_run.write_rest(writer, infos, 8)
-                    writer.finish("finished", {})
-                survived = True
-            except Killed:
-                pass
+        with (
+            killed_after(5 + number, on_disk) as process,  # the folder is made within the first five
+            RunWriter.create(folder, SETTINGS, infos, PROVENANCE) as writer,
+        ):
+            small_run.write_rest(writer, infos, 8)
+            writer.finish("finished", {})
+        survived = process.survived
         if not survived:
             if not (folder / "run.json").exists():
                 number += 1

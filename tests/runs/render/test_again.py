@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -313,36 +311,6 @@ def test_live_cameras_are_not_connected_to(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(InputError, match="live cameras and cannot be read again"):
         reopen(run)
     assert main(["render", str(tmp_path / "run")]) == 2
-
-
-@pytest.fixture
-def web_server() -> Iterator[Callable[[Path], str]]:
-    """Return a function that puts a file behind an address."""
-    servers = []
-
-    def serve(file: Path) -> str:
-        content = file.read_bytes()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append((server, threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)))
-        servers[-1][1].start()
-        return f"127.0.0.1:{server.server_address[1]}/{file.name}"
-
-    yield serve
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_recording_behind_an_address_is_no_stream(tmp_path: Path, web_server: Callable[[Path], str]) -> None:
