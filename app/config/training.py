@@ -132,6 +132,18 @@ class DetectorTrainSettings(Section):
         description="With start_from: how often a picture comes from each data set, by its name, or `composed`; 1 "
         "where nothing is said.",
     )
+    widen: float = Field(
+        1.0,
+        ge=1.0,
+        le=4.0,
+        description="With start_from: so many times the channels, in steps of eight; copies to begin with.",
+    )
+    teacher: str = Field(
+        "",
+        description="With start_from: a stronger detector whose features are learned from, besides the boxes; its own "
+        "numbers stay out of the weights.",
+    )
+    teacher_weight: float = Field(4.0, ge=0.0, le=100.0, description="What the teacher's features count in the loss.")
     size_px: int = Field(640, ge=64, le=2048, multiple_of=32, description="Side of the square training pictures.")
     pictures: int = Field(40_000, ge=1, description="Training pictures that are composed, once, before training.")
     held_out_pictures: int = Field(500, ge=1, description="Composed pictures on which the result is scored.")
@@ -155,5 +167,5 @@ class DetectorTrainSettings(Section):
     workers: int = Field(8, ge=0, le=64, description="Processes that compose and read pictures; 0 does it in this one.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves it to Ultralytics.")
-    half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU.")
+    half: bool = Field(True, description="Mixed precision (bfloat16) on a GPU, or with start_from on a CPU with AMX.")
     seed: int = Field(0, ge=0, description="Seed of the pictures and of training.")

@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from app.config import DetectorTrainSettings
 from app.detect.bundled import BUNDLED_FOLDER
+from app.detect.train.distil import FeatureTeacher
 from app.detect.train.frames import Sample, batches, read_material
 from app.detect.train.loop import shift_scores
-from app.detect.yolo_weights import load_ultralytics, load_weights, save_weights
+from app.detect.train.widen import widen
+from app.detect.yolo_weights import find_weights, load_ultralytics, load_weights, save_weights
 from app.errors import InputError
 from app.system.device import choose_device
 from app.system.files import claim_folder
@@ -36,6 +39,8 @@ EMA_WARMUP_STEPS = 300
 STATE_EVERY_S = 300.0
 REPORT_EVERY_S = 60.0
 LARGEST_GRADIENT = 10.0
+WIDENING_NOISE = 0.05
+"""In standard deviations of the weights: copies of a channel part, and what was learned is not lost."""
 
 
 def adapt_detector(
@@ -58,6 +63,8 @@ def adapt_detector(
     start = own_weights(settings.start_from)
     claim_folder(output, "training of detector weights", known=[state_file.name])
     model = load_weights(start)
+    if settings.widen > 1:
+        model = widen(model, settings.widen, WIDENING_NOISE, settings.seed)
     material = read_material(settings, data)
     before = torch.get_num_threads()
     if settings.threads and device.type == "cpu":
@@ -113,13 +120,20 @@ class _Run:
 
         self._settings = settings
         self._device = device
+        # Without tiles for bfloat16 a CPU is slower with it than without.
+        self._half = settings.half and (device.type == "cuda" or torch.cpu._is_amx_tile_supported())
         self.model = model.to(device).to(memory_format=torch.channels_last).train()
         self.model.requires_grad_(True)
         self.model.args = get_cfg()  # the weights of the parts of the loss
         self.average = ModelEMA(self.model, decay=EMA_DECAY, tau=EMA_WARMUP_STEPS)
         self._loss = FrameLoss(self.model)
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        rest = [p for p in self.model.parameters() if p.ndim <= 1]
+        self._teacher = None
+        if settings.teacher:
+            channels = [branch[0].conv.in_channels for branch in self.model.model[-1].cv2]
+            self._teacher = FeatureTeacher(find_weights(settings.teacher), channels).to(device)
+        trained = [*self.model.parameters(), *(self._teacher.parameters() if self._teacher else ())]
+        decayed = [p for p in trained if p.ndim > 1]
+        rest = [p for p in trained if p.ndim <= 1]
         self._optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=settings.learning_rate,
@@ -160,12 +174,16 @@ class _Run:
         return cosine * min(1.0, (self.step + 1) / max(warmup, 1.0))
 
     def _learn(self, samples: list[Sample]) -> None:
-        pictures = torch.from_numpy(np.stack([sample.image for sample in samples])).to(self._device)
-        pictures = pictures.flip(-1).permute(0, 3, 1, 2).float().div_(255)  # BGR to RGB; stays channels-last
-        half = self._settings.half and self._device.type == "cuda"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+        pictures = _pictures([sample.image for sample in samples], self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             predicted = self.model(pictures)
+            if self._teacher is not None:
+                clean = [sample.image if sample.clean is None else sample.clean for sample in samples]
+                likeness = self._teacher.loss(_pictures(clean, self._device), predicted["feats"])
         loss, parts = self._loss.of(_to_float(predicted), samples)
+        if self._teacher is not None:
+            loss = loss + self._settings.teacher_weight * likeness
+            parts["teacher"] = float(likeness.detach())
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # PyTorch doesn't say what it takes
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
@@ -181,6 +199,7 @@ class _Run:
             {
                 "model": self.model.state_dict(),
                 "average": self.average.ema.state_dict(),
+                "teacher": self._teacher.adapters.state_dict() if self._teacher is not None else {},
                 "updates": self.average.updates,
                 "optimizer": self._optimizer.state_dict(),
                 "step": self.step,
@@ -197,11 +216,18 @@ class _Run:
             state = torch.load(file, map_location=self._device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average.ema.load_state_dict(state["average"])
+            if self._teacher is not None:
+                self._teacher.adapters.load_state_dict(state["teacher"])
             self._optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, ValueError, EOFError) as error:
             raise InputError(f"{file}: not the state of this training ({str(error).splitlines()[0]})") from error
         self.average.updates = state["updates"]
         self.step, self.seconds, self.loss = state["step"], state["seconds"], state["loss"]
+
+
+def _pictures(images: Sequence[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
+    """Return (B, 3, H, W) float32 RGB in [0, 1], channels-last, of (H, W, 3) BGR images."""
+    return torch.from_numpy(np.stack(images)).to(device).flip(-1).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _to_float(predicted: Any) -> Any:

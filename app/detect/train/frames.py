@@ -36,12 +36,14 @@ WIDE_PROBABILITY = 0.4
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A training picture: (H, W, 3) uint8 BGR `image`, (N, 4) float32 `boxes` with (N,) float32 `scores` in [0, 1],
-    how sure the labels are, and (M, 4) float32 `ignored` boxes."""
+    how sure the labels are, and (M, 4) float32 `ignored` boxes. `clean`: the picture before it was degraded, where it
+    was."""
 
     image: NDArray[np.uint8]
     boxes: Boxes
     scores: NDArray[np.float32]
     ignored: Boxes
+    clean: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def draw(rng: np.random.Generator, material: Material, width: int, height: int, 
     if material.stock.cutouts and rng.random() < PASTE_PROBABILITY:
         sample = add_people(rng, sample, material.stock.cutouts)
     image = record(rng, watch(rng, sample.image))
-    return Sample(image, sample.boxes, sample.scores, sample.ignored)
+    return Sample(image, sample.boxes, sample.scores, sample.ignored, sample.image)
 
 
 def _pick(rng: np.random.Generator, frames: Sequence[Photo]) -> Photo:

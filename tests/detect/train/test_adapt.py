@@ -86,6 +86,20 @@ def test_a_training_cut_short_ends_as_one_that_was_not(start: Path, data: Path, 
         torch.testing.assert_close(value, b[name], rtol=1e-2, atol=1e-3)
 
 
+def test_it_learns_wider_and_from_a_teacher_and_goes_on(start: Path, data: Path, tmp_path: Path) -> None:
+    wanted = {"widen": 2.0, "teacher": str(start)}
+    scores = adapt_detector(settings(start, **wanted), [data], tmp_path / "out")
+    assert 0 < scores["loss"]["teacher"] < 2
+    before, wide = load_weights(start), load_weights(tmp_path / "out" / "tiny.safetensors")
+    assert wide.yaml["backbone"][0][3][0] > before.yaml["backbone"][0][3][0]
+    state = torch.load(tmp_path / "out" / "state.pt", weights_only=True)
+    assert state["teacher"]
+    again = adapt_detector(settings(start, epochs=3, **wanted), [data], tmp_path / "out", resume=True)
+    assert again["steps"] == 6
+    with pytest.raises(InputError, match="not the state of this training"):
+        adapt_detector(settings(start, epochs=3), [data], tmp_path / "out", resume=True)
+
+
 def test_bad_requests_are_refused(start: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to resume"):
         adapt_detector(settings(start), [data], tmp_path / "out", resume=True)
