@@ -138,7 +138,7 @@ class ColourEmbedder:
 
 
 def picture_of(path: str, number: int) -> NDArray[np.uint8]:
-    """On the way somebody in red comes and goes, three times; at the door somebody in red stays, in the yard one in blue."""
+    """On the way somebody in red comes and goes thrice; at the door somebody in red stays, in the yard one in blue."""
     image = np.full((120, 160, 3), 128, np.uint8)
     if path != "/way" or (number % 36 < 20 and number < 3 * 36):
         image[20:100, 20:50] = BLUE if path == "/yard" else RED
