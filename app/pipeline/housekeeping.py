@@ -53,7 +53,7 @@ class Housekeeping:
     def look(self) -> None:
         """Take note of whatever has changed since the last call."""
         if self._space.look():
-            self._writer.keep_crops = self._space.crops
+            self._writer.crops.keep = self._space.crops
             if self._videos is not None:
                 self._videos.paused = not self._space.video
             self._show()

@@ -14,8 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from app.config import Settings
 from app.footage.addresses import redact
 from app.footage.camera import LiveSource, Source, SourceInfo
@@ -258,7 +256,7 @@ def _seed_gallery(gallery: PersonGallery, folder: Path) -> None:
     run = Run.open(folder)
     tracklets = run.tracklets()
     identities = run.identities()
-    persons = [int(identities.person_of(t.camera, np.array([t.track_id]), t.times[-1:])[0]) for t in tracklets]
+    persons = [identities.person_at(*tracklet.key, tracklet.end_time) for tracklet in tracklets]
     gallery.seed_people(persons, tracklets, identities.next_person_id)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
-from app.frames import NO_ID
 from app.runs.folder.layout import FLUSHED_FILE, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
 from app.runs.folder.locks import lock_run
 from app.runs.folder.run import Run
@@ -143,12 +142,12 @@ class OpenRun:
 
     def person_of(self, camera: str, track_id: int, frame: int) -> int:
         """Return who is in a frame as a track of a camera, `NO_ID` if that is not decided."""
-        segments = self.identities().segments(camera, track_id)
-        if len(segments) < 2:
-            return segments[0][1] if segments else NO_ID
+        identities = self.identities()
+        if len(identities.segments(camera, track_id)) < 2:  # the times of frames need not be read
+            return identities.latest_person(camera, track_id)
         frames, times = self.frames(camera)
         row = min(int(np.searchsorted(frames, frame)), len(times) - 1)
-        return int(self.identities().person_of(camera, np.array([track_id]), times[row : row + 1])[0])
+        return identities.person_at(camera, track_id, float(times[row]))
 
     def evidence(self, person: Person) -> dict[Key, Event]:
         """Return why machines gave these visits to a person."""

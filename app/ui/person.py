@@ -9,7 +9,6 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from app.errors import InputError
 from app.runs.folder.layout import crop_frame
@@ -17,7 +16,7 @@ from app.runs.ledger.identities import MACHINE, WHOLE, Event, Key
 from app.runs.people import corrections
 from app.runs.people.bands import band
 from app.runs.people.review import describe, in_words, last_correction
-from app.runs.people.visits import Person, Visit, crop_time, fingerprint, shown_at
+from app.runs.people.visits import Person, Visit, fingerprint
 from app.ui import layout, people
 from app.ui.layout import button, chip, clock, duration, span
 from app.ui.library import OpenRun, RunLibrary
@@ -188,7 +187,7 @@ def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]
         crop = next((c for c in visit.crops if crop_frame(c) == int(values["frame"])), None) if visit else None
         if crop is None:
             raise InputError("This picture is not there any more.")
-        return corrections.split(ledger, own, crop_time(found.run, own[0], crop), actor)
+        return corrections.split(ledger, own, float(found.run.crop_times(own[0], [crop])[0]), actor)
     if action == "take-out":
         return corrections.split(ledger, own, WHOLE, actor)
     other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
@@ -251,7 +250,7 @@ def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], ev
     take_out = "" if alone else button("Take out", "take-out", **own)
     jump = layout.address("", found, t=f"{visit.start_s:.3f}")
     crops = sorted(visit.crops, key=crop_frame)
-    taken_at = shown_at(*found.frames(visit.camera), np.array([crop_frame(crop) for crop in crops], np.int64))
+    taken_at = found.run.crop_times(visit.camera, crops)
     strip = "".join(
         _picture(found, crop, float(time_s), row > 0, own)
         for row, (crop, time_s) in enumerate(zip(crops, taken_at, strict=True))

@@ -115,7 +115,7 @@ class MadeUp:
         self.cameras = [SimpleNamespace(name=str(number)) for number in sorted({camera for _, camera, _ in tracklets})]
 
     def identities(self) -> Any:
-        return SimpleNamespace(person_of=lambda camera, track_ids, times: track_ids)
+        return SimpleNamespace(person_at=lambda camera, track_id, time_s: track_id)
 
     def tracklet_stretches(self, camera: str) -> Iterator[TrackletSummary]:
         for person, number, vectors in self._tracklets:

@@ -91,13 +91,13 @@ def test_rows_are_written_without_pictures_and_pictures_come_back(
         for result in results:
             writer.write(result)
         early = [small_run.draft("left", results[:12], track) for track in (1, 2)]  # type: ignore[attr-defined]
-        writer.keep_crops = False
+        writer.crops.keep = False
         writer.flush(early)
         assert not list((folder / "crops").rglob("*.jpg"))
-        assert len(writer.crops_left_out) == 4
+        assert len(writer.crops.left_out) == 4
         assert len(Run.open(folder).frames("left")[0]) == 20, "rows go on"
         assert [summary.vectors.shape for summary in Run.open(folder).tracklet_summaries()] == [(2, 8), (2, 8)]
-        writer.keep_crops = True
+        writer.crops.keep = True
         writer.flush(early)
         assert len(list((folder / "crops").rglob("*.jpg"))) == 4, "those that are still wanted"
-        assert not writer.crops_left_out
+        assert not writer.crops.left_out

@@ -26,7 +26,6 @@ def write_market1501(export: Export) -> list[Path]:
         raise InputError(f"{folder} holds pictures already, which would be mixed with new ones; give another --output")
     folder.mkdir(exist_ok=True)
     numbers = {camera.name: number for number, camera in enumerate(export.run.cameras, 1)}
-    frames = {camera.name: export.run.frames(camera.name) for camera in export.run.cameras}
     identities = export.objects.identities
     taken: Counter[str] = Counter()
     written: dict[Key, list[tuple[str, int]]] = {}
@@ -35,11 +34,10 @@ def write_market1501(export: Export) -> list[Path]:
     lines = ["file,id,person_id,name,camera,track_id,frame,time_s"]
     for tracklet in export.run.tracklet_summaries():
         references = [crop for crop in tracklet.crops if export.run.crop_path(crop).is_file()]
-        indices, times = frames[tracklet.camera]
         shown = np.array([crop_frame(crop) for crop in references], np.int64)
         extra = export.objects.is_extra(tracklet.camera, shown, np.full(len(shown), tracklet.track_id))
         references, shown = [crop for crop, out in zip(references, extra, strict=True) if not out], shown[~extra]
-        crop_times = times[np.searchsorted(indices, shown)]
+        crop_times = export.run.crop_times(tracklet.camera, references)
         track_ids = np.full(len(references), tracklet.track_id, np.int64)
         persons = identities.person_of(tracklet.camera, track_ids, crop_times)
         ids = persons if export.ids == "person" else export.objects.of(tracklet.camera, track_ids, crop_times)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.frames import Tracklet
 from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S, CameraRecord, check_header, read_header
-from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Kind
+from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Kind, crop_frame
 from app.runs.folder.locks import is_followed
 from app.runs.folder.manifest import Manifest, PartFile
 from app.runs.folder.tables import (
@@ -73,6 +73,7 @@ class Run:
         self.manifest = manifest
         self.cameras = tuple(CameraRecord.from_json(camera) for camera in header["cameras"])
         self._verified: set[str] = set()
+        self._frames_of: tuple[str, NDArray[np.int64], NDArray[np.float64]] | None = None
         _check_paths(folder, self.cameras, manifest)
 
     @classmethod
@@ -206,6 +207,18 @@ class Run:
                 f"{self.folder}: the frames of camera {camera} are not numbered in rising order, or have no time"
             )
         return frames, times
+
+    def crop_times(self, camera: str, crops: Sequence[str]) -> NDArray[np.float64]:
+        """Return when crops of a camera were taken, (K,) float64 seconds; crops: their K references.
+
+        The frames of one camera are kept in memory, so ask camera by camera.
+        """
+        known = self._frames_of
+        if known is None or known[0] != camera:
+            known = self._frames_of = (camera, *self.frames(camera))
+        _, frames, times = known
+        wanted = np.array([crop_frame(crop) for crop in crops], np.int64)
+        return times[np.minimum(np.searchsorted(frames, wanted), len(times) - 1)]
 
     def read_part(self, file: PartFile, columns: list[str] | None = None) -> pa.Table:
         """Return some columns of a part, all without `columns`.

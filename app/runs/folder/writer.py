@@ -18,21 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.config import Settings
 from app.errors import InputError
 from app.runs.folder import audit_log as audit
 from app.runs.folder.collected import Collected
-from app.runs.folder.crop_files import encode_crop
+from app.runs.folder.crop_files import CropWriter
 from app.runs.folder.header import read_header, write_header
 from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
 from app.runs.folder.locks import lock_following, lock_run, refuse_foreign_folder
 from app.runs.folder.manifest import Manifest, PartFile
-from app.runs.folder.parts import (
-    write_parts,
-)
+from app.runs.folder.parts import write_parts
 from app.runs.folder.provenance import (
     camera_differences,
     camera_records,
@@ -67,8 +62,7 @@ class RunWriter(Collected):
     stays away.
 
     next_frame_index, next_track_id: for each camera the first numbers that are not in use yet.
-    keep_crops: False leaves out the pictures of people (their vectors stay): the disk has no room for them.
-    crops_left_out: the references of those pictures.
+    crops: writes the crops of people, or leaves them out.
     """
 
     def __init__(
@@ -81,8 +75,7 @@ class RunWriter(Collected):
         self._listed_part = manifest.next_part
         self._lock = lock
         self._changing: IO[bytes] | None = None
-        self.keep_crops = True
-        self.crops_left_out: set[str] = set()
+        self.crops = CropWriter(folder, self._settings.crop_jpeg_quality)
         self._left_out_before = int(header.get("left_out", {}).get("crops", 0))
         self._flushed_files: tuple[PartFile, ...] = ()
         self._flushed_rows = 0
@@ -90,8 +83,6 @@ class RunWriter(Collected):
         self._stamp = _stamp(folder)
         self._flushed_at = time.monotonic()
         self._replaced: list[tuple[float, Path]] = []
-        self._open_crops: dict[tuple[str, int], frozenset[str]] = {}
-        self._unsynced: list[Path] = []
 
     @classmethod
     def create(
@@ -257,18 +248,18 @@ class RunWriter(Collected):
 
     def _write_part(self, open_drafts: Iterable[TrackletDraft], for_now: bool) -> None:
         self._add(open_drafts, is_open=True)
-        files = write_parts(self.folder, self._tables(f"{self._next_part:06d}"), self._unsynced)
+        files = write_parts(self.folder, self._tables(f"{self._next_part:06d}"), self.crops.unsynced)
         self._flushed_at = time.monotonic()
         if not files:
             return
-        self._unsynced.clear()
+        self.crops.unsynced.clear()
         if for_now:
             added = Manifest(self._next_part + 1, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
             added.flush_to(self.folder, self._listed_part)
             self._next_part += 1
         else:
             self._list(files, self._next_part + 1)
-        self._drop_replaced_crops()
+        self.crops.drop_replaced(self._drafts)
         if for_now:
             self._flushed_files = tuple(files)
         self._flushed_counts = {camera: len(rows) for camera, rows in self._results.items()}
@@ -344,8 +335,8 @@ class RunWriter(Collected):
 
     @property
     def left_out_count(self) -> int:
-        """How many pictures of people the disk had no room for, also in earlier sessions of this run."""
-        return self._left_out_before + len(self.crops_left_out)
+        """How many crops the disk had no room for, also in earlier sessions of this run."""
+        return self._left_out_before + len(self.crops.left_out)
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Put JSON values into `run.json` while the run goes on, each under its name."""
@@ -380,39 +371,11 @@ class RunWriter(Collected):
 
     def _add(self, drafts: Iterable[TrackletDraft], is_open: bool) -> None:
         drafts = list(drafts)
-        new = [crop for draft in drafts for crop in self._new_crops(draft)]
-        note_written(self.folder, [path for path, _ in new])
-        for path, image in new:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_crop(image, self._settings.crop_jpeg_quality))
-            self._unsynced.append(path)
+        self.crops.write(drafts)
         for draft in drafts:
             self._drafts.append((draft, is_open))
             camera, track_id = draft.tracklet.key
             self.next_track_id[camera] = max(self.next_track_id[camera], track_id + 1)
-
-    def _new_crops(self, draft: TrackletDraft) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-        """Yield the pictures of a tracklet that are to be written, each with its file."""
-        known = self._open_crops.get(draft.tracklet.key, frozenset())
-        for reference, image in zip(draft.tracklet.crops, draft.images, strict=bool(draft.images)):
-            path = self.folder / reference
-            # An erasure that was cut off may have taken away what is known.
-            if reference in known and reference not in self.crops_left_out and path.exists():
-                continue
-            if not self.keep_crops:
-                self.crops_left_out.add(reference)
-                continue
-            self.crops_left_out.discard(reference)
-            yield path, image
-
-    def _drop_replaced_crops(self) -> None:
-        """Delete crops of open tracklets that gave way to better ones, now that no listed row names them."""
-        for draft, is_open in self._drafts:
-            key, crops = draft.tracklet.key, frozenset(draft.tracklet.crops)
-            for reference in self._open_crops.pop(key, frozenset()) - crops:
-                (self.folder / reference).unlink(missing_ok=True)
-            if is_open:
-                self._open_crops[key] = crops
 
     def _drop_replaced_files(self, files: Iterable[PartFile], after_s: float = _READERS_S) -> None:
         """Delete files that others took the place of `after_s` ago or more; `files` are new among them."""

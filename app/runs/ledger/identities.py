@@ -244,6 +244,11 @@ class Identities:
                 answer[own] = persons[np.searchsorted(starts, times[own], side="right") - 1]
         return answer
 
+    def person_at(self, camera: str, track_id: int, time_s: float) -> int:
+        """Return who a tracklet shows at one time; `NO_ID` if nothing is known or the person was erased."""
+        before = [person for start, person in self.segments(camera, track_id) if start <= time_s]
+        return before[-1] if before else NO_ID
+
     def resolve(self, person: int) -> int:
         """Return the person that this id denotes now, after merges; `NO_ID` if it was erased."""
         return self._people.resolve(person)

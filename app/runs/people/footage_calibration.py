@@ -17,9 +17,7 @@ from app import boxes as geometry
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.unlabelled import FootageSample, fit_on_footage
-from app.runs.folder.layout import crop_frame
 from app.runs.folder.run import Run
-from app.runs.people.visits import shown_at
 from app.system.untrusted import decode_image
 from app.track.linking.presence import Presence, co_present_pairs
 
@@ -83,10 +81,7 @@ def _sample(run: Run, embedder: Any) -> FootageSample:
     shown = [index for index, rows in enumerate(vectors) if len(rows)]
     tracklets = [found[index] for index in shown]
     vectors = [vectors[index] for index in shown]
-    frames = {camera.name: run.frames(camera.name) for camera in run.cameras}
-    halves = [
-        _within(frames[tracklet.camera], tracklet, rows) for tracklet, rows in zip(tracklets, vectors, strict=True)
-    ]
+    halves = [_within(run, tracklet, rows) for tracklet, rows in zip(tracklets, vectors, strict=True)]
     strangers: list[NDArray[np.float32]] = []
     met: set[int] = set()
     for a, b in zip(*co_present_pairs([Presence.of(tracklet) for tracklet in tracklets], MOST_PAIRS), strict=True):
@@ -121,14 +116,9 @@ def _vectors(run: Run, tracklets: Sequence[Tracklet], embedder: Any) -> list[NDA
     return result
 
 
-def _within(
-    frames: tuple[NDArray[np.int64], NDArray[np.float64]], tracklet: Tracklet, vectors: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the distances of a tracklet's crops that are far apart in time: early with late ones.
-
-    frames: `Run.frames` of its camera.
-    """
-    at = shown_at(*frames, np.array([crop_frame(reference) for reference in tracklet.crops], np.int64))
+def _within(run: Run, tracklet: Tracklet, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the distances of a tracklet's crops that are far apart in time: early with late ones."""
+    at = run.crop_times(tracklet.camera, tracklet.crops)
     middle = (at.min() + at.max()) / 2
     early, late = np.flatnonzero(at < middle), np.flatnonzero(at >= middle)
     apart = at[late][None, :] - at[early][:, None] >= APART_S

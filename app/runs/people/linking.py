@@ -21,7 +21,7 @@ from app.config import LinkSettings
 from app.errors import InputError
 from app.frames import Tracklet
 from app.reid.calibrate import Calibration
-from app.runs.folder.layout import TOPOLOGY_FILE, crop_frame
+from app.runs.folder.layout import TOPOLOGY_FILE
 from app.runs.folder.locks import lock_run
 from app.runs.folder.refined import refine_run
 from app.runs.folder.run import Run
@@ -174,13 +174,9 @@ def _cut_mixed(
     loose = [tracklet for tracklet in tracklets if tracklet.key not in settled]
     if calibration is None:
         return list(tracklets), {}
-    frames = {camera.name: run.frames(camera.name) for camera in run.cameras}
-    taken = []
-    for tracklet in loose:
-        indices, times = frames[tracklet.camera]
-        shown = np.array([crop_frame(crop) for crop in tracklet.crops], np.int64)
-        taken.append(times[np.searchsorted(indices, shown)])
-    parts, cuts = cut_mixed(loose, taken, calibration, dict.fromkeys(frames, FIRST_PART_ID))
+    taken = [run.crop_times(tracklet.camera, tracklet.crops) for tracklet in loose]
+    first_ids = {camera.name: FIRST_PART_ID for camera in run.cameras}
+    parts, cuts = cut_mixed(loose, taken, calibration, first_ids)
     return [*parts, *(tracklet for tracklet in tracklets if tracklet.key in settled)], cuts
 
 

@@ -358,8 +358,7 @@ def _compare(
 
 
 def _person_of(identities: Identities, tracklet: TrackletSummary | _Compared) -> int:
-    middle = np.array([(tracklet.start_time + tracklet.end_time) / 2])
-    return int(identities.person_of(tracklet.camera, np.array([tracklet.track_id]), middle)[0])
+    return identities.person_at(tracklet.camera, tracklet.track_id, (tracklet.start_time + tracklet.end_time) / 2)
 
 
 def _rank(run: Run, identities: Identities, seen: Sequence[_Compared], law: Nobody, top: int) -> Answer:

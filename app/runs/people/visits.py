@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import NO_ID
-from app.runs.folder.layout import crop_frame
 from app.runs.folder.run import Run
 from app.runs.folder.tracklet_index import TrackletSummary
 from app.runs.ledger.identities import Identities, Segment
@@ -76,7 +75,6 @@ def people_of(run: Run, identities: Identities) -> dict[int, Person]:
     Tracklets whose person is not decided are not among them: see `undecided`.
     """
     visits: dict[int, list[Visit]] = {}
-    frame_times: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
     for summary in run.tracklet_summaries(vectors=False):
         segments = identities.segments(*summary.key)
         if len(segments) == 1:
@@ -84,9 +82,7 @@ def people_of(run: Run, identities: Identities) -> dict[int, Person]:
             whole = Visit(*summary.key, summary.start_time, summary.end_time, crops)
             visits.setdefault(segments[0][1], []).append(whole)
         elif segments:
-            if summary.camera not in frame_times:
-                frame_times[summary.camera] = run.frames(summary.camera)
-            for person, visit in _parts(summary, segments, *frame_times[summary.camera]):
+            for person, visit in _parts(run, summary, segments):
                 visits.setdefault(person, []).append(visit)
     visits.pop(NO_ID, None)
     return {
@@ -150,25 +146,9 @@ def fingerprint(identities: Identities, person: int) -> str:
     return sha256(repr(said).encode()).hexdigest()[:16]
 
 
-def crop_time(run: Run, camera: str, reference: str) -> float:
-    """Return when a crop was taken, in seconds on the shared clock."""
-    return float(shown_at(*run.frames(camera), np.array([crop_frame(reference)]))[0])
-
-
-def shown_at(frames: NDArray[np.int64], times: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the times of the frames numbered `wanted` (N,), of (F,) processed frames in order and their (F,) times."""
-    return times[np.minimum(np.searchsorted(frames, wanted), len(times) - 1)]
-
-
-def _parts(
-    summary: TrackletSummary,
-    segments: Iterable[tuple[float, int]],
-    frames: NDArray[np.int64],
-    times: NDArray[np.float64],
-) -> list[tuple[int, Visit]]:
+def _parts(run: Run, summary: TrackletSummary, segments: Iterable[tuple[float, int]]) -> list[tuple[int, Visit]]:
     """Return (person, visit) for each part of a tracklet that was split."""
-    indices = np.array([crop_frame(crop) for crop in summary.crops], np.int64)
-    crop_times = shown_at(frames, times, indices)
+    crop_times = run.crop_times(summary.camera, summary.crops)
     begins = [(max(start, summary.start_time), person) for start, person in segments]
     ends = [*(start for start, _ in begins[1:]), summary.end_time]
     parts = []

@@ -120,10 +120,6 @@ def _people(found: list[Stay] | list[Crossing]) -> int:
     return len({(one.person, NO_ID if one.person != NO_ID else one.track_id) for one in found})
 
 
-def _person(identities: Identities, camera: str, track_id: int, time_s: float) -> int:
-    return int(identities.person_of(camera, np.array([track_id]), np.array([time_s]))[0])
-
-
 class _ZoneCounter:
     """Joins the rows inside a zone to stays, part after part."""
 
@@ -151,7 +147,7 @@ class _ZoneCounter:
         for track_id, spans in self._spans.items():
             for start, end in spans:
                 if end - start >= MIN_STAY_S:
-                    person = _person(identities, self._zone.camera, track_id, (start + end) / 2)
+                    person = identities.person_at(self._zone.camera, track_id, (start + end) / 2)
                     yield Stay(self._zone.name, person, track_id, start, end)
 
 
@@ -183,5 +179,5 @@ class _LineCounter:
 
     def crossings(self, identities: Identities) -> Iterator[Crossing]:
         for track_id, time_s, inwards in self._found:
-            person = _person(identities, self._line.camera, track_id, time_s)
+            person = identities.person_at(self._line.camera, track_id, time_s)
             yield Crossing(self._line.name, person, track_id, time_s, inwards)

@@ -156,9 +156,8 @@ def _kept(
 ) -> dict[tuple[int, int], str]:
     """Return the kept pictures of everybody else on a camera by track id and frame index. summaries: of that camera."""
     crops = {(summary.track_id, crop_frame(crop)): crop for summary in summaries for crop in summary.crops}
-    track_ids, indices = np.array(list(crops), np.int64).reshape(-1, 2).T
-    frames, times = run.frames(camera)
-    others = identities.person_of(camera, track_ids, times[np.searchsorted(frames, indices)]) != person
+    track_ids = np.array([track_id for track_id, _ in crops], np.int64)
+    others = identities.person_of(camera, track_ids, run.crop_times(camera, list(crops.values()))) != person
     return {key: crop for (key, crop), other in zip(crops.items(), others.tolist(), strict=True) if other}
 
 
@@ -199,7 +198,6 @@ class _CameraErasure:
     def __init__(self, run: Run, camera: str, tracks: set[int], identities: Identities, person: int) -> None:
         self.run, self.camera, self.tracks = run, camera, tracks
         self.identities, self.person = identities, person
-        self.frames, self.frame_times = run.frames(camera)
         track_ids, times = run.column(camera, "track_id"), run.column(camera, "time_s")
         kept = np.isin(track_ids, list(tracks)) & self._stays(track_ids, times)
         self.kept_track_ids, self.kept_times = track_ids[kept], times[kept]
@@ -257,11 +255,11 @@ class _CameraErasure:
         return pa.Table.from_pylist(rows, schema=TRACKLET_SCHEMA)
 
     def _drop_crops(self, row: dict[str, Any]) -> None:
-        indices = np.array([crop_frame(crop) for crop in row["crops"]], np.int64)
-        times = self.frame_times[np.searchsorted(self.frames, indices)]
-        stays = self._stays(np.full(len(indices), row["track_id"], np.int64), times)
-        vectors = np.array(row["vectors"], np.float32).reshape(len(indices), row["dimension"])
-        row["crops"] = [crop for crop, stay in zip(row["crops"], stays, strict=True) if stay]
+        crops = row["crops"]
+        times = self.run.crop_times(self.camera, crops)
+        stays = self._stays(np.full(len(crops), row["track_id"], np.int64), times)
+        vectors = np.array(row["vectors"], np.float32).reshape(len(crops), row["dimension"])
+        row["crops"] = [crop for crop, stay in zip(crops, stays, strict=True) if stay]
         row["qualities"] = np.array(row["qualities"], np.float32)[stays]
         row["vectors"] = vectors[stays].reshape(-1)
 

@@ -26,7 +26,7 @@ from app.config import load_settings
 from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.runs.folder import parts as run_parts
-from app.runs.folder.layout import KINDS, MANIFEST_FILE
+from app.runs.folder.layout import KINDS, MANIFEST_FILE, crop_frame
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.system.checksum import file_sha256
@@ -98,6 +98,16 @@ def test_frames_without_people_are_remembered(tmp_path: Path, small_run: ModuleT
     assert run.frames("door")[0].tolist() == [0, 3, 4]
     assert len(run.observations("door")) == 0
     assert run.tracklets() == []
+
+
+def test_crops_were_taken_when_their_frames_were(make_run: Callable[..., Path]) -> None:
+    run = Run.open(make_run())
+    for tracklet in run.tracklet_summaries():
+        frames, times = run.frames(tracklet.camera)
+        at = dict(zip(frames.tolist(), times.tolist(), strict=True))
+        wanted = [at[crop_frame(crop)] for crop in tracklet.crops]
+        assert run.crop_times(tracklet.camera, tracklet.crops).tolist() == wanted
+    assert run.crop_times("left", []).tolist() == []
 
 
 def test_a_time_window_reads_only_its_rows(make_run: Callable[..., Path]) -> None:

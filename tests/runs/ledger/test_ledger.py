@@ -49,6 +49,7 @@ def cells(identities: Identities) -> dict[tuple[str, int, float], int]:
         rows = [(track, time) for name, track in TRACKLETS for time in TIMES if name == camera]
         tracks, times = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
         persons = identities.person_of(camera, tracks, times)
+        assert persons.tolist() == [identities.person_at(camera, track, time) for track, time in rows]
         answer.update({(camera, *row): int(person) for row, person in zip(rows, persons, strict=True)})
     return answer
 

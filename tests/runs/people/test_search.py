@@ -85,7 +85,7 @@ class Town:
             yield TrackletSummary(camera, person, 10.0 * person, 10.0 * person + 5, 50, crops, vectors, np.ones(4, "f"))
 
     def identities(self) -> Any:
-        return SimpleNamespace(person_of=lambda camera, track_ids, times: track_ids, names={2: "Ada"})
+        return SimpleNamespace(person_at=lambda camera, track_id, time_s: track_id, names={2: "Ada"})
 
     def crop_path(self, reference: str) -> Path:
         return self.folder / reference
