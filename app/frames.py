@@ -24,6 +24,12 @@ from numpy.typing import NDArray
 NO_ID = -1
 """Value of a track or person id that has not been decided (yet)."""
 
+TrackletKey = tuple[str, int]
+"""What names a tracklet: its camera and its track id."""
+
+BgrImage = NDArray[np.uint8]
+"""(H, W, 3) uint8, blue, green, red."""
+
 
 def _check(owner: object, name: str, dtype: Any, shape: tuple[int | None, ...]) -> None:
     """Raise ValueError unless attribute `name` is an array of `dtype` and `shape` (None matches any length)."""
@@ -145,7 +151,7 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class TrackAppearances:
-    """The confirmed tracks of one camera that are visible at this instant, with what is known of their looks.
+    """The confirmed tracks of one camera that are visible at this instant, with what is known of their appearance.
 
     camera: name of the camera.
     track_ids: (M,) int64.

@@ -195,7 +195,7 @@ ORDER = ("errors frames boxes", "system", "config", "footage", "simulate", "dete
 RUN_ORDER = ("ledger", "folder", "render", "evaluate", "export", "people", "places", "privacy", "check")
 """The same within `app.runs`."""
 
-TRACK_ORDER = ("appearance assignment carrying costs gallery kalman known_looks likeness smoothing tracker "
+TRACK_ORDER = ("appearance assignment carrying costs gallery kalman known_appearances likeness smoothing tracker "
                "tracklets tracks follower", "linking")  # fmt: skip
 """The same within `app.track`: one camera and the online gallery first, then linking over all cameras."""
 

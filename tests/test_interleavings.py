@@ -23,7 +23,7 @@ from app.frames import NO_ID
 from app.pipeline.live_linking import LiveLinking
 from app.runs.folder import locks as run_lock
 from app.runs.folder import writer as run_writer
-from app.runs.folder.layout import KINDS, LEDGER_FILE
+from app.runs.folder.layout import LEDGER_FILE, PART_KINDS
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
@@ -143,7 +143,7 @@ def files_of(folder: Path) -> set[str]:
 def check(folder: Path, before: set[str], done: list[str]) -> None:
     run = Run.open(folder)
     listed = {folder / file.path for file in run.manifest.files}
-    there = {path for kind in KINDS for path in folder.glob(f"{kind}/*/*")}
+    there = {path for kind in PART_KINDS for path in folder.glob(f"{kind}/*/*")}
     assert listed == there
     with run.ledger() as ledger:
         identities = ledger.replay()

@@ -312,9 +312,9 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
     settings = settings_of(options, {"reid.weights": ("--reid", options.reid)})
     from dataclasses import asdict
 
-    from app.runs.people.compare import compare_pictures, comparison_table
+    from app.runs.people.compare import compare_images, comparison_table
 
-    found = compare_pictures(options.images, settings, options.picture)
+    found = compare_images(options.images, settings, options.picture)
     if not options.json:
         show(comparison_table(found))
     return asdict(found)

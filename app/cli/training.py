@@ -55,9 +55,9 @@ def add_label(command: Command) -> None:
 def _label(options: argparse.Namespace) -> dict[str, Any]:
     if any(size < 64 or size > 4096 or size % 32 for size in options.sizes):
         raise InputError(f"--sizes {' '.join(map(str, options.sizes))}: multiples of 32 from 64 to 4096")
-    from app.detect.train.label import label_pictures
+    from app.detect.train.label import label_images
 
-    summary = label_pictures(
+    summary = label_images(
         options.pictures, options.teachers, options.sizes, options.output, options.hold_out, options.leave_out
     )
     if not options.json:

@@ -122,7 +122,7 @@ class Letterbox:
         else:
             cv2.resize(image, (self.width, self.height), dst=inside, interpolation=cv2.INTER_LINEAR)
 
-    def to_picture(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+    def to_image(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn (N, 4) boxes in pixels of the input into pixels of the picture."""
         corner = np.array([self.left, self.top, self.left, self.top], np.float32)
         scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
@@ -191,7 +191,7 @@ class NetworkDetector:
     ) -> Detections:
         """Turn what the network found in one input into the people of the frame, best first."""
         rows = remove_overlaps(boxes, scores, self._max_overlap_iou)[:MAX_PEOPLE]
-        boxes = geometry.clip(letterbox.to_picture(boxes[rows]), frame.width, frame.height)
+        boxes = geometry.clip(letterbox.to_image(boxes[rows]), frame.width, frame.height)
         rows = rows[real := geometry.areas(boxes) > 0]
         return Detections(boxes[real], scores[rows])
 

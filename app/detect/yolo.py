@@ -25,7 +25,7 @@ from app.config import DetectSettings
 from app.detect.network import CloseUps
 from app.detect.openvino_network import OpenVinoNetwork
 from app.detect.torch_network import TorchNetwork
-from app.detect.yolo_outputs import STRIDE, Run, YoloNetwork, person_classes, read_columns, read_people, read_rows
+from app.detect.yolo_outputs import STRIDE, Infer, YoloNetwork, person_classes, read_columns, read_people, read_rows
 from app.detect.yolo_weights import check_trust, find_weights, load_pickle, load_ultralytics, load_weights
 from app.errors import InputError
 from app.system.checksum import file_sha256
@@ -86,7 +86,7 @@ def _open_module(path: Path, settings: DetectSettings) -> YoloNetwork:
             variant=f"class {', '.join(map(str, people))} only, {torch.__version__}",
             example_shape=(2, 3, 2 * STRIDE, 3 * STRIDE),
         )
-        run: Run = OpenVinoNetwork(network, rgb=True, divisor=255)
+        run: Infer = OpenVinoNetwork(network, rgb=True, divisor=255)
         name = f"{path.name} (openvino, cpu)"
     else:
         half = settings.half and device.type == "cuda"
@@ -182,7 +182,7 @@ def _exported(
     path: Path,
     settings: DetectSettings,
     name: str,
-    run: Run,
+    run: Infer,
     output_shape: list[int | None],
     fixed_size: Any,
 ) -> YoloNetwork:

@@ -18,7 +18,7 @@ STRIDE = 32
 PERSON_NAMES = ("person", "persons", "people", "pedestrian", "pedestrians", "human")
 """What data sets call people. A network may have several, such as VisDrone's pedestrian and people."""
 
-Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Takes (B, H, W, 3) uint8 BGR images; returns the network's output (B, …)."""
 
 Reader = Callable[[NDArray[np.float32], float], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -35,7 +35,7 @@ class YoloNetwork:
 
     name: str
     weights: Path
-    run: Run
+    run: Infer
     read: Reader
     longer_side: int
     fixed_size: tuple[int, int] | None = None

@@ -29,7 +29,7 @@ from app.footage.clock import StartTime
 from app.footage.frozen import FrozenWatch
 from app.footage.recordings import Footage, FootageInfo, VideoFootage
 from app.footage.segments import place_segments
-from app.footage.video import VIDEO_SUFFIXES, Picture, PictureConverter, open_container, probe_video
+from app.footage.video import VIDEO_SUFFIXES, FrameConverter, VideoFrame, open_container, probe_video
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class LiveFootage:
         """Return, once, how the state of the camera has changed since the last call; times are those of pictures."""
         return [self._changes.popleft() for _ in range(len(self._changes))]
 
-    def pictures(self, first_index: int) -> Iterator[Picture]:
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         """Yield pictures numbered from `first_index` on; their time is that of arrival, seconds since 1970.
 
         Pictures that only repeat what stood still before are counted and left out.
@@ -181,7 +181,7 @@ class LiveFootage:
             for image in self._until_lost():
                 waits, lost_at = _Waits(), None
                 if self._is_new(image):
-                    yield Picture(index, self._last_s, image)
+                    yield VideoFrame(index, self._last_s, image)
                 index += 1
             if self._stopped.is_set():
                 return
@@ -291,7 +291,7 @@ class _Stream:
         self.fps = float(rate) if rate and 0 < rate <= 240 else _FALLBACK_FPS
         sideways = first.rotation % 180 == 90
         self.width, self.height = (first.height, first.width) if sideways else (first.width, first.height)
-        self._converter = PictureConverter(self.width, self.height)
+        self._converter = FrameConverter(self.width, self.height)
         self.is_recording = self._container.duration is not None and self._container.duration > 0
         self._first: Any = first
 

@@ -25,7 +25,7 @@ from app.footage.camera_list import CameraEntry
 from app.footage.clock import StartTime, start_from_name
 from app.footage.motchallenge import read_sequence_info
 from app.footage.segments import Segment, place_segments
-from app.footage.video import VIDEO_SUFFIXES, Picture, VideoFile, VideoReader, probe_video
+from app.footage.video import VIDEO_SUFFIXES, VideoFile, VideoFrame, VideoReader, probe_video
 from app.frames import blank_image
 from app.system.untrusted import LIMITS, decode_image
 
@@ -69,7 +69,7 @@ class Footage(Protocol):
     info: FootageInfo
     problem: str
 
-    def pictures(self, first_index: int) -> Iterator[Picture]:
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         """Yield pictures from number `first_index` on; times strictly increase. Sets `problem` if it ends early."""
         ...
 
@@ -163,7 +163,7 @@ class VideoFootage:
             address=first.name if isinstance(first.location, str) else "",
         )
 
-    def pictures(self, first_index: int) -> Iterator[Picture]:
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         self.problem = ""
         problems = []
         number = 0
@@ -172,8 +172,8 @@ class VideoFootage:
             reader = VideoReader(segment.file)
             # A file that is longer than it announced would reach into the next one, but time must increase.
             offset_s = max(segment.offset_s, end_s)
-            for picture in reader.pictures(max(0, first_index - number)):
-                yield Picture(number + picture.index, offset_s + picture.time_s, picture.image)
+            for picture in reader.video_frames(max(0, first_index - number)):
+                yield VideoFrame(number + picture.index, offset_s + picture.time_s, picture.image)
             number += reader.next_index
             end_s = offset_s + reader.end_s
             if reader.problem:
@@ -206,7 +206,7 @@ class ImageFootage:
             kind="images",
         )
 
-    def pictures(self, first_index: int) -> Iterator[Picture]:
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         self.problem = ""
         yield from read_images(self._images, self._indices, self.info, first_index)
 
@@ -247,12 +247,12 @@ class SequenceFootage:
         )
         self._announced = sequence.frame_count
 
-    def pictures(self, first_index: int) -> Iterator[Picture]:
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         self.problem = ""
         if not self._images:
             image = blank_image(self.info.height, self.info.width)
             for index in range(first_index, self._announced):
-                yield Picture(index, index / self.info.fps, image)
+                yield VideoFrame(index, index / self.info.fps, image)
             return
         yield from read_images(self._images, self._indices, self.info, first_index)
         if len(self._images) < self._announced:
@@ -262,7 +262,7 @@ class SequenceFootage:
 
 def read_images(
     images: Sequence[Path], indices: Sequence[int], info: FootageInfo, first_index: int
-) -> Iterator[Picture]:
+) -> Iterator[VideoFrame]:
     """Yield the pictures numbered `indices` from `first_index` on; one that cannot be decoded is skipped."""
     for index, path in zip(indices, images, strict=True):
         if index < first_index:
@@ -271,7 +271,7 @@ def read_images(
         if image is None or image.shape != (info.height, info.width, 3):
             logger.warning("%s: damaged picture skipped", path)
             continue
-        yield Picture(index, index / info.fps, image)
+        yield VideoFrame(index, index / info.fps, image)
 
 
 def common_size(images: Sequence[Path]) -> tuple[int, int]:

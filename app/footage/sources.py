@@ -47,7 +47,7 @@ class _CameraSource:
         return self._footage.problem
 
     def __iter__(self) -> Iterator[Frame]:
-        for picture in self._footage.pictures(self.first_index):
+        for picture in self._footage.video_frames(self.first_index):
             if self.end_index is not None and picture.index >= self.end_index:
                 return
             if not self.info.width:  # it is seen for the first time

@@ -107,7 +107,7 @@ def open_container(location: Path | str, timeout_s: float | None = None) -> Any:
     return av.open(location, metadata_errors="replace", options=options, timeout=timeout_s)
 
 
-class PictureConverter:
+class FrameConverter:
     """Turns decoded pictures into contiguous (height, width, 3) uint8 BGR, upright and of one size."""
 
     def __init__(self, width: int, height: int) -> None:
@@ -127,7 +127,7 @@ class PictureConverter:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class VideoFrame:
     """A decoded picture: number in its file from 0, seconds since the file's first picture, (H, W, 3) uint8 BGR."""
 
     index: int
@@ -153,9 +153,9 @@ class VideoReader:
         """When the last picture read so far ceases to be shown, seconds since the first."""
         return self._clock.end_s
 
-    def pictures(self, first_index: int = 0) -> Iterator[Picture]:
+    def video_frames(self, first_index: int = 0) -> Iterator[VideoFrame]:
         """Yield the pictures from number `first_index` on; of those before it only the nearest are decoded."""
-        converter = PictureConverter(self.file.width, self.file.height)
+        converter = FrameConverter(self.file.width, self.file.height)
         try:
             start = self._find_start(first_index)
             with open_container(self.file.location) as container:
@@ -167,7 +167,7 @@ class VideoReader:
                     index = self.next_index + self._lost_between(shown_until_s, time_s)
                     self.next_index = index + 1
                     if index >= first_index:
-                        yield Picture(index, time_s, converter.convert(decoded))
+                        yield VideoFrame(index, time_s, converter.convert(decoded))
         except (av.FFmpegError, OSError, MemoryError) as error:
             self.problem = f"{self.file.name}: breaks off at {self._clock.end_s:.2f} s ({_reason(error)})"
         if self.damaged:
@@ -301,7 +301,7 @@ def _check_file(path: Path) -> None:
 
 def _describe(location: Path | str, container: Any) -> VideoFile:
     stream = container.streams.video[0]
-    picture = _first_picture(container)
+    picture = _first_frame(container)
     if picture is None:
         raise InputError(f"{redact(str(location))}: not one picture can be decoded; the file is damaged or truncated")
     width, height = picture.width, picture.height
@@ -319,7 +319,7 @@ def _describe(location: Path | str, container: Any) -> VideoFile:
     )
 
 
-def _first_picture(container: Any) -> Any:
+def _first_frame(container: Any) -> Any:
     for packet in container.demux(video=0):
         try:
             decoded = packet.decode()

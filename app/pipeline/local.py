@@ -97,7 +97,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         ledger = stack.enter_context(Ledger(folder / LEDGER_FILE))
         ledger.reserve_people(known.next_person_id)
         gallery = PersonGallery(job.settings.gallery, embedder.calibration if embedder else None)
-        gallery.know({person: one.looks for person, one in known.people.items()}, known.next_person_id)
+        gallery.know({person: one.appearance for person, one in known.people.items()}, known.next_person_id)
         pipeline = _build_pipeline(job.settings, infos, embedder, writer, gallery, sinks, stopwatch)
         linking = None
         if live and job.settings.link.enabled and job.settings.link.every_s:

@@ -73,7 +73,7 @@ def _share(similarity: Tensor, maps: Tensor, row: int, cosine: float) -> NDArray
     return (share + (cosine - share.sum()) / share.numel()).numpy().astype(np.float32)
 
 
-def agreement_picture(
+def agreement_image(
     checkpoint: Checkpoint, crops: Sequence[NDArray[np.uint8]], pairs: Sequence[tuple[int, int, str]]
 ) -> NDArray[np.uint8]:
     """Draw pairs of crops, one below another: both as they are, then both with what speaks for and against.

@@ -5,7 +5,7 @@ Subtracting the mean vector of many people first spreads them out; a monotone cu
 trained on then maps a distance to P(same person). Both travel inside the checkpoint, so that every threshold in the
 program is a probability. NumPy only: `app.track` uses this module.
 
-Every probability here is **prior-balanced**: P(same) when a pair of the same person and a pair of strangers are
+Every probability here is **prior-balanced**: P(same) when a pair of the same person and a negative pair are
 equally likely beforehand. log(P / (1 - P)) is then the log-likelihood ratio of the distance, and whoever knows more
 (many candidates, a person who just left) adds the log-odds of that to it.
 """
@@ -95,12 +95,12 @@ def fit_calibration(
     Pairs of one person count when they come from two cameras, or at all where every person has one camera only.
     The curve is isotonic regression (pool adjacent violators: Ayer et al., 1955) of pair counts with equal total
     weight for same and different pairs, so that its probabilities are prior-balanced.
-    Raises InputError when there is no pair of one person or no pair of strangers.
+    Raises InputError when there is no pair of one person or no negative pair.
     """
     unit = unit_rows(np.asarray(vectors, np.float32))
     center = unit.mean(axis=0) if len(unit) else np.zeros(unit.shape[1], np.float32)
     counts = pair_counts(unit_rows(unit - center), person_ids, camera_ids)
-    same, different = counts.same, counts.strangers
+    same, different = counts.same, counts.negatives
     if not same.sum() or not different.sum():
         raise InputError("a calibration needs two pictures of one person and pictures of two people at the least")
     distances, probabilities = fit_curve(same, different)
@@ -121,7 +121,7 @@ def expected_calibration_error(
     """
     centered = calibration.centered(unit_rows(np.asarray(vectors, np.float32)))
     counts = pair_counts(centered, person_ids, camera_ids)
-    same, different = counts.same, counts.strangers
+    same, different = counts.same, counts.negatives
     if not same.sum() or not different.sum():
         raise InputError("a calibration error needs two pictures of one person and pictures of two people at the least")
     same_weight, different_weight = same / same.sum() / 2, different / different.sum() / 2
@@ -138,7 +138,7 @@ def fit_curve(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return (K,) distances and (K,) prior-balanced probabilities from counts of pairs in B equal bins over [0, 2].
 
-    same, different: (B,) counts (or weights) of pairs of one person and of pairs of strangers.
+    same, different: (B,) counts (or weights) of pairs of one person and of negative pairs.
     """
     bin_count = len(same)
     # One pair's weight on each side, spread over the bins, keeps probabilities away from 0 and 1 where data is thin.
@@ -182,12 +182,12 @@ class PairCounts:
     """(BIN_COUNT,) int64 pairs by cosine distance in [0, 2]: of one person, of strangers on one camera and on two."""
 
     same: NDArray[np.int64]
-    strangers_here: NDArray[np.int64]
-    strangers_elsewhere: NDArray[np.int64]
+    negatives_here: NDArray[np.int64]
+    negatives_elsewhere: NDArray[np.int64]
 
     @property
-    def strangers(self) -> NDArray[np.int64]:
-        return self.strangers_here + self.strangers_elsewhere
+    def negatives(self) -> NDArray[np.int64]:
+        return self.negatives_here + self.negatives_elsewhere
 
 
 def pair_counts(

@@ -30,7 +30,7 @@ from app.system.untrusted import decode_image, read_member, reading
 
 log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 JUNK = -1
 """Identity of pictures that count neither for nor against: detections that show no whole person."""
 
@@ -50,7 +50,7 @@ _USUAL_NAMES = {"market": "Market-1501", "duke": "DukeMTMC-reID", "cuhk03": "CUH
 """What the folder or zip file of a published data set has in its name."""
 
 
-class PictureFiles:
+class CropFiles:
     """The files of a folder or of a zip file, under names relative to it with forward slashes."""
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +93,7 @@ class Pictures:
     names: N file names within `files`. person_ids, camera_ids: (N,) int64.
     """
 
-    files: PictureFiles
+    files: CropFiles
     names: tuple[str, ...]
     person_ids: NDArray[np.int64]
     camera_ids: NDArray[np.int64]
@@ -130,7 +130,7 @@ def open_people_data(path: Path) -> PeopleData:
 
     Raises InputError that says what is wrong: no known layout, or a name that carries no identity and camera.
     """
-    files = PictureFiles(path)
+    files = CropFiles(path)
     data = (
         _market_layout(files)
         or _msmt_layout(files)
@@ -177,12 +177,12 @@ def _counts(data: PeopleData) -> tuple[int, int, int, int, int]:
     return len(data.train), data.train.people, len(data.query), data.query.people, len(data.gallery)
 
 
-def _market_layout(files: PictureFiles) -> PeopleData | None:
+def _market_layout(files: CropFiles) -> PeopleData | None:
     parts: dict[str, list[str]] = {"bounding_box_train": [], "query": [], "bounding_box_test": []}
     roots = set()
     for name in files.names:
         folder = PurePosixPath(name).parent
-        if folder.name in parts and _is_picture(name):
+        if folder.name in parts and _is_image(name):
             parts[folder.name].append(name)
             roots.add(folder.parent.as_posix())
     if not parts["bounding_box_train"] and not parts["query"]:
@@ -196,24 +196,24 @@ def _market_layout(files: PictureFiles) -> PeopleData | None:
     return PeopleData(_label(files), train, query, gallery)
 
 
-def _market_names(files: PictureFiles) -> PeopleData | None:
-    names = [name for name in files.names if _is_picture(name)]
+def _market_names(files: CropFiles) -> PeopleData | None:
+    names = [name for name in files.names if _is_image(name)]
     if not names or not any(_MARKET_NAME.match(PurePosixPath(name).name) for name in names):
         return None
     train = _by_market_name(files, names)
     return PeopleData(_label(files), train, _none(files), _none(files))
 
 
-def _small_set(files: PictureFiles) -> PeopleData | None:
-    rows = small_set_rows([name for name in files.names if _is_picture(name)])
+def _small_set(files: CropFiles) -> PeopleData | None:
+    rows = small_set_rows([name for name in files.names if _is_image(name)])
     if not rows:
         return None
     names, people, cameras = zip(*rows, strict=True)
     return PeopleData(_label(files), _pictures(files, names, people, cameras), _none(files), _none(files))
 
 
-def _person_folders(files: PictureFiles) -> PeopleData | None:
-    names = [name for name in files.names if _is_picture(name) and len(PurePosixPath(name).parts) > 1]
+def _person_folders(files: CropFiles) -> PeopleData | None:
+    names = [name for name in files.names if _is_image(name) and len(PurePosixPath(name).parts) > 1]
     folders = sorted({str(PurePosixPath(name).parent) for name in names})
     if len(folders) < 2:
         return None
@@ -223,7 +223,7 @@ def _person_folders(files: PictureFiles) -> PeopleData | None:
     return PeopleData(_label(files), _pictures(files, names, people, cameras), _none(files), _none(files))
 
 
-def _msmt_layout(files: PictureFiles) -> PeopleData | None:
+def _msmt_layout(files: CropFiles) -> PeopleData | None:
     lists = {PurePosixPath(name).name: name for name in files.names if PurePosixPath(name).name.startswith("list_")}
     if not {"list_train.txt", "list_query.txt", "list_gallery.txt"} <= set(lists):
         return None
@@ -262,7 +262,7 @@ def _msmt_layout(files: PictureFiles) -> PeopleData | None:
     return PeopleData(_label(files), train, query, listed("list_gallery.txt", ("test", "mask_test_v2")))
 
 
-def _by_market_name(files: PictureFiles, names: Iterable[str]) -> Pictures:
+def _by_market_name(files: CropFiles, names: Iterable[str]) -> Pictures:
     kept, people, cameras, sequences = [], [], [], []
     for name in names:
         found = _MARKET_NAME.match(PurePosixPath(name).name)
@@ -279,17 +279,17 @@ def _by_market_name(files: PictureFiles, names: Iterable[str]) -> Pictures:
     return _pictures(files, kept, people, sequences if len(set(cameras)) == 1 < len(set(sequences)) else cameras)
 
 
-def _pictures(files: PictureFiles, names: Sequence[str], people: Sequence[int], cameras: Sequence[int]) -> Pictures:
+def _pictures(files: CropFiles, names: Sequence[str], people: Sequence[int], cameras: Sequence[int]) -> Pictures:
     return Pictures(files, tuple(names), np.array(people, np.int64), np.array(cameras, np.int64))
 
 
-def _none(files: PictureFiles) -> Pictures:
+def _none(files: CropFiles) -> Pictures:
     return _pictures(files, [], [], [])
 
 
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _label(files: PictureFiles) -> str:
+def _label(files: CropFiles) -> str:
     return files.path.stem if files.path.is_file() else files.path.name

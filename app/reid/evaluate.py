@@ -35,7 +35,7 @@ CHUNK_QUERIES = 256
 SPLITS = 10
 """Random parts of a small data set, as its authors draw them."""
 
-CHUNK_PICTURES = 256
+CHUNK_CROPS = 256
 """Pictures decoded before they are embedded."""
 
 
@@ -85,13 +85,13 @@ def evaluate_reid(
     embedder = embedder_of(checkpoint, settings)
     started = time.perf_counter()
     if whole:
-        vectors = embed_pictures(embedder, people.train)
+        vectors = embed_images(embedder, people.train)
         labels = (people.train.person_ids, people.train.camera_ids)
         scores = score_splits(vectors, labels, metric or checkpoint.metric, split_share, seed)
         return {**scores, "seconds": round(time.perf_counter() - started, 2)}
     # Vectors, and what they score.
-    query = embed_pictures(embedder, people.query)
-    gallery = embed_pictures(embedder, people.gallery)
+    query = embed_images(embedder, people.query)
+    gallery = embed_images(embedder, people.gallery)
     query_labels = (people.query.person_ids, people.query.camera_ids)
     gallery_labels = (people.gallery.person_ids, people.gallery.camera_ids)
     metric = metric or checkpoint.metric
@@ -130,11 +130,11 @@ def write_pictures(
         cv2.imwrite(str(folder / "activation.png"), maps)
 
 
-def embed_pictures(embedder: NetworkEmbedder, pictures: Pictures) -> NDArray[np.float32]:
+def embed_images(embedder: NetworkEmbedder, pictures: Pictures) -> NDArray[np.float32]:
     """Return (N, D) vectors as the network makes them."""
     chunks = [
-        embedder.raw_vectors([pictures.decode(row) for row in range(start, min(start + CHUNK_PICTURES, len(pictures)))])
-        for start in range(0, len(pictures), CHUNK_PICTURES)
+        embedder.raw_vectors([pictures.decode(row) for row in range(start, min(start + CHUNK_CROPS, len(pictures)))])
+        for start in range(0, len(pictures), CHUNK_CROPS)
     ]
     return np.concatenate(chunks) if chunks else np.zeros((0, embedder.dimension), np.float32)
 
@@ -245,10 +245,10 @@ def ranks_of_matches(
     distances, same_person, same_camera: (G,). A stranger at the same distance as a match is placed before it.
     """
     matches = np.sort(distances[same_person & ~same_camera])
-    strangers = distances[~same_person]
-    nearer_matches = np.searchsorted(matches, strangers, side="left")
-    strangers_before = np.cumsum(np.bincount(nearer_matches, minlength=len(matches) + 1)[: len(matches)])
-    return np.arange(1, len(matches) + 1) + strangers_before
+    negatives = distances[~same_person]
+    nearer_matches = np.searchsorted(matches, negatives, side="left")
+    negatives_before = np.cumsum(np.bincount(nearer_matches, minlength=len(matches) + 1)[: len(matches)])
+    return np.arange(1, len(matches) + 1) + negatives_before
 
 
 def summarise(ranks: list[NDArray[np.int64]]) -> dict[str, float]:

@@ -32,10 +32,10 @@ class OpenSet:
     take a few megabytes.
     """
 
-    def __init__(self, strangers: int) -> None:
-        """strangers: how many pairs of strangers will be added in all."""
-        self._strangers = strangers
-        self._kept = int(max(RATES.values()) * strangers) + 1
+    def __init__(self, negatives: int) -> None:
+        """strangers: how many negative pairs will be added in all."""
+        self._negatives = negatives
+        self._kept = int(max(RATES.values()) * negatives) + 1
         self._nearest = np.zeros(0, np.float32)
         self._true_pairs: list[NDArray[np.float32]] = []
 
@@ -44,10 +44,10 @@ class OpenSet:
     ) -> None:
         """Add pairs; all three have one shape. Pairs of one person on one camera count neither way."""
         self._true_pairs.append(distances[same_person & ~same_camera])
-        strangers = distances[~same_person]
+        negatives = distances[~same_person]
         if len(self._nearest) == self._kept:
-            strangers = strangers[strangers < self._nearest[-1]]
-        together = np.concatenate([self._nearest, strangers])
+            negatives = negatives[negatives < self._nearest[-1]]
+        together = np.concatenate([self._nearest, negatives])
         if len(together) >= self._kept:
             together = np.partition(together, self._kept - 1)[: self._kept]  # the farthest of them is the last
         self._nearest = together
@@ -63,7 +63,7 @@ class OpenSet:
             return {}
         nearest = np.append(np.sort(self._nearest), np.float32(np.inf))
         return {
-            f"TAR_at_FAR_{name}": 100 * float((true_pairs < nearest[int(rate * self._strangers)]).mean())
+            f"TAR_at_FAR_{name}": 100 * float((true_pairs < nearest[int(rate * self._negatives)]).mean())
             for name, rate in RATES.items()
         }
 
@@ -108,9 +108,9 @@ def single_shot_ranks(
         own_distances = np.take_along_axis(asked, np.stack(own_draws), axis=1)  # (rows, draws)
         places = np.empty((DRAWS, len(rows)), np.int64)
         for draw, pictures in enumerate(draws):
-            strangers = asked[:, pictures]
-            strangers[number, columns] = np.inf
-            places[draw] = 1 + (strangers <= own_distances[:, draw, None]).sum(axis=1)
+            negatives = asked[:, pictures]
+            negatives[number, columns] = np.inf
+            places[draw] = 1 + (negatives <= own_distances[:, draw, None]).sum(axis=1)
         ranks += list(places.T.reshape(-1, 1))
     return ranks
 

@@ -33,7 +33,7 @@ LEAST_ACROSS, MOST_ACROSS = 0.1, 0.9
 
 LEAST_PAIRS = 30
 LEAST_TRACKLETS = 5
-"""So many pairs of strangers, and of halves, each from so many tracklets, before anything is fitted."""
+"""So many negative pairs, and of halves, each from so many tracklets, before anything is fitted."""
 
 MOST_LOG_ODDS = 5.0
 """No distance makes it surer than that: footage of one place has not shown everything."""
@@ -48,10 +48,10 @@ class FootageSample:
     are of.
     """
 
-    strangers: NDArray[np.floating[Any]]
+    negatives: NDArray[np.floating[Any]]
     halves: NDArray[np.floating[Any]]
     across: NDArray[np.floating[Any]]
-    strangers_from: int
+    negatives_from: int
     halves_from: int
 
 
@@ -61,7 +61,7 @@ def fit_on_footage(sample: FootageSample, calibration: Calibration) -> Calibrati
     Raises InputError if the footage shows too few people, or if the network does not tell them apart.
     """
     for what, pairs, tracklets in (
-        ("people in view together", sample.strangers, sample.strangers_from),
+        ("people in view together", sample.negatives, sample.negatives_from),
         ("people followed for long enough to compare early and late pictures", sample.halves, sample.halves_from),
     ):
         if len(pairs) < LEAST_PAIRS or tracklets < LEAST_TRACKLETS:
@@ -69,20 +69,20 @@ def fit_on_footage(sample: FootageSample, calibration: Calibration) -> Calibrati
                 f"too few {what}: {len(pairs)} pairs of pictures of {tracklets} tracklets, and {LEAST_PAIRS} of "
                 f"{LEAST_TRACKLETS} are the least; give more runs, or footage of a busier time"
             )
-    strangers, halves = float(np.mean(sample.strangers)), float(np.mean(sample.halves))
-    scale = strangers - halves
+    negatives, halves = float(np.mean(sample.negatives)), float(np.mean(sample.halves))
+    scale = negatives - halves
     if scale <= 0:
         raise InputError(
-            f"this network finds people in view together more alike ({strangers:.3f}) than one person with himself "
+            f"this network finds people in view together more alike ({negatives:.3f}) than one person with himself "
             f"({halves:.3f}); does it get its pictures as it was trained to?"
         )
     across = np.clip(1 - float(np.std(sample.halves)) / scale, LEAST_ACROSS, MOST_ACROSS)
-    elsewhere = sample.across if len(sample.across) >= LEAST_PAIRS else sample.strangers
+    elsewhere = sample.across if len(sample.across) >= LEAST_PAIRS else sample.negatives
     # Strangers met are of one camera or of two; which, nobody knows beforehand.
-    both = (strangers + float(np.mean(elsewhere))) / 2
+    both = (negatives + float(np.mean(elsewhere))) / 2
     # Cameras can differ by more than people do; then distances say next to nothing, but never the opposite.
     same = min(float(np.mean(elsewhere)) - across * scale, both - LEAST_ACROSS * scale)
-    variance = (float(np.var(sample.strangers)) + float(np.var(elsewhere))) / 2 + (strangers - both) ** 2
+    variance = (float(np.var(sample.negatives)) + float(np.var(elsewhere))) / 2 + (negatives - both) ** 2
     distances = np.linspace(0, 2, 401)
     log_odds = (both - same) / (WIDENING * max(variance, 1e-6)) * ((both + same) / 2 - distances)
     log_odds = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)

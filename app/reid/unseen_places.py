@@ -3,7 +3,7 @@
 A network spreads the people of the place that it was trained in; in another place strangers look more alike, by how
 much nobody knows beforehand. So its curve is fitted on several other places together, each with the same weight, and
 is then flattened until it deceives nobody in a place that was left out of the fit: at P >= 0.5 at most 2 % of the
-pairs of strangers of any left-out place are taken for one person, with the prior that `UNKNOWN_WEIGHT` says.
+negative pairs of any left-out place are taken for one person, with the prior that `UNKNOWN_WEIGHT` says.
 The left-out places choose how flat, so a place that had no say in that may do worse: of six, one had 6 to 13 % with
 three networks, the others nearly none.
 
@@ -33,7 +33,7 @@ LEAST_PLACES = 3
 """One is left out, and what two say of it differs."""
 
 MOST_ACCEPTED = 0.02
-"""Share of a left-out place's pairs of strangers that may be taken for one person."""
+"""Share of a left-out place's negative pairs that may be taken for one person."""
 
 COUNTED_PAIRS = 20_000
 """How many pairs the places together count as: pairs of a place share people, so that many more tell little more."""
@@ -51,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a curve fitted on the other places says of a place at P >= 0.5: the share of its pairs of strangers, and of
+    """What a curve fitted on the other places says of a place at P >= 0.5: the share of its negative pairs, and of
     one person, that it takes for one person."""
 
     strangers: float
@@ -79,7 +79,7 @@ class _Spread:
         centered = calibration.centered(unit_rows(np.asarray(place.vectors, np.float32)))
         counts = pair_counts(centered, place.person_ids, place.camera_ids)
         # On one camera strangers share light and floor, across cameras they do not: both happen, whatever was counted.
-        strangers = [part / part.sum() for part in (counts.strangers_here, counts.strangers_elsewhere) if part.sum()]
+        strangers = [part / part.sum() for part in (counts.negatives_here, counts.negatives_elsewhere) if part.sum()]
         if not strangers or not counts.same.sum():
             raise InputError(f"{place.name}: needs two pictures of one person and pictures of two people at the least")
         return cls(counts.same / counts.same.sum(), np.mean(strangers, axis=0))

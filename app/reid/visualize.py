@@ -92,7 +92,7 @@ def reliability(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Compare stated probabilities with what is so, over all pairs of a query and a gallery picture of another camera.
 
-    query, gallery: unit vectors, not centred. Pairs of one person and pairs of strangers weigh half each in all, since
+    query, gallery: unit vectors, not centred. Pairs of one person and negative pairs weigh half each in all, since
     P(same) is prior-balanced. Returns (bins,) mean stated P(same), share that was the same person, and weight; the
     first two are NaN in empty bins.
     """

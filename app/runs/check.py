@@ -22,9 +22,9 @@ from app.runs.folder.layout import (
     COUNTERS_FILE,
     COVERED_FILE,
     INDEX_FILE,
-    KINDS,
     LEDGER_FILE,
     MANIFEST_FILE,
+    PART_KINDS,
     RUN_FILE,
     TOPOLOGY_FILE,
 )
@@ -121,7 +121,7 @@ class _Check:
     def _unlisted(self) -> None:
         listed = {self.run.folder / file.path for file in self.run.manifest.files}
         listed |= {self.run.folder / path for path in self.run.manifest.removed}
-        found = {path for kind in KINDS for path in (self.run.folder / kind).rglob("*.parquet")}
+        found = {path for kind in PART_KINDS for path in (self.run.folder / kind).rglob("*.parquet")}
         for path in sorted(found - listed):
             sentence = f"{path}: is not in {MANIFEST_FILE}"
             if self.run.state in ("running", "interrupted"):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from app.simulate.plan import Prop
 
 PX_PER_M = 110
-Picture = NDArray[np.uint8]
+Sprite = NDArray[np.uint8]
 
 
 @lru_cache(maxsize=64)
-def draw_prop(prop: Prop) -> Picture:
+def draw_prop(prop: Prop) -> Sprite:
     """Return (H, W, 4) uint8 BGR times alpha, and alpha; the bottom row is the ground, H is the prop's height."""
     rng = np.random.default_rng(prop.seed)
     height = round(prop.height * PX_PER_M)
@@ -32,7 +32,7 @@ def draw_prop(prop: Prop) -> Picture:
     lit = (
         np.clip(cv2.GaussianBlur(colour * grain[:, :, None], (0, 0), 0.6), 0, 255) * np.minimum(soft, mask)[:, :, None]
     )
-    picture: Picture = np.dstack([lit, np.minimum(soft, mask) * 255]).astype(np.uint8)
+    picture: Sprite = np.dstack([lit, np.minimum(soft, mask) * 255]).astype(np.uint8)
     picture.setflags(write=False)
     return picture
 

@@ -1,4 +1,4 @@
-"""What a tracker knows of looks: a few good vectors of each track, the typical one, and how to compare in its camera.
+"""Appearance as a tracker knows it: a few good vectors of each track, the typical one, how to compare in its camera.
 
 A single first vector would decide a track for ever, and a running mean is spoilt by a person who walks through. So each
 track keeps a small bank of its best crops, and its typical appearance is their mean, weighted by crop quality and by
@@ -6,8 +6,8 @@ how well each agrees with the others: one bad crop is outvoted.
 
 A network's calibration answers for people in general. In one camera, seconds apart, a person resembles himself far more
 than that, and in some places all people resemble each other more. So each camera has a reading of its own,
-`FootageLooks`, which it learns from people who are in view together, and so are different whatever the network says of
-them.
+`FootageAppearance`, which it learns from people who are in view together, and so are different whatever the network
+says of them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from app.track.likeness import CENTER_SHRINKAGE, footage_share, log_odds, open_s
 
 Vectors = NDArray[np.float32]
 
-MIDDLE = 0.26
-STEEPNESS = 14.0
+FOOTAGE_MIDDLE = 0.26
+FOOTAGE_STEEPNESS = 14.0
 """Cosine of a crop and a track, less what the camera's people have in common, at which one person and two are equally
 likely, and how fast the log-odds rise with it. Three networks on footage rendered and real mostly agree: strangers are
 around -0.05, a person seconds later around 0.63 (tests/bench/ablate_tracking.md)."""
@@ -128,7 +128,7 @@ def typical_noises(banks: Vectors, weights: NDArray[np.floating[Any]]) -> NDArra
     return np.where(counts > 1, np.maximum(1 - alike, 1e-3), 0.0)
 
 
-class Strangers:
+class NegativePairs:
     """Pairs of people seen together, who must be strangers, and what a network's calibration says of them."""
 
     def __init__(self, calibration: Calibration) -> None:
@@ -156,7 +156,7 @@ class Strangers:
         return footage_share(self._together, self._mistaken, self._pairs)
 
 
-class FootageLooks:
+class FootageAppearance:
     """How to read the likeness of two crops of one footage, learnt from the people it shows.
 
     What all its people share (light, lens, background) is subtracted before vectors are compared. That takes several
@@ -166,7 +166,7 @@ class FootageLooks:
 
     def __init__(self, calibration: Calibration, dimension: int) -> None:
         self._calibration = calibration
-        self.strangers = Strangers(calibration)
+        self.negatives = NegativePairs(calibration)
         self._people = np.zeros((0, dimension), np.float32)
 
     def probability(self, known: Vectors, seen: Vectors) -> NDArray[np.float64]:
@@ -177,17 +177,18 @@ class FootageLooks:
         """Return (T, N) P that each of N vectors shows each of T people who were out of sight; it may be none of them.
 
         Where a place fits, one box and one track are alike likely to be one person; of somebody who was away nothing
-        but looks is known, and anybody may have come instead. How often that misleads, people in view together tell.
+        but appearance is known, and anybody may have come instead. How often that misleads, people in view together
+        tell.
         """
         balanced = self.log_odds(known, seen)
-        share = self.strangers.footage_share()
+        share = self.negatives.footage_share()
         unfamiliar = open_set_probabilities(balanced.T).T
         return np.asarray(share * probability(balanced) + (1 - share) * unfamiliar)
 
     def know(self, people: Vectors) -> None:
         """Start with (M, D) typical vectors of people who are known to be different, `MOST_PEOPLE` at the most."""
         self._people = people[-MOST_PEOPLE:]
-        self.strangers.note(people, people, ~np.eye(len(people), dtype=np.bool_))
+        self.negatives.note(people, people, ~np.eye(len(people), dtype=np.bool_))
 
     def meet(self, typical: Vectors) -> None:
         """Take note of people in view, (M, D) typical vectors of their tracks: new ones, or known ones as they look
@@ -203,7 +204,7 @@ class FootageLooks:
         """Return (T, N) prior-balanced log-odds of (T, D) and (N, D) unit rows."""
         cosines = known @ seen.T
         by_calibration = log_odds(self._calibration.probability(1 - cosines))
-        share = self.strangers.footage_share()
+        share = self.negatives.footage_share()
         if share == 0 or not len(self._people):
             return by_calibration
         center = self._people.sum(axis=0) / (len(self._people) + CENTER_SHRINKAGE)
@@ -212,5 +213,5 @@ class FootageLooks:
         of_known, of_seen = known @ center, seen @ center
         lengths = np.maximum(np.outer(1 - 2 * of_known + length, 1 - 2 * of_seen + length), 1e-12)
         centered = (cosines - of_known[:, None] - of_seen + length) / np.sqrt(lengths)
-        by_footage = STEEPNESS * (centered - MIDDLE)
+        by_footage = FOOTAGE_STEEPNESS * (centered - FOOTAGE_MIDDLE)
         return np.asarray(share * by_footage + (1 - share) * by_calibration, np.float32)

@@ -42,8 +42,8 @@ def height_overlap(tracks: Boxes, detections: Boxes) -> Array:
 def association_cost(similarity: Array, appearance: Array, min_similarity: float) -> Array:
     """Return 1 - similarity - appearance; +inf where the similarity alone is below `min_similarity`.
 
-    similarity: (T, N) in [0, 1], of where the boxes are.  appearance: (T, N), above 0 where looks speak for the pair,
-    below where against, 0 where unknown. Looks decide between boxes in the right place; they do not move the place.
+    similarity: (T, N) in [0, 1], of where the boxes are.  appearance: (T, N), above 0 where it speaks for the
+    pair, below where against, 0 where unknown. It decides between boxes in the right place; it does not move the place.
     """
     return np.where(similarity >= min_similarity, 1.0 - similarity - appearance, np.inf)
 

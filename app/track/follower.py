@@ -92,7 +92,7 @@ class Follower:
         return tracked
 
     def _embeddings(self, vectors: ArrayLike | None, count: int) -> Embeddings:
-        """Return what is known of the looks of `count` boxes, as unit rows."""
+        """Return what is known of the appearance of `count` boxes, as unit rows."""
         rows = np.zeros((count, self._dimension), np.float32)
         if vectors is not None and np.size(vectors):
             rows = _numbers("vectors", vectors)

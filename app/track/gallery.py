@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import GallerySettings
-from app.frames import NO_ID, TrackAppearances, Tracklet
+from app.frames import NO_ID, TrackAppearances, Tracklet, TrackletKey
 from app.reid.calibrate import Calibration
-from app.track.appearance import Strangers, typical_noises
+from app.track.appearance import NegativePairs, typical_noises
 from app.track.assignment import assign
-from app.track.known_looks import Key, KnownLooks
+from app.track.known_appearances import KnownAppearances
 from app.track.likeness import TYPICAL_SAME, log_odds, noise_log_odds, open_set_probabilities, typical_vector
 
-MIDDLE = 0.35
-STEEPNESS = 9.0
+GALLERY_MIDDLE = 0.35
+GALLERY_STEEPNESS = 9.0
 """Similarity of typical vectors, less their cameras' centres, at which one person and two are equally likely, and how
 fast the log-odds rise with it. Found alike on all data tried (see `pair_evidence`, which has sets of crops to go
 by)."""
@@ -66,7 +66,7 @@ class _Track:
     """What the gallery remembers of a track.
 
     companions: tracks of its camera that were in view together with it while it had no person.
-    learned: its person knows its looks.
+    learned: its person knows its appearance.
     count: embeddings that its vector was made of when the gallery last looked.
     noise: how much such vectors of this track differ, 0 while unknown.
     next_try: time before which it is not worth deciding again, seconds.
@@ -99,10 +99,10 @@ class PersonGallery:
     def __init__(self, settings: GallerySettings, calibration: Calibration | None) -> None:
         self._settings = settings
         self._calibration = calibration
-        self._strangers = Strangers(calibration) if calibration is not None else None
-        self._tracks: dict[Key, _Track] = {}
+        self._negatives = NegativePairs(calibration) if calibration is not None else None
+        self._tracks: dict[TrackletKey, _Track] = {}
         self._people: dict[int, _Person] = {}
-        self._looks = KnownLooks(settings.vectors_per_camera)
+        self._looks = KnownAppearances(settings.vectors_per_camera)
         self._noise_sum, self._noise_count = 0.0, 0
         self._next_person = 1
         self._next_forgetting = -np.inf
@@ -126,14 +126,14 @@ class PersonGallery:
             noises = typical_noises(tracklet.vectors[None], np.ones((1, len(tracklet.vectors))))
             self._note_noise(track, float(noises[0]))
 
-    def know(self, looks: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
+    def know(self, appearance: Mapping[int, Sequence[tuple[str, NDArray[np.float32]]]], next_person_id: int) -> None:
         """Know the people of earlier runs; call it before anything else.
 
         looks: for each person (camera, (D,) float32 unit vector), the latest last.
         next_person_id: the first number that no person ever had.
         """
         self._next_person = max(self._next_person, next_person_id)
-        for person_id, own in sorted(looks.items()):
+        for person_id, own in sorted(appearance.items()):
             self._people.setdefault(person_id, _Person(kept=True))
             for number, (camera, vector) in enumerate(own):
                 self._looks.learn(person_id, (camera, EARLIER_RUNS - number), vector, first=True)
@@ -151,7 +151,7 @@ class PersonGallery:
             if person.kept and resolve(number) != NO_ID:
                 self._people.setdefault(resolve(number), _Person(kept=True)).last_time = person.last_time
 
-        def owner(number: int, key: Key) -> int:
+        def owner(number: int, key: TrackletKey) -> int:
             now = resolve(number) if key[1] <= EARLIER_RUNS else person_of(*key)
             if now != NO_ID:
                 person = self._people.setdefault(now, _Person())
@@ -168,7 +168,7 @@ class PersonGallery:
             person.last_time = max(person.last_time, track.last_time)
             track.learned = track.learned and key in self._looks.of(track.person_id)
 
-    def _last_time(self, key: Key) -> float:
+    def _last_time(self, key: TrackletKey) -> float:
         """Return when a track was last seen, long ago if it is forgotten or of an earlier run."""
         return self._tracks[key].last_time if key in self._tracks else -np.inf
 
@@ -196,14 +196,14 @@ class PersonGallery:
             results.append(np.array([self._tracks[key].person_id for key in keys], np.int64))
         return results
 
-    def _news(self, seen: TrackAppearances, keys: Sequence[Key]) -> NDArray[np.bool_]:
+    def _news(self, seen: TrackAppearances, keys: Sequence[TrackletKey]) -> NDArray[np.bool_]:
         """Return (M,) bool: of which visible tracks more is known than before. Those in view together are strangers,
         and show how far the calibration can be believed here."""
         tracks = [self._tracks[key] for key in keys]
         news = seen.counts > np.array([track.count for track in tracks], np.int64)
-        if self._strangers is not None and news.any():
+        if self._negatives is not None and news.any():
             known, rows = (seen.counts > 0).nonzero()[0], news.nonzero()[0]
-            self._strangers.note(seen.vectors[known], seen.vectors[rows], known[:, None] != rows)
+            self._negatives.note(seen.vectors[known], seen.vectors[rows], known[:, None] != rows)
         for track, count, noise in zip(tracks, seen.counts.tolist(), seen.noises.tolist(), strict=True):
             track.count = count
             self._note_noise(track, noise)
@@ -216,7 +216,7 @@ class PersonGallery:
             self._noise_sum += noise - track.noise
             track.noise = noise
 
-    def _keep_up(self, key: Key, vector: NDArray[np.float32], news: bool, time: float) -> None:
+    def _keep_up(self, key: TrackletKey, vector: NDArray[np.float32], news: bool, time: float) -> None:
         """Note that a track's person is in view, and what the track looks like now."""
         track = self._tracks[key]
         if track.person_id == NO_ID:
@@ -227,7 +227,7 @@ class PersonGallery:
             self._looks.learn(track.person_id, key, vector, first=not track.learned)
             track.learned = True
 
-    def _note_presence(self, keys: Sequence[Key], time: float) -> None:
+    def _note_presence(self, keys: Sequence[TrackletKey], time: float) -> None:
         """Record who is in view together, and part two tracks that turn out to hold one person."""
         track_ids = {track_id for _, track_id in keys}
         holders: set[int] = set()
@@ -244,11 +244,13 @@ class PersonGallery:
                 holders.add(track.person_id)
             track.last_time = time
 
-    def _decide(self, seen: TrackAppearances, keys: Sequence[Key], rows: NDArray[np.int64], time: float) -> None:
+    def _decide(
+        self, seen: TrackAppearances, keys: Sequence[TrackletKey], rows: NDArray[np.int64], time: float
+    ) -> None:
         settings = self._settings
         ages = time - seen.start_times[rows]
-        without_looks = seen.vectors.shape[1] == 0 or self._calibration is None
-        overdue = (ages >= settings.max_wait_s) | without_looks
+        without_appearance = seen.vectors.shape[1] == 0 or self._calibration is None
+        overdue = (ages >= settings.max_wait_s) | without_appearance
         due = np.array([self._tracks[keys[row]].next_try <= time for row in rows])
         ready = ((seen.counts[rows] >= settings.min_embeddings) & (ages >= settings.min_age_s) & due) | overdue
         rows, overdue = rows[ready], overdue[ready]
@@ -258,7 +260,7 @@ class PersonGallery:
             self._tracks[keys[row]].next_try = time + RETRY_S
         people = sorted(self._people)
         probabilities = np.zeros((len(rows), len(people)), np.float32)
-        if not without_looks and people:
+        if not without_appearance and people:
             probabilities = self._probabilities(seen.camera, seen.vectors[rows], people)
         taken = {self._tracks[key].person_id for key in keys}
         allowed = np.ones(probabilities.shape, np.bool_)
@@ -291,20 +293,20 @@ class PersonGallery:
 
     def _probabilities(self, camera: str, vectors: NDArray[np.float32], people: Sequence[int]) -> NDArray[np.float32]:
         """Return (R, P) P of being each of the sorted people, none of whom need be the right one, for tracks of a
-        camera, (R, D) vectors, from the mean log-odds over each person's looks. Rows without a vector and people
-        without looks get 0."""
+        camera, (R, D) vectors, from the mean log-odds over each person's appearance. Rows without a vector and people
+        without appearance get 0."""
         likeness = self._looks.likeness(camera, vectors)
         if likeness is None:
             return np.zeros((len(vectors), len(people)), np.float32)
         assert self._calibration is not None
-        assert self._strangers is not None
+        assert self._negatives is not None
         raw = log_odds(self._calibration.probability(1 - likeness.plain))
         # Two things must both speak for somebody, see `pair_evidence.unfamiliar_log_odds`.
         noise = min(self._noise_sum / max(self._noise_count, 1), 1 - TYPICAL_SAME)
         if noise > 0:
             raw = np.minimum(raw, noise_log_odds(1 - likeness.plain, noise, NOISE_LOG_ODDS))
-        own = STEEPNESS * (likeness.centred - MIDDLE)
-        share = self._strangers.footage_share()
+        own = GALLERY_STEEPNESS * (likeness.centred - GALLERY_MIDDLE)
+        share = self._negatives.footage_share()
         means, known = likeness.means(np.clip(share * own + (1 - share) * raw, -6, 6), people)
         there = known & np.any(vectors, axis=1)[:, None]
         balanced = 1 / (1 + np.exp(-means))
@@ -312,7 +314,7 @@ class PersonGallery:
         return np.where(there, found, 0).astype(np.float32)
 
     def _give(
-        self, key: Key, person_id: int, time: float, p_same: float, runner_up: float, gates: tuple[str, ...]
+        self, key: TrackletKey, person_id: int, time: float, p_same: float, runner_up: float, gates: tuple[str, ...]
     ) -> None:
         track = self._tracks[key]
         track.person_id = person_id

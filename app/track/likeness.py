@@ -41,7 +41,7 @@ def calibration_trust(mistaken: float, pairs: float) -> float:
 
 def footage_share(people: int, mistaken: float, pairs: float) -> float:
     """Return the say of the footage's own scale, from 0 to 1, where it shows so many people together, of whom each two
-    are a pair of strangers; the rest is the calibration's. mistaken, pairs: see `calibration_trust`."""
+    are a negative pair; the rest is the calibration's. mistaken, pairs: see `calibration_trust`."""
     shown = people * (people - 1) / 2
     return shown / (shown + FEW_PAIRS * calibration_trust(mistaken, pairs)) if shown else 0.0
 

@@ -65,7 +65,7 @@ def fill_and_smooth(
 def plausible_steps(times: NDArray[np.floating[Any]], boxes: Array) -> NDArray[np.bool_]:
     """Return (T - 1,) bool: whether one person can have gone from each box (T, 4) to the next within the time between.
 
-    A track that was found again by its looks may have jumped; the straight way between is then no way of a person.
+    A track that was found again by its appearance may have jumped; the straight way between is then no way of a person.
     """
     centers, heights = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
     low, high = np.minimum(heights[1:], heights[:-1]), np.maximum(heights[1:], heights[:-1])

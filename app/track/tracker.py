@@ -14,8 +14,8 @@ no further away than a person can have gone. Then the track **dies**; its id is 
 Association goes from the safest evidence to the weakest, and what one step has matched the next does not see:
 
 1. confirmed tracks with confident boxes, by overlap with the expected box and, where it is known, by appearance;
-2. confirmed tracks with weak boxes, by overlap alone, because a weak box is mostly a half hidden person whose looks
-   would mislead (ByteTrack, Zhang et al. 2022); for lost tracks the bar is higher;
+2. confirmed tracks with weak boxes, by overlap alone, because a weak box is mostly a half hidden person whose
+   appearance would mislead (ByteTrack, Zhang et al. 2022); for lost tracks the bar is higher;
 3. tentative tracks with the confident boxes that are left, by overlap, and doubtful ones with weak boxes, too;
 4. lost tracks with the boxes that no confirmed track has, by appearance within reach.
 
@@ -34,7 +34,7 @@ from app.boxes import coverage, iou
 from app.config import TrackSettings
 from app.frames import NO_ID, Detections, Embeddings, TrackAppearances
 from app.reid.calibrate import Calibration
-from app.track.appearance import FootageLooks
+from app.track.appearance import FootageAppearance
 from app.track.assignment import assign
 from app.track.costs import association_cost, box_similarity, crop_qualities, reach_heights
 from app.track.kalman import BoxKalman, MotionNoise, move_with_camera
@@ -126,7 +126,9 @@ class CameraTracker:
             raise ValueError("CameraTracker needs a calibration to compare appearance vectors")
         self.camera = camera
         self._settings = settings
-        self._camera_looks = FootageLooks(calibration, dimension) if calibration is not None and dimension > 0 else None
+        self._camera_appearance = (
+            FootageAppearance(calibration, dimension) if calibration is not None and dimension > 0 else None
+        )
         self._kalman = BoxKalman(NOISE)
         self._tracks = Tracks(self._kalman.start(np.zeros((0, 4))), dimension, BANK_SIZE)
         self._next_id = first_track_id
@@ -166,10 +168,10 @@ class CameraTracker:
         recovered, confident = self._recover(box_of, confident, detections.boxes, embeddings, time)
 
         self._continue(box_of, recovered, detections.boxes)
-        box_of = self._bury(box_of, time)
+        box_of = self._end_lost(box_of, time)
         walkers = self._possible_walkers(weak, box_of, confident, detections)
-        box_of = self._bear(box_of, confident, detections.boxes, time, doubtful=False)
-        box_of = self._bear(box_of, walkers, detections.boxes, time, doubtful=True)
+        box_of = self._start(box_of, confident, detections.boxes, time, doubtful=False)
+        box_of = self._start(box_of, walkers, detections.boxes, time, doubtful=True)
         self._count(box_of, scores, time)
         self._remember(box_of, detections, embeddings, time)
         self._compared = None
@@ -190,7 +192,7 @@ class CameraTracker:
         tracks, settings = self._tracks, self._settings
         wanted = np.zeros(len(detections), np.bool_)
         rows = (detections.scores >= settings.confident_score).nonzero()[0]
-        if self._camera_looks is None or len(rows) == 0:
+        if self._camera_appearance is None or len(rows) == 0:
             return wanted
         compared = self._compare(detections)
         clear = compared.qualities[rows] >= CLEAR_QUALITY
@@ -206,9 +208,11 @@ class CameraTracker:
         new = best_overlap < EXPECTED_OVERLAP
         lost = ~visible[track]
         rivals = (overlap >= RIVAL_SHARE * best_overlap).sum(axis=0) > 1
-        looks = tracks.looks
-        age_s = time - looks.added_at[track]
-        stale = age_s >= np.where(looks.counts[track] < BANK_SIZE, settings.refresh_s / BANK_SIZE, settings.refresh_s)
+        appearance = tracks.appearance
+        age_s = time - appearance.added_at[track]
+        stale = age_s >= np.where(
+            appearance.counts[track] < BANK_SIZE, settings.refresh_s / BANK_SIZE, settings.refresh_s
+        )
         wanted[rows] = new | (clear & (lost | rivals | stale))
         return wanted
 
@@ -216,14 +220,14 @@ class CameraTracker:
         """Return the confirmed tracks matched by the last update, for the online gallery."""
         tracks = self._tracks
         rows = (tracks.confirmed & (tracks.seen_times == self._updated_at)).nonzero()[0]
-        looks = tracks.looks
+        appearance = tracks.appearance
         return TrackAppearances(
             self.camera,
             tracks.ids[rows],
             tracks.start_times[rows],
-            looks.typical[rows],
-            looks.counts[rows],
-            looks.noises[rows],
+            appearance.typical[rows],
+            appearance.counts[rows],
+            appearance.noises[rows],
         )
 
     def _advance(self, time: float, motion: NDArray[np.float64]) -> None:
@@ -246,25 +250,25 @@ class CameraTracker:
         return self._compared
 
     def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float64]:
-        """Return (T, N) P(same person) of tracks and boxes by their looks; 0.5 where either is not known."""
-        looks = self._tracks.looks
-        p_same = np.full((len(looks), len(embeddings)), 0.5)
-        tracks, rows = (looks.counts > 0).nonzero()[0], embeddings.valid.nonzero()[0]
-        if self._camera_looks is not None and len(tracks) and len(rows):
-            p_same[tracks[:, None], rows] = self._camera_looks.probability(
-                looks.typical[tracks], embeddings.vectors[rows]
+        """Return (T, N) P(same person) of tracks and boxes by their appearance; 0.5 where either is not known."""
+        appearance = self._tracks.appearance
+        p_same = np.full((len(appearance), len(embeddings)), 0.5)
+        tracks, rows = (appearance.counts > 0).nonzero()[0], embeddings.valid.nonzero()[0]
+        if self._camera_appearance is not None and len(tracks) and len(rows):
+            p_same[tracks[:, None], rows] = self._camera_appearance.probability(
+                appearance.typical[tracks], embeddings.vectors[rows]
             )
         return p_same
 
     def _return_probabilities(self, embeddings: Embeddings, lost: Rows, rows: Rows) -> NDArray[np.float64]:
         """Return (L, R) P that the boxes of `rows` show the `lost` tracks; 0 where either's looks are not known."""
-        assert self._camera_looks is not None
-        looks = self._tracks.looks
+        assert self._camera_appearance is not None
+        appearance = self._tracks.appearance
         p_same = np.zeros((len(lost), len(rows)))
-        known, seen = (looks.counts[lost] > 0).nonzero()[0], embeddings.valid[rows].nonzero()[0]
+        known, seen = (appearance.counts[lost] > 0).nonzero()[0], embeddings.valid[rows].nonzero()[0]
         if len(known) and len(seen):
-            p_same[known[:, None], seen] = self._camera_looks.return_probability(
-                looks.typical[lost[known]], embeddings.vectors[rows[seen]]
+            p_same[known[:, None], seen] = self._camera_appearance.return_probability(
+                appearance.typical[lost[known]], embeddings.vectors[rows[seen]]
             )
         return p_same
 
@@ -283,7 +287,7 @@ class CameraTracker:
         lost = (tracks.confirmed & (box_of == NO_ID) & (lost_s <= settings.max_recovery_s + TOLERANCE_S)).nonzero()[0]
         claimed = ~tracks.confirmed & (box_of != NO_ID)
         rows = np.concatenate([free, box_of[claimed]])
-        if self._camera_looks is None or len(lost) == 0 or len(rows) == 0:
+        if self._camera_appearance is None or len(lost) == 0 or len(rows) == 0:
             return np.zeros(0, np.int64), free
         centers, heights = tracks.motion.position[lost, :2], tracks.motion.position[lost, 3]
         distances = reach_heights(centers, heights, boxes[rows])
@@ -306,30 +310,30 @@ class CameraTracker:
         motion.velocity[box_of == NO_ID, 2:] = 0.0  # nobody grows or shrinks for long; a glide would exaggerate
 
     def _remember(self, box_of: Rows, detections: Detections, embeddings: Embeddings, time: float) -> None:
-        """Add the new appearance vectors of matched tracks to what is known of their looks, and of the camera's."""
-        looks = self._tracks.looks
+        """Add the new appearance vectors of matched tracks to what is known of them, and of the camera."""
+        appearance = self._tracks.appearance
         matched = (box_of != NO_ID).nonzero()[0]
         matched = matched[embeddings.valid[box_of[matched]]]
-        if self._camera_looks is None or len(matched) == 0:
+        if self._camera_appearance is None or len(matched) == 0:
             return
         rows = box_of[matched]
         qualities = self._compare(detections).qualities[rows]
-        looks.add(matched, embeddings.vectors[rows], qualities, time)
+        appearance.add(matched, embeddings.vectors[rows], qualities, time)
         confirmed = matched[self._tracks.confirmed[matched]]
-        in_view = (self._tracks.confirmed & (box_of != NO_ID) & (looks.counts > 0)).nonzero()[0]
+        in_view = (self._tracks.confirmed & (box_of != NO_ID) & (appearance.counts > 0)).nonzero()[0]
         apart = iou(detections.boxes[box_of[in_view]], detections.boxes[box_of[confirmed]]) < DOUBLE_OVERLAP
-        self._camera_looks.strangers.note(
-            looks.typical[in_view],
+        self._camera_appearance.negatives.note(
+            appearance.typical[in_view],
             embeddings.vectors[box_of[confirmed]],
             apart & (in_view[:, None] != confirmed),
         )
-        self._camera_looks.meet(looks.typical[confirmed[looks.counts[confirmed] > 1]])
+        self._camera_appearance.meet(appearance.typical[confirmed[appearance.counts[confirmed] > 1]])
 
-    def _bury(self, box_of: Rows, time: float) -> Rows:
+    def _end_lost(self, box_of: Rows, time: float) -> Rows:
         """Drop tentative tracks that missed a frame, and confirmed ones that were lost for too long. Return `box_of` of
         the tracks that remain."""
         tracks, settings = self._tracks, self._settings
-        recognisable = tracks.looks.counts > 0
+        recognisable = tracks.appearance.counts > 0
         memory_s = np.where(recognisable, max(settings.max_lost_s, settings.max_recovery_s), settings.max_lost_s)
         remembered = tracks.confirmed & (time - tracks.seen_times <= memory_s + TOLERANCE_S)
         alive = (box_of != NO_ID) | remembered
@@ -348,7 +352,7 @@ class CameraTracker:
         covered = coverage(detections.boxes[likely], detections.boxes[others]).max(axis=1, initial=0.0)
         return likely[covered < MOST_COVERED]
 
-    def _bear(self, box_of: Rows, born: Rows, boxes: NDArray[np.float32], time: float, doubtful: bool) -> Rows:
+    def _start(self, box_of: Rows, born: Rows, boxes: NDArray[np.float32], time: float, doubtful: bool) -> Rows:
         """Start a tentative track from each of the rows `born`. Return `box_of` with them."""
         if len(born):
             self._tracks.append(self._kalman.start(boxes[born]), time, doubtful)

@@ -37,7 +37,7 @@ class Tracks:
         self.origins = motion.position[:, :2].copy()
         self.doubtful = np.zeros(0, np.bool_)
         self.motion = motion
-        self.looks = AppearanceBank(dimension, bank_size)
+        self.appearance = AppearanceBank(dimension, bank_size)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,7 +51,7 @@ class Tracks:
         for name in _COLUMNS:
             setattr(self, name, getattr(self, name)[rows])
         self.motion = self.motion[rows]
-        self.looks.keep(rows)
+        self.appearance.keep(rows)
 
     def append(self, motion: BoxMotion, time: float, doubtful: bool) -> None:
         """Add unconfirmed tracks first seen at `time`, without a hit yet."""
@@ -64,4 +64,4 @@ class Tracks:
         self.origins = np.concatenate([self.origins, motion.position[:, :2]])
         self.doubtful = np.concatenate([self.doubtful, np.full(count, doubtful)])
         self.motion = concatenate([self.motion, motion])
-        self.looks.extend(count)
+        self.appearance.extend(count)

@@ -25,7 +25,7 @@ _LOG_CHARACTERS = 4000
 _JOBS_KEPT = 200
 
 State = Literal["waiting", "running", "stopping", "finished", "failed", "cancelled", "interrupted"]
-Kind = Literal["run", "export", "training"]
+JobKind = Literal["run", "export", "training"]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class JobRecord:
     """
 
     number: int
-    kind: Kind
+    kind: JobKind
     folder: Path
     commands: list[list[str]]
     log: Path

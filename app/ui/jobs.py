@@ -28,7 +28,7 @@ from app.errors import RunError
 from app.runs.folder.layout import RUN_FILE
 from app.runs.folder.locks import lock_following
 from app.runs.folder.run import Run
-from app.ui.job_records import ALIVE, JobRecord, Kind, load_jobs, save_jobs
+from app.ui.job_records import ALIVE, JobKind, JobRecord, load_jobs, save_jobs
 
 logger = logging.getLogger(__name__)
 
@@ -121,12 +121,12 @@ class Jobs:
             folder = folder.with_name(f"{folder.name}_{len(self._jobs) + 1}")
         return folder
 
-    def _scratch(self, kind: Kind, folder: Path, suffix: str) -> Path:
+    def _scratch(self, kind: JobKind, folder: Path, suffix: str) -> Path:
         scratch = self._root / _SCRATCH
         scratch.mkdir(parents=True, exist_ok=True)
         return scratch / f"{kind}_{folder.name}{suffix}"
 
-    def _queue(self, kind: Kind, folder: Path, commands: list[list[str]], about: Path | None = None) -> JobRecord:
+    def _queue(self, kind: JobKind, folder: Path, commands: list[list[str]], about: Path | None = None) -> JobRecord:
         log, answer = self._scratch(kind, folder, ".log"), self._scratch(kind, folder, ".json")
         if self._held is None and not self._jobs:
             self._take_over()

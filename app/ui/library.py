@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
+from app.frames import TrackletKey
 from app.runs.folder.layout import FLUSHED_FILE, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
 from app.runs.folder.locks import lock_run
 from app.runs.folder.run import Run
 from app.runs.folder.state import FOLLOWED
-from app.runs.ledger.identities import Event, Identities, Key
+from app.runs.ledger.identities import Event, Identities
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.review import Link, doubtful_people, links_in_force, links_not_made, open_questions
 from app.runs.people.visits import Person, people_of
@@ -149,7 +150,7 @@ class OpenRun:
         row = min(int(np.searchsorted(frames, frame)), len(times) - 1)
         return identities.person_at(camera, track_id, float(times[row]))
 
-    def evidence(self, person: Person) -> dict[Key, Event]:
+    def evidence(self, person: Person) -> dict[TrackletKey, Event]:
         """Return why machines gave these visits to a person."""
         return self.ledger.latest_evidence([visit.key for visit in person.visits])
 

@@ -21,7 +21,7 @@ from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.folder.header import CameraRecord
 from app.runs.folder.layout import PICTURE_FILE
-from app.runs.places.heat import heat_picture, plain_still
+from app.runs.places.heat import heat_image, plain_still
 from app.runs.render.blurred import blurred_video
 from app.runs.render.draw import person_color, resize
 from app.runs.render.stills import annotated_still
@@ -123,7 +123,7 @@ def media_routes(library: RunLibrary, settings: UiSettings) -> APIRouter:
         found = opened(number)
 
         def look() -> bytes:
-            picture = heat_picture(found.heat(found.camera_named(camera)), *_HEAT_PX)
+            picture = heat_image(found.heat(found.camera_named(camera)), *_HEAT_PX)
             return bytes(cv2.imencode(".png", picture)[1])
 
         return Response(_found(look), 200, _PRIVATE, "image/png")

@@ -11,8 +11,9 @@ from typing import Any
 import gradio as gr
 
 from app.errors import InputError
+from app.frames import TrackletKey
 from app.runs.folder.layout import crop_frame
-from app.runs.ledger.identities import MACHINE, WHOLE, Event, Key
+from app.runs.ledger.identities import MACHINE, WHOLE, Event
 from app.runs.people import corrections
 from app.runs.people.bands import band
 from app.runs.people.review import describe, in_words, last_correction
@@ -181,7 +182,7 @@ def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]
         return corrections.undo(ledger, None, actor)
     if action == "merge-anyway":
         return corrections.merge(found.run, ledger, int(values["other"]), person.id, actor, anyway=True)
-    own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
+    own: TrackletKey = (found.camera_named(int(values["camera"])), int(values["track"]))
     if action == "split":
         visit = next((v for v in person.visits if v.key == own), None)
         crop = next((c for c in visit.crops if crop_frame(c) == int(values["frame"])), None) if visit else None
@@ -190,7 +191,7 @@ def act_on(found: OpenRun, person: Person, actor: str, values: Mapping[str, str]
         return corrections.split(ledger, own, float(found.run.crop_times(own[0], [crop])[0]), actor)
     if action == "take-out":
         return corrections.split(ledger, own, WHOLE, actor)
-    other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
+    other: TrackletKey = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
     if action == "confirm":
         return corrections.confirm(found.run, ledger, own, other, actor)
     if action == "reject":
@@ -226,7 +227,7 @@ def _view(found: OpenRun, person: Person, actor: str) -> str:
     <h2 class="ot-section" style="margin-top:22px">Corrections</h2>"""
 
 
-def _leg(found: OpenRun, person: Person, row: int, confirmed: set[Any], evidence: Mapping[Key, Event]) -> str:
+def _leg(found: OpenRun, person: Person, row: int, confirmed: set[Any], evidence: Mapping[TrackletKey, Event]) -> str:
     visit = person.visits[row]
     away = ""
     if row:
@@ -243,7 +244,9 @@ def _leg(found: OpenRun, person: Person, row: int, confirmed: set[Any], evidence
     {_visit(found, person, visit, confirmed, evidence)}</div>"""
 
 
-def _visit(found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], evidence: Mapping[Key, Event]) -> str:
+def _visit(
+    found: OpenRun, person: Person, visit: Visit, confirmed: set[Any], evidence: Mapping[TrackletKey, Event]
+) -> str:
     camera = found.camera_number(visit.camera)
     own = {"camera": camera, "track": visit.track_id}
     alone = len(person.visits) == 1

@@ -14,8 +14,8 @@ import gradio as gr
 import app
 from app.config import Settings
 from app.errors import InputError
+from app.frames import TrackletKey
 from app.runs.folder.run import Run
-from app.runs.ledger.identities import Key
 from app.runs.people import corrections
 from app.runs.people.bands import band
 from app.runs.people.review import Link, in_words, last_correction
@@ -73,8 +73,8 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
             actor = layout.actor_of(request, "look" if values["action"] == "skip" else "correct")
             if values["action"] == "undo":
                 return [], corrections.undo(found.ledger, None, actor), True
-            own: Key = (found.camera_named(int(values["camera"])), int(values["track"]))
-            other: Key = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
+            own: TrackletKey = (found.camera_named(int(values["camera"])), int(values["track"]))
+            other: TrackletKey = (found.camera_named(int(values["other_camera"])), int(values["other_track"]))
             if not any((link.own, link.other) == (own, other) for link in found.questions()):
                 return passed, "This pair has been answered, or linked anew, since the page showed it.", False
             if values["action"] == "skip":
@@ -160,7 +160,7 @@ def view(library: RunLibrary, visitor: layout.Visitor, skipped: Sequence[Any] = 
     return layout.shown(render)
 
 
-def judge(found: OpenRun, is_same: bool, own: Key, other: Key, actor: str) -> str:
+def judge(found: OpenRun, is_same: bool, own: TrackletKey, other: TrackletKey, actor: str) -> str:
     """Write an answer into the ledger: a link that was not made is made by a yes."""
     if is_same:
         return corrections.same(found.run, found.ledger, own, other, actor)

@@ -17,16 +17,16 @@ import numpy as np
 
 from app.config import ReidSettings, Settings
 from app.errors import InputError
-from app.frames import NO_ID
+from app.frames import NO_ID, BgrImage
 from app.runs.folder.audit_log import numbers_text
-from app.runs.people.query import Finder, NobodyInPicture, Person, Picture, SeveralInPicture
+from app.runs.people.query import Finder, NobodyInImage, Person, SeveralInImage
 from app.runs.people.search import (
     Answer,
     crop_vector,
     embedder_of,
     frame_and_box,
     is_followed,
-    search_picture,
+    search_image,
     search_vector,
 )
 from app.system.uploads import forget, forget_later
@@ -55,7 +55,7 @@ class Searcher:
         self._embedder: tuple[str, Embedder] | None = None
         self._finder: Finder | None = None
 
-    def people(self, picture: Picture) -> list[Person]:
+    def people(self, picture: BgrImage) -> list[Person]:
         """Return the people in a picture, from the left to the right."""
         with self._lock:
             return self._find().people(picture)
@@ -63,7 +63,7 @@ class Searcher:
     def by_picture(
         self,
         found: OpenRun,
-        picture: Picture,
+        picture: BgrImage,
         number: int | None = None,
         box: Sequence[float] | None = None,
         is_sure: bool = False,
@@ -81,7 +81,7 @@ class Searcher:
                     settings = settings.model_copy(update={"weights": recorded})
                 self._embedder = weights, embedder_of(found.run, settings)
             finder = None if is_sure else self._find()
-            return search_picture(found.run, picture, self._embedder[1], finder, _TOP, number, box)
+            return search_image(found.run, picture, self._embedder[1], finder, _TOP, number, box)
 
     def _find(self) -> Finder:
         if self._finder is None:
@@ -152,9 +152,9 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             several = len(people) > 1
             try:
                 answer = searcher.by_picture(found, picture, number)
-            except SeveralInPicture:
+            except SeveralInImage:
                 return "", _CHOOSE + _inline(picture, people, height_px=960)
-            except NobodyInPicture as error:
+            except NobodyInImage as error:
                 return _inline(picture), layout.empty("Nobody in this picture", escape(_sentence(error)))
             return _inline(picture, people, answer.box), noted(found, request, "a picture from outside", answer)
 
@@ -179,7 +179,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings) -> None:
             is_sure = is_followed(found.run, camera.name, float(event._data["t"]), inside)
             try:
                 answer = searcher.by_picture(found, frame, box=inside.tolist(), is_sure=is_sure)
-            except NobodyInPicture as error:
+            except NobodyInImage as error:
                 return drawn, layout.empty("Nobody in this box", escape(_sentence(error)))
             source = f"a box on {camera.name} at {layout.clock(float(event._data['t']))}"
             return drawn, noted(found, request, source, answer)
@@ -288,7 +288,7 @@ def _result(found: OpenRun, entry: dict[str, Any]) -> str:
 
 
 def _inline(
-    picture: Picture, people: Sequence[Person] = (), chosen: Sequence[int] | None = None, height_px: int = 480
+    picture: BgrImage, people: Sequence[Person] = (), chosen: Sequence[int] | None = None, height_px: int = 480
 ) -> str:
     """Return an uploaded picture as HTML; it is not stored anywhere.
 

@@ -4,8 +4,8 @@
 
 Everybody is known from four cameras by four tracks each, the most that the defaults keep. The baseline does what is
 plain to write: it stacks all vectors, subtracts the camera's centre from each, scales them to length 1 and multiplies.
-Ours (`KnownLooks.likeness`) keeps a matrix for each camera and computes with it as it is. Both compare three tracks
-with everybody; cosines agree to 1e-4. Prints milliseconds for each, median of rounds that alternate, and their ratio.
+Ours (`KnownAppearances.likeness`) keeps a matrix for each camera and computes with it as it is. Both compare
+three tracks with everybody; cosines agree to 1e-4. Prints milliseconds for each, median of rounds that alternate, and their ratio.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.reid.calibrate import unit_rows
-from app.track.known_looks import KnownLooks
+from app.track.known_appearances import KnownAppearances
 
 DIMENSION, CAMERAS, TRACKS = 512, "abcd", 4
 ROUNDS = 15
@@ -31,7 +31,7 @@ ROUNDS = 15
 
 def compare(people: int) -> dict[str, float]:
     random = np.random.default_rng(0)
-    looks = KnownLooks(TRACKS)
+    looks = KnownAppearances(TRACKS)
     vectors: dict[tuple[int, str], list[np.ndarray]] = {}
     for person in range(1, people + 1):
         for number, camera in enumerate(CAMERAS * TRACKS):

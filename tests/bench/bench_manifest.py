@@ -14,10 +14,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from app.runs.folder.layout import MANIFEST_FILE, Kind
+from app.runs.folder.layout import MANIFEST_FILE, PartKind
 from app.runs.folder.manifest import Manifest, PartFile
 
-KINDS: tuple[Kind, ...] = ("frames", "observations", "tracklets")
+PART_KINDS: tuple[PartKind, ...] = ("frames", "observations", "tracklets")
 COMMITS = 50
 
 
@@ -34,7 +34,7 @@ def files_of(number: int, cameras: int, part_s: float) -> list[PartFile]:
             f"{number:064x}",
         )
         for camera in range(cameras)
-        for kind in KINDS
+        for kind in PART_KINDS
     ]
 
 

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from no_people import pictures_without_people
 
 from app.config import load_settings
-from app.reid.datasets import PictureFiles
+from app.reid.datasets import CropFiles
 from app.reid.embedder import build_embedder
 from app.runs.folder.run import Run
 from app.runs.folder.tracklet_index import TrackletSummary
@@ -55,7 +55,7 @@ Pictures = Mapping[str, Mapping[int, Sequence[str]]]
 """Names of pictures by person and camera."""
 
 
-def names_of(files: PictureFiles, pattern: str) -> Pictures:
+def names_of(files: CropFiles, pattern: str) -> Pictures:
     found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in files.names:
         match = re.search(pattern, name)
@@ -65,7 +65,7 @@ def names_of(files: PictureFiles, pattern: str) -> Pictures:
     return found
 
 
-def embed(embedder: Any, files: PictureFiles, names: Sequence[str]) -> Vectors:
+def embed(embedder: Any, files: CropFiles, names: Sequence[str]) -> Vectors:
     vectors = []
     for start in range(0, len(names), 64):
         images = [
@@ -155,7 +155,7 @@ def main() -> None:
     console.print(empty_pictures(run, settings, options.pictures, options.market.parents[1]))
 
     embedder = build_embedder(settings.reid)
-    market, more = PictureFiles(options.market), PictureFiles(options.more)
+    market, more = CropFiles(options.market), CropFiles(options.more)
     tested = names_of(market, r"(bounding_box_test|query)/(?P<person>\d{4})_c(?P<camera>\d)")
     others = names_of(more, r"(?P<person>\d{4})_c(?P<camera>\d+)")
     others = {person: cameras for person, cameras in others.items() if not person.startswith("mit")}

@@ -49,7 +49,7 @@ class FromTheBeginning(VideoReader):
 def seconds_to(reader: type[VideoReader], file: VideoFile, index: int) -> float:
     """Return the seconds of processor time until the picture numbered `index` is there."""
     used = time.process_time()
-    picture = next(iter(reader(file).pictures(index)))
+    picture = next(iter(reader(file).video_frames(index)))
     assert picture.index == index
     return time.process_time() - used
 

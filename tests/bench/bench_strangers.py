@@ -4,9 +4,9 @@
         [--weights osnet_x0_25 FILE.pth …] [--worlds 20]
 
 Worlds of tracklets are made of pictures of Market-1501's test people, as an entrance camera sees them: one after
-another, so that the footage offers no pairs of strangers. With `visits` above 1 everybody comes again, to the same
+another, so that the footage offers no negative pairs. With `visits` above 1 everybody comes again, to the same
 camera or, in the rows of several cameras, to another one. Printed for each network are the people found (there are as
-many as the column people says), the share of pairs of strangers that became one person, and of pairs of one person.
+many as the column people says), the share of negative pairs that became one person, and of pairs of one person.
 Each network's pictures are embedded once, into the cache.
 """
 

@@ -14,13 +14,13 @@ from app.footage.motchallenge import read_rows
 from app.simulate.plan import make_plan
 from app.simulate.scenery import render_scenery
 
-Picture = NDArray[np.uint8]
+BgrImage = NDArray[np.uint8]
 
 SHAPES = ((128, 64), (256, 128), (320, 320), (240, 427), (480, 640), (400, 150))
 """Heights and widths in pixels: half of them as tall and narrow as a person who is cut out."""
 
 
-def pictures_without_people(footage: Path | None, count: int, seed: int = 0) -> Iterator[tuple[str, Picture]]:
+def pictures_without_people(footage: Path | None, count: int, seed: int = 0) -> Iterator[tuple[str, BgrImage]]:
     """Yield `count` (kind, (H, W, 3) uint8 BGR picture), the kinds in turn, each of another shape, size and place.
 
     footage: folder of shared data with real frames (`mot/PETS09-S2L1`), of which parts without people are cut out;
@@ -50,7 +50,7 @@ def _noise(random: np.random.Generator, height: int, width: int, smooth_px: floa
     return noise / max(float(noise.std()), 1e-6)
 
 
-def _lawn(random: np.random.Generator, height: int, width: int) -> Picture:
+def _lawn(random: np.random.Generator, height: int, width: int) -> BgrImage:
     """Grass: green, finely and coarsely uneven, perhaps with a strip of sky."""
     base = np.array([40, 120, 60], np.float32) * random.uniform(0.6, 1.4)
     uneven = 18 * _noise(random, height, width, 1.0) + 12 * _noise(random, height, width, width / 8)
@@ -60,7 +60,7 @@ def _lawn(random: np.random.Generator, height: int, width: int) -> Picture:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _rectangles(random: np.random.Generator, height: int, width: int) -> Picture:
+def _rectangles(random: np.random.Generator, height: int, width: int) -> BgrImage:
     """One grey or coloured sheet, or a few rectangles on it: also a tall one, as large as a person would be."""
     picture = np.full((height, width, 3), random.integers(0, 256, 3 if random.random() < 0.5 else 1), np.uint8)
     for _ in range(random.integers(0, 4)):
@@ -70,7 +70,7 @@ def _rectangles(random: np.random.Generator, height: int, width: int) -> Picture
     return picture
 
 
-def _texture(random: np.random.Generator, height: int, width: int) -> Picture:
+def _texture(random: np.random.Generator, height: int, width: int) -> BgrImage:
     """Noise, stripes or a chessboard in two colours."""
     first, second = random.integers(0, 256, (2, 3)).astype(np.float32)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -83,7 +83,7 @@ def _texture(random: np.random.Generator, height: int, width: int) -> Picture:
     return np.clip(first * share + second * (1 - share), 0, 255).astype(np.uint8)
 
 
-def _furniture(random: np.random.Generator, height: int, width: int) -> Picture:
+def _furniture(random: np.random.Generator, height: int, width: int) -> BgrImage:
     """A table, a chair, a lamp or a shelf, drawn plainly before a wall and on a floor."""
     picture = np.empty((height, width, 3), np.uint8)
     picture[: 2 * height // 3], picture[2 * height // 3 :] = random.integers(120, 240, 3), random.integers(40, 160, 3)
@@ -120,19 +120,19 @@ def _furniture(random: np.random.Generator, height: int, width: int) -> Picture:
     return np.clip(soft + random.normal(0, 3, soft.shape), 0, 255).astype(np.uint8)
 
 
-def _sceneries(seed: int) -> Iterator[Picture]:
+def _sceneries(seed: int) -> Iterator[BgrImage]:
     """Yield what cameras of the simulator see when nobody is there: houses, doors, cars, trees, benches, bins."""
     for scene in range(2):
         plan = make_plan(SimulateSettings(cameras=2, seed=seed + scene, width_px=854, height_px=480))
         yield from (render_scenery(plan, camera, seed + scene).image for camera in plan.cameras)
 
 
-def _cut(random: np.random.Generator, image: Picture, height: int, width: int) -> Picture:
+def _cut(random: np.random.Generator, image: BgrImage, height: int, width: int) -> BgrImage:
     y, x = random.integers(0, image.shape[0] - height + 1), random.integers(0, image.shape[1] - width + 1)
     return image[y : y + height, x : x + width].copy()
 
 
-def _empty_places(random: np.random.Generator, footage: Path, count: int) -> Iterator[Picture]:
+def _empty_places(random: np.random.Generator, footage: Path, count: int) -> Iterator[BgrImage]:
     """Yield parts of frames of PETS09-S2L1 that no box of its truth touches, some with a street lamp or a sign."""
     folder = footage / "mot" / "PETS09-S2L1"
     rows = read_rows(folder / "gt" / "gt.txt")

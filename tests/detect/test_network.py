@@ -68,7 +68,7 @@ def test_boxes_return_from_the_letterbox_to_where_they_were(height: int, width: 
     corners = np.random.default_rng(seed).uniform(0, 1, (5, 4)) * [width, height, width, height]
     inside = corners * ([box.scale_x, box.scale_y] * 2) + [box.left, box.top] * 2
     np.testing.assert_allclose(
-        box.to_picture(inside.astype(np.float32)), corners, atol=1e-3 * max(height, width) / 64 + 1e-3
+        box.to_image(inside.astype(np.float32)), corners, atol=1e-3 * max(height, width) / 64 + 1e-3
     )
 
 

@@ -124,7 +124,7 @@ def test_a_camera_that_changes_its_picture_size_is_scaled_back() -> None:
             pass
 
     footage = LiveFootage(Connection, Connection(), "cam", "camera", SourceSettings())
-    pictures = footage.pictures(0)
+    pictures = footage.video_frames(0)
     assert {next(pictures).image.shape for _ in range(4)} == {(48, 64, 3)}
     footage.stop()
     assert list(pictures) == []

@@ -48,7 +48,7 @@ def test_images_follow_their_numbers_at_the_rate_of_the_settings(tmp_path: Path)
     (tmp_path / ".hidden.png").write_bytes(b"not an image")
     (tmp_path / "notes.txt").write_text("not an image")
     footage = opened(tmp_path)
-    pictures = list(footage.pictures(0))
+    pictures = list(footage.video_frames(0))
     assert [int(picture.image.mean()) for picture in pictures] == [20, 10, 0]
     assert [picture.time_s for picture in pictures] == pytest.approx([0.0, 0.2, 0.4])
     assert (footage.info.width, footage.info.height, footage.info.fps) == (32, 24, 5.0)
@@ -57,7 +57,7 @@ def test_images_follow_their_numbers_at_the_rate_of_the_settings(tmp_path: Path)
 def test_grey_and_transparent_images_become_bgr(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "1.png"), np.full((24, 32), 7, np.uint8))
     cv2.imwrite(str(tmp_path / "2.png"), np.full((24, 32, 4), 7, np.uint8))
-    assert [picture.image.shape for picture in opened(tmp_path).pictures(0)] == [(24, 32, 3)] * 2
+    assert [picture.image.shape for picture in opened(tmp_path).video_frames(0)] == [(24, 32, 3)] * 2
 
 
 def test_an_image_of_another_size_is_found_at_opening(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_image_damaged_inside_is_skipped_with_its_number(tmp_path: Path, capl
     damaged = tmp_path / "2.png"
     damaged.write_bytes(damaged.read_bytes()[:45])
     with caplog.at_level(logging.WARNING):
-        assert [picture.index for picture in opened(tmp_path).pictures(0)] == [0, 2]
+        assert [picture.index for picture in opened(tmp_path).video_frames(0)] == [0, 2]
     assert "2.png" in caplog.text
 
 
@@ -87,7 +87,7 @@ def test_sequence_numbers_come_from_the_names(tmp_path: Path) -> None:
     write_seqinfo(tmp_path / "S", 4)
     write_images(tmp_path / "S" / "img1", ["000001.png", "000002.png", "000004.png"])
     footage = opened(tmp_path / "S")
-    pictures = list(footage.pictures(0))
+    pictures = list(footage.video_frames(0))
     assert [(picture.index, picture.time_s) for picture in pictures] == [(0, 0.0), (1, 0.05), (3, pytest.approx(0.15))]
     assert "only 3 of the 4" in footage.problem
 
@@ -95,7 +95,7 @@ def test_sequence_numbers_come_from_the_names(tmp_path: Path) -> None:
 def test_sequence_without_images_is_blank_and_takes_no_memory(tmp_path: Path) -> None:
     write_seqinfo(tmp_path / "S", 1000)
     footage = opened(tmp_path / "S")
-    pictures = list(footage.pictures(998))
+    pictures = list(footage.video_frames(998))
     assert [(picture.index, picture.image.shape) for picture in pictures] == [(998, (24, 32, 3)), (999, (24, 32, 3))]
     assert pictures[0].image.strides == (0, 0, 0) or pictures[0].image.base is not None
     assert not footage.info.has_pixels
@@ -106,12 +106,12 @@ def test_segments_are_one_camera_with_real_gaps(tmp_path: Path, small_videos: Mo
     small_videos.write(tmp_path / "c_2024-05-01_13-00-05.mp4", 5, first_number=10)
     small_videos.write(tmp_path / "z_2024-05-01_13-00-00.mp4", 10)
     footage = opened(tmp_path)
-    pictures = list(footage.pictures(0))
+    pictures = list(footage.video_frames(0))
     assert [small_videos.picture_number(picture.image) for picture in pictures] == list(range(15))
     assert [picture.index for picture in pictures] == list(range(15))
     wanted = [*(n / 10 for n in range(10)), *(5 + n / 10 for n in range(5))]
     assert [picture.time_s for picture in pictures] == pytest.approx(wanted)
-    assert [(p.index, p.time_s) for p in footage.pictures(12)] == [(p.index, p.time_s) for p in pictures[12:]]
+    assert [(p.index, p.time_s) for p in footage.video_frames(12)] == [(p.index, p.time_s) for p in pictures[12:]]
     assert footage.info.frame_count == 15
     assert footage.info.duration_s == pytest.approx(5.5)
     assert footage.info.name == tmp_path.name
@@ -122,7 +122,7 @@ def test_a_broken_segment_keeps_the_others(tmp_path: Path, small_videos: ModuleT
     small_videos.write(tmp_path / "2.avi", 10, codec="mjpeg", size=(320, 240), first_number=100)
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
     footage = opened(tmp_path)
-    pictures = list(footage.pictures(0))
+    pictures = list(footage.video_frames(0))
     assert "1.avi" in footage.problem
     assert [small_videos.picture_number(picture.image) for picture in pictures[-10:]] == list(range(100, 110))
     assert pictures[-10].time_s == pytest.approx(4.0), "the second begins where the first would have ended"
@@ -157,4 +157,4 @@ def test_a_folder_of_both_kinds_and_a_single_picture_are_refused(tmp_path: Path,
 def test_real_sequences_without_images(shared_data: Path) -> None:
     footage = opened(shared_data / "mot" / "MOT17-half" / "MOT17-05")
     assert (footage.info.frame_count, footage.info.fps, footage.info.has_pixels) == (418, 14.0, False)
-    assert sum(1 for _ in footage.pictures(0)) == 418
+    assert sum(1 for _ in footage.video_frames(0)) == 418

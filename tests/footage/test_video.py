@@ -18,7 +18,7 @@ from app.footage.video import VideoReader, probe_video
 
 def read(path: Path, first_index: int = 0) -> tuple[VideoReader, list[int], list[float], list[np.ndarray]]:
     reader = VideoReader(probe_video(path))
-    pictures = list(reader.pictures(first_index))
+    pictures = list(reader.video_frames(first_index))
     return reader, [p.index for p in pictures], [p.time_s for p in pictures], [p.image for p in pictures]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.reid.agreement import CELL, GAP, HEADING, agreement_maps, agreement_picture
+from app.reid.agreement import CELL, GAP, HEADING, agreement_image, agreement_maps
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import Checkpoint, load_checkpoint
 from app.reid.embedder import require_weights
@@ -66,7 +66,7 @@ def test_the_half_that_differs_takes_from_the_cosine(bundled: Checkpoint) -> Non
 
 def test_the_picture_shows_pairs_in_colour(bundled: Checkpoint) -> None:
     crops = [striped([(60, 60, 210), (120, 60, 20)]), striped([(60, 60, 210), (230, 230, 230)])]
-    sheet = agreement_picture(bundled, crops, [(0, 1, "1 and 2"), (0, 0, "1 and 1")])
+    sheet = agreement_image(bundled, crops, [(0, 1, "1 and 2"), (0, 0, "1 and 1")])
     assert sheet.shape == (2 * (HEADING + CELL[0] + GAP), 4 * CELL[1] + 5 * GAP, 3)
     marked = sheet[HEADING : HEADING + CELL[0], 2 * (CELL[1] + GAP) + GAP :].astype(int)
     greener = marked[..., 1] - marked[..., 2]

@@ -12,8 +12,8 @@ import pytest
 from app.errors import InputError
 from app.reid.datasets import (
     PUBLISHED_COUNTS,
+    CropFiles,
     PeopleData,
-    PictureFiles,
     Pictures,
     check_counts,
     note_counts,
@@ -163,7 +163,7 @@ def test_cuhk03_np_holds_two_data_sets_of_which_one_must_be_named(tmp_path: Path
 
 def with_counts(name: str, path: Path, counts: tuple[int, int, int, int, int]) -> PeopleData:
     """A data set of so many pictures and people, none of which exists."""
-    files = PictureFiles(path)
+    files = CropFiles(path)
 
     def part(pictures: int, people: int) -> Pictures:
         return Pictures(files, ("",) * pictures, np.arange(pictures) % people, np.zeros(pictures, np.int64))

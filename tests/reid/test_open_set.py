@@ -13,15 +13,15 @@ def test_accepted_pairs_are_those_nearer_than_the_first_stranger_too_many() -> N
     random = np.random.default_rng(0)
     distances = np.round(random.random((30, 400)), 2).astype(np.float32)  # rounded: many ties
     same_person, same_camera = random.random((30, 400)) < 0.1, random.random((30, 400)) < 0.3
-    strangers = np.sort(distances[~same_person])
+    negatives = np.sort(distances[~same_person])
     true_pairs = distances[same_person & ~same_camera]
-    collected = OpenSet(len(strangers))
+    collected = OpenSet(len(negatives))
     for start in range(0, 30, 7):
         rows = slice(start, start + 7)
         collected.add(distances[rows], same_person[rows], same_camera[rows])
     for name, rate in RATES.items():
-        limit = strangers[int(rate * len(strangers))]
-        assert (strangers < limit).mean() <= rate
+        limit = negatives[int(rate * len(negatives))]
+        assert (negatives < limit).mean() <= rate
         assert collected.accepted()[f"TAR_at_FAR_{name}"] == pytest.approx(100 * (true_pairs < limit).mean())
 
 

@@ -46,8 +46,8 @@ def test_it_is_honest_about_other_people_on_two_cameras(looks: float) -> None:
 def test_too_little_footage_and_a_network_that_sees_nothing_are_said() -> None:
     plain, seen = Calibration.unknown(DIMENSION), sample(*people(1, 1.0))
     with pytest.raises(InputError, match="too few people in view together: 10 pairs"):
-        fit_on_footage(FootageSample(seen.strangers[:10], seen.halves, seen.across, 4, 60), plain)
+        fit_on_footage(FootageSample(seen.negatives[:10], seen.halves, seen.across, 4, 60), plain)
     with pytest.raises(InputError, match=r"too few people followed for long enough.*of 2 tracklets"):
-        fit_on_footage(FootageSample(seen.strangers, seen.halves, seen.across, 60, 2), plain)
+        fit_on_footage(FootageSample(seen.negatives, seen.halves, seen.across, 60, 2), plain)
     with pytest.raises(InputError, match=r"more alike .* than one person with himself"):
-        fit_on_footage(FootageSample(seen.halves, seen.strangers, seen.across, 60, 60), plain)
+        fit_on_footage(FootageSample(seen.halves, seen.negatives, seen.across, 60, 60), plain)

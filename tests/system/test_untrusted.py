@@ -25,7 +25,7 @@ from app.config import load_settings
 from app.errors import InputError, RunError
 from app.footage.camera_list import read_camera_list
 from app.reid.calibrate import Calibration
-from app.reid.datasets import PictureFiles
+from app.reid.datasets import CropFiles
 from app.runs.folder.tables import read_table
 from app.system.untrusted import (
     Limits,
@@ -138,10 +138,10 @@ def test_files_of_a_zip_are_bounded_and_damage_is_named(tmp_path: Path) -> None:
     data[40] ^= 255
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"data\.zip.*small\.jpg.*"):
-        PictureFiles(path).decode("small.jpg")
+        CropFiles(path).decode("small.jpg")
     path.write_bytes(data[:-40])
     with pytest.raises(InputError, match=r"data\.zip: cannot read this zip file"):
-        PictureFiles(path)
+        CropFiles(path)
 
 
 def test_a_calibration_that_is_none_is_refused() -> None:

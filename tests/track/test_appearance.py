@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.reid.calibrate import Calibration
-from app.track.appearance import MOST_PEOPLE, AppearanceBank, FootageLooks, typical_noises, typical_vectors
+from app.track.appearance import MOST_PEOPLE, AppearanceBank, FootageAppearance, typical_noises, typical_vectors
 from app.track.likeness import CENTER_SHRINKAGE
 
 DIMENSION = 64
@@ -106,23 +106,23 @@ def people_of_one_place(count: int, seed: int = 0) -> np.ndarray:
 
 def test_a_camera_learns_to_tell_its_people_apart() -> None:
     people = people_of_one_place(6)
-    camera = FootageLooks(GULLIBLE, DIMENSION)
+    camera = FootageAppearance(GULLIBLE, DIMENSION)
     pictures = np.concatenate([crops(person, 1, seed) for seed, person in enumerate(people)])
-    same, strangers = np.eye(6, dtype=bool), ~np.eye(6, dtype=bool)
-    assert camera.probability(people, pictures)[strangers].mean() > 0.8  # the calibration's own opinion
+    same, negatives = np.eye(6, dtype=bool), ~np.eye(6, dtype=bool)
+    assert camera.probability(people, pictures)[negatives].mean() > 0.8  # the calibration's own opinion
     for seed in range(10, 30):
         now = np.concatenate([crops(person, 1, seed + 100 * row) for row, person in enumerate(people)])
-        camera.strangers.note(people, now, strangers)
+        camera.negatives.note(people, now, negatives)
         camera.meet(now)
     learned = camera.probability(people, pictures)
     assert learned[same].min() > 0.9
-    assert learned[strangers].mean() < 0.1
+    assert learned[negatives].mean() < 0.1
 
 
 def test_whoever_comes_alone_again_and_again_stays_recognised() -> None:
     """Were all tracks counted as different people, what they share would be this person's own looks."""
     [person] = people_of_one_place(1)
-    camera = FootageLooks(GULLIBLE, DIMENSION)
+    camera = FootageAppearance(GULLIBLE, DIMENSION)
     for visit in range(200):
         camera.meet(crops(person, 1, visit))
     assert camera.probability(crops(person, 1, 500), crops(person, 1, 501)).item() > 0.9
@@ -131,8 +131,8 @@ def test_whoever_comes_alone_again_and_again_stays_recognised() -> None:
 
 def test_likeness_is_that_of_vectors_less_what_the_people_share() -> None:
     people = people_of_one_place(5)
-    camera = FootageLooks(Calibration.default(DIMENSION), DIMENSION)
-    camera.strangers.note(people[:1], np.repeat(people[:1], 300, axis=0), np.ones((1, 300), bool))  # no trust is left
+    camera = FootageAppearance(Calibration.default(DIMENSION), DIMENSION)
+    camera.negatives.note(people[:1], np.repeat(people[:1], 300, axis=0), np.ones((1, 300), bool))  # no trust is left
     for person in people:
         camera.meet(person[None])
     center = people.sum(axis=0) / (len(people) + CENTER_SHRINKAGE)
@@ -143,7 +143,7 @@ def test_likeness_is_that_of_vectors_less_what_the_people_share() -> None:
 
 def test_people_known_longest_make_room() -> None:
     rng = np.random.default_rng(0)
-    camera = FootageLooks(GULLIBLE, DIMENSION)
+    camera = FootageAppearance(GULLIBLE, DIMENSION)
     for _ in range(3 * MOST_PEOPLE):
         vector = rng.normal(size=(1, DIMENSION))
         camera.meet((vector / np.linalg.norm(vector)).astype(np.float32))
@@ -152,9 +152,9 @@ def test_people_known_longest_make_room() -> None:
 
 @pytest.mark.parametrize("pairs", [0, 3])
 def test_no_strangers_leave_the_calibration_believed(pairs: int) -> None:
-    camera, believed = FootageLooks(GULLIBLE, DIMENSION), FootageLooks(GULLIBLE, DIMENSION)
+    camera, believed = FootageAppearance(GULLIBLE, DIMENSION), FootageAppearance(GULLIBLE, DIMENSION)
     people = people_of_one_place(4)
     camera.meet(people[:1])
     believed.meet(people[:1])
-    camera.strangers.note(people, people[:pairs], np.zeros((4, pairs), bool))
+    camera.negatives.note(people, people[:pairs], np.zeros((4, pairs), bool))
     np.testing.assert_array_equal(camera.probability(people, people), believed.probability(people, people))

@@ -146,14 +146,14 @@ def test_never_the_same_person_twice_and_ids_are_sticky(seed: int, steps: list[S
     """Whatever looks tracks have and however they come and go, at every instant and in the final decisions."""
     rng = np.random.default_rng(seed)
     palette = LOOKS[:2] + 0.1 * rng.normal(size=(2, DIMENSION)).astype(np.float32)
-    looks = {(camera, track): palette[rng.integers(2)] for camera in "ab" for track in range(7)}
+    appearance = {(camera, track): palette[rng.integers(2)] for camera in "ab" for track in range(7)}
     people = gallery(min_age_s=0.5, max_wait_s=1.5, min_embeddings=1)
     starts: dict[tuple[str, int], float] = {}
     together: set[tuple[str, int, int]] = set()
     given_to: dict[tuple[str, int], list[LinkDecision]] = {}
     for number, (camera, tracks) in enumerate(steps):
         time = 0.5 * number
-        shown = {t: (starts.setdefault((camera, t), time), looks[camera, t]) for t in sorted(tracks)}
+        shown = {t: (starts.setdefault((camera, t), time), appearance[camera, t]) for t in sorted(tracks)}
         (persons,) = people.identify([visible(camera, time, shown)], time)
         decided = persons[persons != NO_ID].tolist()
         assert len(decided) == len(set(decided))
@@ -196,8 +196,8 @@ def test_memory_is_bounded() -> None:
     people = gallery(max_people=10, memory_s=300.0, vectors_per_camera=2)
     rng = np.random.default_rng(0)
     for track in range(60):
-        looks = rng.normal(size=DIMENSION).astype(np.float32)
-        watch(people, "a", 5.0 * track, 5.0 * track + 5, {track: looks / np.linalg.norm(looks)})
+        appearance = rng.normal(size=DIMENSION).astype(np.float32)
+        watch(people, "a", 5.0 * track, 5.0 * track + 5, {track: appearance / np.linalg.norm(appearance)})
     for track in range(60, 80):
         watch(people, "a", 5.0 * track, 5.0 * track + 5, {track: LOOKS[0]})
     assert len(people._people) <= 11

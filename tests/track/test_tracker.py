@@ -39,7 +39,7 @@ def found(*boxes: Sequence[float], scores: Sequence[float] | None = None) -> Det
     )
 
 
-def looks(*who: int) -> Embeddings:
+def appearance(*who: int) -> Embeddings:
     """Appearance of known people: one axis each, -1 where none was computed."""
     vectors = np.zeros((len(who), DIMENSION), np.float32)
     for row, number in enumerate(who):
@@ -227,7 +227,7 @@ def meet(tracker: CameraTracker, time: float, boxes: Sequence[Sequence[float]], 
     """One frame as the pipeline runs it: embed what the tracker wants, then update."""
     detections = found(*boxes)
     wanted = tracker.wants(detections, time, STILL)
-    given = looks(*(number if want else -1 for number, want in zip(who, wanted, strict=True)))
+    given = appearance(*(number if want else -1 for number, want in zip(who, wanted, strict=True)))
     return tracker.update(detections, given, time, STILL).tolist()
 
 
@@ -310,7 +310,7 @@ def test_wants_new_people_then_rarely() -> None:
     for frame in range(100):
         detections = found(person(100 + frame), person(400))
         wanted.append(tracker.wants(detections, frame / 10, STILL))
-        tracker.update(detections, looks(*np.where(wanted[-1], [1, 2], -1).tolist()), frame / 10, STILL)
+        tracker.update(detections, appearance(*np.where(wanted[-1], [1, 2], -1).tolist()), frame / 10, STILL)
     assert wanted[0].all()
     assert np.mean(wanted[1:]) < 0.1
     assert np.sum(wanted[50:], axis=0).max() <= 3  # once in refresh_s, of 5 s
@@ -342,7 +342,7 @@ def test_appearances_of_visible_tracks() -> None:
     assert known.camera == "door"
     assert known.track_ids.tolist() == [2]
     assert known.start_times.tolist() == [10.0]
-    np.testing.assert_allclose(known.vectors, looks(2).vectors, atol=1e-6)
+    np.testing.assert_allclose(known.vectors, appearance(2).vectors, atol=1e-6)
     assert known.counts[0] >= 1
 
 
@@ -367,7 +367,7 @@ def test_the_tracker_keeps_the_contract() -> None:
         wanted = tracker.wants(detections, frame / 10, STILL)
         assert wanted.shape == (count,)
         assert wanted.dtype == np.bool_
-        ids = tracker.update(detections, looks(*np.where(wanted, 1, -1).tolist()), frame / 10, STILL)
+        ids = tracker.update(detections, appearance(*np.where(wanted, 1, -1).tolist()), frame / 10, STILL)
         assert ids.shape == (count,)
         assert ids.dtype == np.int64
         assert ((ids == NO_ID) | (ids >= 7)).all()
@@ -386,7 +386,7 @@ def test_no_id_twice_in_a_frame_and_the_same_answer_every_time(seed: int, with_l
             centers = centers + rng.normal(0, 10, 6)
             seen = np.flatnonzero(rng.random(6) < 0.7)
             detections = found(*(person(centers[n]) for n in seen), scores=rng.uniform(0, 1, len(seen)).tolist())
-            given_looks = looks(*np.where(rng.random(len(seen)) < 0.5, seen, -1).tolist())
+            given_looks = appearance(*np.where(rng.random(len(seen)) < 0.5, seen, -1).tolist())
             embeddings = given_looks if with_looks else Embeddings.none(len(seen))
             answers.append(tracker.update(detections, embeddings, time, STILL).tolist())
         return answers

@@ -31,11 +31,11 @@ def add(
     ids = np.array([track for track, _ in rows], np.int64)
     picture = blank_image(240, 320) if image is None else image
     frame = Frame("cam", index, index / 10 if time is None else time, picture, image is not None)
-    looks = np.array(vectors if vectors is not None else [unit(1)] * len(rows), np.float32).reshape(-1, DIMENSION)
+    appearance = np.array(vectors if vectors is not None else [unit(1)] * len(rows), np.float32).reshape(-1, DIMENSION)
     result = FrameResult(
         frame, Detections(boxes, np.full(len(rows), 0.9, np.float32)), ids, np.full(len(rows), NO_ID, np.int64)
     )
-    builder.add(result, Embeddings(looks, np.ones(len(rows), np.bool_)))
+    builder.add(result, Embeddings(appearance, np.ones(len(rows), np.bool_)))
 
 
 def test_rows_of_every_track_are_collected_whole() -> None:
@@ -114,8 +114,8 @@ def test_kept_crops_are_bounded_and_spread_over_time(max_crops: int, frames: int
 def test_somebody_walking_in_front_is_thrown_out() -> None:
     builder = TrackletBuilder("cam", max_crops=8)
     for index in range(8):
-        looks = unit(0, 1, 0.1 * index) if index == 4 else unit(1, 0, 0.05 * index)
-        add(builder, index, [(1, 100.0)], vectors=[looks])
+        appearance = unit(0, 1, 0.1 * index) if index == 4 else unit(1, 0, 0.05 * index)
+        add(builder, index, [(1, 100.0)], vectors=[appearance])
     (draft,) = builder.close()
     assert len(draft.tracklet.crops) == 7
     assert "crops/cam/1_4.jpg" not in draft.tracklet.crops

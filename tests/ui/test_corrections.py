@@ -15,8 +15,9 @@ import pytest
 
 from app.cli.parser import build_parser, main
 from app.config import Settings, load_settings
+from app.frames import TrackletKey
 from app.runs.folder.run import Run
-from app.runs.ledger.identities import Event, Key
+from app.runs.ledger.identities import Event
 from app.runs.ledger.ledger import LINKER
 from app.runs.people import corrections
 from app.runs.people.search import search_vector
@@ -137,7 +138,7 @@ def test_clicks_in_quick_succession_all_arrive(
     assert page.locator("h1").inner_text() == "Third"
 
 
-def linked(folder: Path) -> tuple[Key, Key]:
+def linked(folder: Path) -> tuple[TrackletKey, TrackletKey]:
     """Let the linker have joined two tracklets with most pictures, of two cameras, in doubt; all others are alone."""
     run = Run.open(folder)
     first, *others = sorted(run.tracklet_summaries(), key=lambda summary: -len(summary.crops))
@@ -152,7 +153,7 @@ def linked(folder: Path) -> tuple[Key, Key]:
     return first.key, second.key
 
 
-def person_of(folder: Path, key: Key) -> int:
+def person_of(folder: Path, key: TrackletKey) -> int:
     return Run.open(folder).identities().segments(*key)[0][1]
 
 

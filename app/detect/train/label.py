@@ -55,7 +55,7 @@ class Unlabelled:
         return self.file.name.rpartition(".")[0]
 
 
-def label_pictures(
+def label_images(
     pictures: Sequence[Path],
     teachers: Sequence[Path],
     sizes_px: Sequence[int],

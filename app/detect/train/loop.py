@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from app.config import DetectorTrainSettings
-from app.detect.train.pictures import make_pictures
+from app.detect.train.pictures import make_images
 from app.detect.yolo_weights import load_ultralytics, save_weights
 from app.errors import InputError
 from app.system.device import choose_device
@@ -45,7 +45,7 @@ def train_detector(
         raise InputError(f"{output}: holds a training already; go on with --resume, or give another --output")
     known = [str(state.relative_to(output)), "pictures/recipe.json"]
     claim_folder(output, "training of detector weights", known=known)
-    listing = make_pictures(settings, data, output / "pictures")
+    listing = make_images(settings, data, output / "pictures")
     load_ultralytics()
     before = torch.get_num_threads()
     denormals_flushed = torch.set_flush_denormal(True)

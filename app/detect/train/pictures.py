@@ -28,7 +28,7 @@ from app.system.checksum import file_sha256
 _log = logging.getLogger(__name__)
 
 
-def make_pictures(settings: DetectorTrainSettings, data: Sequence[Path], folder: Path) -> Path:
+def make_images(settings: DetectorTrainSettings, data: Sequence[Path], folder: Path) -> Path:
     """Compose all pictures that `folder` does not have yet; return its `data.yaml`.
 
     Each picture depends on the data, the seed and its own number alone, so that an interrupted call is carried on by

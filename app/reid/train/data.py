@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPictures:
+class LabelledCrops:
     """Decoded pictures of one size.
 
     pictures: (N, H, W, 3) uint8 BGR. person_ids, camera_ids: (N,) int64.
@@ -87,8 +87,8 @@ class TrainingData:
     """
 
     name: str
-    train: LabelledPictures
-    held_out: LabelledPictures
+    train: LabelledCrops
+    held_out: LabelledCrops
     person_sets: NDArray[np.int64]
     pairs: NDArray[np.int64] = field(default_factory=_no_pairs)
 
@@ -130,7 +130,7 @@ def load_training_data(
     Raises InputError for a damaged picture, or too few people.
     """
     selection = selection or Selection(np.zeros(len(listing.person_ids), bool), _no_pairs())
-    used = _without_single_pictures(listing, np.flatnonzero(~selection.left_out))
+    used = _without_single_crops(listing, np.flatnonzero(~selection.left_out))
     person_ids, camera_ids = listing.person_ids[used], listing.camera_ids[used]
     kept_apart = _choose_held_out(person_ids, camera_ids, held_out_people, seed)
     apart = np.isin(person_ids, kept_apart)
@@ -149,8 +149,8 @@ def load_training_data(
     pairs = position[selection.pairs]
     return TrainingData(
         listing.name + (f" with {len(selection.pairs)} judged pairs" if len(selection.pairs) else ""),
-        LabelledPictures(pictures[:count], np.searchsorted(numbers, person_ids[~apart]), camera_ids[~apart]),
-        LabelledPictures(pictures[count:], person_ids[apart], camera_ids[apart]),
+        LabelledCrops(pictures[:count], np.searchsorted(numbers, person_ids[~apart]), camera_ids[~apart]),
+        LabelledCrops(pictures[count:], person_ids[apart], camera_ids[apart]),
         listing.sets[used[~apart]][np.unique(person_ids[~apart], return_index=True)[1]],
         pairs[(pairs >= 0).all(axis=1)],
     )
@@ -163,14 +163,14 @@ def _check(data: PeopleData) -> None:
     note_counts(data)
 
 
-def single_pictures(person_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+def single_crops(person_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (N,) bool: which pictures are the only one of their person."""
     _, position, counts = np.unique(person_ids, return_inverse=True, return_counts=True)
     return counts[position] < 2
 
 
-def _without_single_pictures(listing: Listing, used: NDArray[np.int64]) -> NDArray[np.int64]:
-    single = single_pictures(listing.person_ids[used])
+def _without_single_crops(listing: Listing, used: NDArray[np.int64]) -> NDArray[np.int64]:
+    single = single_crops(listing.person_ids[used])
     if single.any():
         names = [name for part in listing.parts for name in part.names]
         log.warning(

@@ -23,7 +23,7 @@ from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from app.reid.embedder import require_weights
 from app.reid.preprocess import scale
-from app.reid.train.data import Listing, Selection, list_training_data, single_pictures
+from app.reid.train.data import Listing, Selection, list_training_data, single_crops
 from app.reid.train.finish import LEAST_PEOPLE_TO_CALIBRATE, model_card
 from app.reid.train.held_out import embed_batches
 from app.reid.train.loop import train
@@ -107,7 +107,7 @@ def fine_tune(
     in_test = np.isin(pairs.people, kept_apart)
     test = pairs[np.all(in_test, axis=1)]
 
-    left_out = single_pictures(listing.person_ids) | np.isin(listing.person_ids, kept_apart)
+    left_out = single_crops(listing.person_ids) | np.isin(listing.person_ids, kept_apart)
     selection = Selection(left_out, pairs.rows[~np.any(in_test, axis=1)])
     settings = _for_few_people(settings, len(np.unique(listing.person_ids[~left_out])))
     summary = train(settings, data, output, resume, stop_after_steps, selection)

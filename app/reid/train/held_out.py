@@ -10,13 +10,13 @@ from app.reid.calibrate import Calibration, expected_calibration_error, fit_cali
 from app.reid.evaluate import score_vectors
 from app.reid.osnet import OSNet
 from app.reid.preprocess import Preprocessing
-from app.reid.train.data import LabelledPictures
+from app.reid.train.data import LabelledCrops
 
 BATCH = 64
 
 
 def score_held_out(
-    network: OSNet, held_out: LabelledPictures, preprocessing: Preprocessing, device: torch.device
+    network: OSNet, held_out: LabelledCrops, preprocessing: Preprocessing, device: torch.device
 ) -> dict[str, float]:
     """Return rank1 and mAP in percent on held-out people; empty without any."""
     if not len(held_out):
@@ -33,7 +33,7 @@ def score_held_out(
     return {"rank1": float(scores["rank1"]), "mAP": float(scores["mAP"])}
 
 
-def queries_and_gallery(held_out: LabelledPictures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def queries_and_gallery(held_out: LabelledCrops) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide held-out pictures for evaluation: the first picture of each person and camera asks, the others answer."""
     both = np.stack([held_out.person_ids, held_out.camera_ids], axis=1)
     _, query = np.unique(both, axis=0, return_index=True)
@@ -56,7 +56,7 @@ def embed_batches(
     return torch.cat(vectors).numpy()
 
 
-def calibrate(vectors: NDArray[np.float32], held_out: LabelledPictures) -> tuple[Calibration, float]:
+def calibrate(vectors: NDArray[np.float32], held_out: LabelledCrops) -> tuple[Calibration, float]:
     """Fit the calibration on all held-out people, and say how good such a fit is.
 
     vectors: (N, 512) of the held-out pictures. Returns the calibration, and the expected calibration error of one that

@@ -42,7 +42,7 @@ from app.reid.train.losses import (
 from app.reid.train.processes import average_gradients, join_processes, own_part, processor_settings
 from app.reid.train.record import epoch_record
 from app.reid.train.sampler import batches_by_set, with_pairs, with_unlabelled
-from app.reid.train.schedule import Clock, build_optimiser, learning_rate, picture_height, set_learning_rate
+from app.reid.train.schedule import Clock, build_optimiser, crop_height, learning_rate, set_learning_rate
 from app.reid.train.state import State, load_state, save_state
 from app.reid.train.student import MovingAverage, Student, classify_by_means, clone, set_training, start_from_weights
 from app.reid.train.teacher import Teacher, likeness_vectors
@@ -182,7 +182,7 @@ def _train(
             losses: list[Tensor] = []
             frozen = state.epoch < settings.frozen_epochs
             set_training(students, frozen)
-            height = picture_height(int(clock.progress(state.epoch)), settings)
+            height = crop_height(int(clock.progress(state.epoch)), settings)
             width = round(height * settings.width_px / settings.height_px)
             batches = batches_by_set(
                 people.train.person_ids,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.reid.datasets import PictureFiles
+from app.reid.datasets import CropFiles
 from app.reid.train.data import Listing
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class JudgedPairs:
 
 def has_pairs(data: Sequence[Path]) -> bool:
     """Return whether one of the data sets has a `pairs.csv` with at least one pair."""
-    return any(len(_read(PictureFiles(path))) > 0 for path in data)
+    return any(len(_read(CropFiles(path))) > 0 for path in data)
 
 
 def read_pairs(listing: Listing) -> JudgedPairs:
@@ -121,7 +121,7 @@ def people_of_test(pairs: JudgedPairs, people: int, share: float, seed: int) -> 
     return np.array(sorted(apart), np.int64)
 
 
-def _read(files: PictureFiles) -> list[tuple[int, tuple[str, str, bool]]]:
+def _read(files: CropFiles) -> list[tuple[int, tuple[str, str, bool]]]:
     """Return (line number, (crop_a, crop_b, same)) of each row; empty without the file."""
     if PAIRS_FILE not in files.names:
         return []

@@ -79,7 +79,7 @@ def learning_rate(progress: float, settings: TrainSettings) -> float:
     return settings.learning_rate * (lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def picture_height(epoch: int, settings: TrainSettings) -> int:
+def crop_height(epoch: int, settings: TrainSettings) -> int:
     """Return the height in pixels of an epoch's pictures: a multiple of 16 that grows from small to full size.
 
     Small pictures cost a fraction of the time, and what is learned on them carries over.

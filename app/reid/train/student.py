@@ -16,7 +16,7 @@ from app.reid.checkpoint import load_checkpoint
 from app.reid.embedder import require_weights
 from app.reid.osnet import FEATURE_DIMENSION, OSNETS, OSNet
 from app.reid.preprocess import Preprocessing
-from app.reid.train.data import LabelledPictures
+from app.reid.train.data import LabelledCrops
 from app.reid.train.held_out import embed_batches
 from app.reid.train.losses import CenterLoss, Classifier
 
@@ -75,7 +75,7 @@ def start_from_weights(network: OSNet, settings: TrainSettings) -> None:
 
 
 def classify_by_means(
-    student: Student, shown: LabelledPictures, preprocessing: Preprocessing, device: torch.device
+    student: Student, shown: LabelledCrops, preprocessing: Preprocessing, device: torch.device
 ) -> None:
     """Let the classifier know each person by the mean direction of the pictures, as the network sees them already.
 

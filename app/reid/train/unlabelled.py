@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.reid.datasets import PICTURE_SUFFIXES, PictureFiles
+from app.reid.datasets import IMAGE_SUFFIXES, CropFiles
 from app.reid.preprocess import crop_on_cpu
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def load_unlabelled(paths: Sequence[Path], height: int, width: int) -> NDArray[n
     """
     people = [np.zeros((0, height, width, 3), np.uint8)]
     for path in paths:
-        files = PictureFiles(path)
+        files = CropFiles(path)
         found = [crop_on_cpu([image], [boxes], height, width) for image, boxes in _people(files) if len(boxes)]
         if not found:
             raise InputError(f"train.unlabelled: {path}: there are no pictures of people in it")
@@ -38,13 +38,13 @@ def load_unlabelled(paths: Sequence[Path], height: int, width: int) -> NDArray[n
     return np.concatenate(people)
 
 
-def _people(files: PictureFiles) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+def _people(files: CropFiles) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """Yield each picture with the (N, 4) x1 y1 x2 y2 boxes in pixels of the people on it."""
     known = set(files.names)
     has_boxes = any("labels" in PurePosixPath(name).parts[:-1] for name in files.names)
     for name in files.names:
         path = PurePosixPath(name)
-        if path.suffix.lower() not in PICTURE_SUFFIXES or (has_boxes and path.parent.name != "images"):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or (has_boxes and path.parent.name != "images"):
             continue
         boxes_file = str(path.parent.parent / "labels" / f"{path.stem}.txt")
         if has_boxes and boxes_file not in known:
@@ -57,7 +57,7 @@ def _people(files: PictureFiles) -> Iterator[tuple[NDArray[np.uint8], NDArray[np
         yield image, _boxes(files, boxes_file, wide, high)
 
 
-def _boxes(files: PictureFiles, name: str, width: int, height: int) -> NDArray[np.float32]:
+def _boxes(files: CropFiles, name: str, width: int, height: int) -> NDArray[np.float32]:
     boxes = []
     for number, line in enumerate(files.read(name).decode().splitlines(), 1):
         cells = line.split()

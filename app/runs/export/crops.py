@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from app.errors import InputError
-from app.frames import NO_ID
+from app.frames import NO_ID, TrackletKey
 from app.runs.export.rows import Export, csv_cell, write_camera_numbers
 from app.runs.folder.layout import crop_frame
 from app.runs.folder.written import note_copies
-from app.runs.ledger.identities import Key
 
-_Crops = Mapping[Key, Sequence[tuple[str, int]]]
+_Crops = Mapping[TrackletKey, Sequence[tuple[str, int]]]
 """Of each tracklet the crops that were written, best first: (path within the export, person)."""
 
 
@@ -28,7 +27,7 @@ def write_market1501(export: Export) -> list[Path]:
     numbers = {camera.name: number for number, camera in enumerate(export.run.cameras, 1)}
     identities = export.objects.identities
     taken: Counter[str] = Counter()
-    written: dict[Key, list[tuple[str, int]]] = {}
+    written: dict[TrackletKey, list[tuple[str, int]]] = {}
     files = []
     copies: list[tuple[Path, Path]] = []
     lines = ["file,id,person_id,name,camera,track_id,frame,time_s"]

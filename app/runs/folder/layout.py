@@ -21,8 +21,8 @@ MANIFEST_FILE = "manifest.jsonl"
 EARLIER_MANIFEST_FILE = "manifest.json"
 FLUSHED_FILE = "flushed.json"
 
-Kind = Literal["observations", "untracked", "refined", "frames", "tracklets"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PartKind = Literal["observations", "untracked", "refined", "frames", "tracklets"]
+PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
 
 STATES_FILE = "camera_states.jsonl"
 
@@ -61,7 +61,7 @@ Erasing = Literal["stays", "cut", "deleted", "notes"]
 """What erasing a person does: `stays` as it is, for it says nothing of a person; `cut` to what is other people's;
 `deleted`, since what shows the person cannot be cut out of it; `notes` what is gone, or where people are covered."""
 
-Purged = Literal["video", "crops", "vectors", "observations"]
+DataKind = Literal["video", "crops", "vectors", "observations"]
 """The kinds of data that have a term of their own, see `app.runs.privacy.purge`."""
 
 
@@ -79,7 +79,7 @@ class Place:
     holds: str
     writer: str
     erase: Erasing = "stays"
-    purge: tuple[Purged, ...] = ()
+    purge: tuple[DataKind, ...] = ()
 
     def matches(self, path: str) -> bool:
         """Whether this is the place of a file; `path` is relative to the run folder, with / between its parts."""

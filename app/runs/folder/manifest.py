@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InputError
-from app.runs.folder.layout import EARLIER_MANIFEST_FILE, FLUSHED_FILE, KINDS, MANIFEST_FILE, Kind
+from app.runs.folder.layout import EARLIER_MANIFEST_FILE, FLUSHED_FILE, MANIFEST_FILE, PART_KINDS, PartKind
 from app.system.files import append_line, write_atomically
 
 _CHECKSUM_LETTERS = 16
@@ -43,7 +43,7 @@ class PartFile:
     path: within the run, `<kind>/<camera>/<name>.parquet`.  sha256: of its bytes; empty in runs of earlier versions.
     """
 
-    kind: Kind
+    kind: PartKind
     camera: str
     path: str
     rows: int
@@ -245,6 +245,6 @@ def _checked(file: PartFile, known: set[str]) -> PartFile:
 def _names(path: str) -> list[str]:
     """Return the names in the path of a part file. Raises ValueError if it leads elsewhere than into the run."""
     names = path.split("/")
-    if len(names) != 3 or names[0] not in KINDS or "\\" in path or not {"", ".", ".."}.isdisjoint(names):
+    if len(names) != 3 or names[0] not in PART_KINDS or "\\" in path or not {"", ".", ".."}.isdisjoint(names):
         raise ValueError(f"{path!r} is no part file of a run")
     return names

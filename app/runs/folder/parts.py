@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.frames import Detections
-from app.runs.folder.layout import Kind
+from app.runs.folder.layout import PartKind
 from app.runs.folder.manifest import PartFile
 from app.runs.folder.tables import FRAME_SCHEMA, OBSERVATION_SCHEMA, TRACKLET_SCHEMA, UNTRACKED_SCHEMA, camera_column
 from app.runs.folder.written import note_written
@@ -36,7 +36,7 @@ _INT16 = -32768, 32767
 class Part:
     """A table on its way into the Parquet file `<kind>/<camera>/<stem>.parquet`."""
 
-    kind: Kind
+    kind: PartKind
     camera: str
     stem: str
     table: pa.Table

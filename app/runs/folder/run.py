@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.frames import Tracklet
 from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S, CameraRecord, check_header, read_header
-from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE, Kind, crop_frame
+from app.runs.folder.layout import (
+    FORMAT_VERSION,
+    LEDGER_FILE,
+    MANIFEST_FILE,
+    PART_KINDS,
+    RUN_FILE,
+    PartKind,
+    crop_frame,
+)
 from app.runs.folder.locks import is_followed
 from app.runs.folder.manifest import Manifest, PartFile
 from app.runs.folder.tables import (
@@ -48,7 +56,7 @@ from app.runs.ledger.identities import Identities
 from app.runs.ledger.ledger import Ledger
 from app.system.checksum import file_sha256
 
-_OWN_PLACES = ("crops", *KINDS, "index", "video", "export", ".purged", LEDGER_FILE, "audit.sqlite")
+_OWN_PLACES = ("crops", *PART_KINDS, "index", "video", "export", ".purged", LEDGER_FILE, "audit.sqlite")
 """Where a run is written and deleted from; none of it may be a link to somewhere else."""
 
 _LARGEST_PX = 1e7
@@ -152,10 +160,10 @@ class Run:
 
     def refined_parts(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Iterator[Observations]:
         """Yield the same rows as `refined`, part by part."""
-        kind: Kind = "refined" if self._files("refined", camera) else "observations"
+        kind: PartKind = "refined" if self._files("refined", camera) else "observations"
         return self._row_parts(kind, camera, start_s, end_s)
 
-    def _row_parts(self, kind: Kind, camera: str, start_s: float, end_s: float) -> Iterator[Observations]:
+    def _row_parts(self, kind: PartKind, camera: str, start_s: float, end_s: float) -> Iterator[Observations]:
         for file in self._files(kind, camera, start_s, end_s):
             table = self._columns(file, OBSERVATION_SCHEMA.names[1:])
             part = Observations(
@@ -359,7 +367,9 @@ class Run:
     def _readers(self, camera: str) -> list[ReadColumns]:
         return [partial(self.read_part, file) for file in self._files("tracklets", camera)]
 
-    def _files(self, kind: Kind, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> list[PartFile]:
+    def _files(
+        self, kind: PartKind, camera: str, start_s: float = -math.inf, end_s: float = math.inf
+    ) -> list[PartFile]:
         self.camera(camera)
         return [
             file
@@ -381,7 +391,7 @@ def _check_paths(folder: Path, cameras: Sequence[CameraRecord], manifest: Manife
             check_camera_name(camera.name)
         except InputError as error:
             raise InputError(f"{folder / RUN_FILE}: {error}") from error
-    inner = {f"{parent}/{camera.name}" for parent in ("crops", *KINDS) for camera in cameras}
+    inner = {f"{parent}/{camera.name}" for parent in ("crops", *PART_KINDS) for camera in cameras}
     inner |= {path.rpartition("/")[0] for path in (*(file.path for file in manifest.files), *manifest.removed)}
     for name in (*_OWN_PLACES, *sorted(inner)):
         if (folder / name).is_symlink():

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.runs.folder.layout import FORMAT_VERSION, Kind
+from app.runs.folder.layout import FORMAT_VERSION, PartKind
 from app.system.untrusted import reading
 
 CONTENT = b"content_sha256"
@@ -75,7 +75,7 @@ TRACKLET_SCHEMA = pa.schema(
     metadata=_BASES,
 )
 
-SCHEMAS: dict[Kind, pa.Schema] = {
+SCHEMAS: dict[PartKind, pa.Schema] = {
     "observations": OBSERVATION_SCHEMA,
     "refined": OBSERVATION_SCHEMA,
     "frames": FRAME_SCHEMA,

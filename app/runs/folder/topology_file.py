@@ -34,7 +34,7 @@ from app.errors import InputError
 from app.runs.folder.layout import TOPOLOGY_FILE
 from app.system.files import write_atomically
 from app.system.untrusted import json_with_checksum, read_json
-from app.track.linking.topology import Clock, SharedFloor, Topology, Transit, Zone
+from app.track.linking.topology import Clock, EntryExitZone, SharedFloor, Topology, Transit
 
 FORMAT = 1
 TIMES = ("median_s", "p10_s", "p90_s", "shortest_s", "longest_s")
@@ -138,7 +138,7 @@ def _clock_from_json(values: Mapping[str, Any]) -> Clock:
     return Clock(float(values["offset_s"]), uncertainty_s, values["state"])
 
 
-def _zone_to_json(zone: Zone) -> dict[str, Any]:
+def _zone_to_json(zone: EntryExitZone) -> dict[str, Any]:
     return {
         "center_px": np.round(zone.center, 2).tolist(),
         "covariance_px2": np.round(zone.covariance, 3).tolist(),
@@ -146,9 +146,9 @@ def _zone_to_json(zone: Zone) -> dict[str, Any]:
     }
 
 
-def _zones_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Zone, ...]:
+def _zones_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[EntryExitZone, ...]:
     return tuple(
-        Zone(
+        EntryExitZone(
             np.array(zone["center_px"], np.float64).reshape(2),
             np.array(zone["covariance_px2"], np.float64).reshape(2, 2),
             int(zone["sightings"]),

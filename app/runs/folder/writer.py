@@ -24,7 +24,7 @@ from app.runs.folder import audit_log as audit
 from app.runs.folder.collected import Collected
 from app.runs.folder.crop_files import CropWriter
 from app.runs.folder.header import read_header, write_header
-from app.runs.folder.layout import FORMAT_VERSION, KINDS, LEDGER_FILE, MANIFEST_FILE, RUN_FILE
+from app.runs.folder.layout import FORMAT_VERSION, LEDGER_FILE, MANIFEST_FILE, PART_KINDS, RUN_FILE
 from app.runs.folder.locks import lock_following, lock_run, refuse_foreign_folder
 from app.runs.folder.manifest import Manifest, PartFile
 from app.runs.folder.parts import write_parts
@@ -303,9 +303,9 @@ class RunWriter(Collected):
         with self.changing():
             if {file.path for file in run.manifest.files} <= {file.path for file in Manifest.read(self.folder).files}:
                 return
-            copied = sorted(path for kind in (*KINDS, "crops") for path in (run.folder / kind).rglob("*"))
+            copied = sorted(path for kind in (*PART_KINDS, "crops") for path in (run.folder / kind).rglob("*"))
             note_written(self.folder, [p.relative_to(run.folder).as_posix() for p in copied if p.is_file()])
-            for folder in (*KINDS, "crops"):
+            for folder in (*PART_KINDS, "crops"):
                 for source in sorted((run.folder / folder).glob("*")):
                     target = self.folder / folder / source.name
                     shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)

@@ -16,11 +16,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from app.errors import InputError, RunError
-from app.runs.folder.layout import KINDS, PUT_AWAY, RENDERED, RUN_FILE, WRITTEN_FILE
+from app.runs.folder.layout import PART_KINDS, PUT_AWAY, RENDERED, RUN_FILE, WRITTEN_FILE
 from app.runs.folder.locks import lock_copying, lock_list, open_own
 from app.runs.folder.run import Run
 
-_KEPT = (*KINDS, "crops")
+_KEPT = (*PART_KINDS, "crops")
 """Folders of what the manifest names."""
 
 

@@ -27,10 +27,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.frames import NO_ID
+from app.frames import NO_ID, TrackletKey
 
-Key = tuple[str, int]
-Kind = Literal["assign", "merge", "split", "confirm", "reject", "name", "erase", "undo"]
+EventKind = Literal["assign", "merge", "split", "confirm", "reject", "name", "erase", "undo"]
 
 MACHINE = "machine:"
 """How the actor of an event begins when no human decided it."""
@@ -49,7 +48,7 @@ class Event:
     evidence: JSON values.  id and time (seconds since 1970) are given by the ledger.
     """
 
-    kind: Kind
+    kind: EventKind
     actor: str
     camera: str = ""
     track_id: int = NO_ID
@@ -69,7 +68,7 @@ class Event:
         return self.actor.startswith(MACHINE)
 
     @property
-    def pair(self) -> tuple[Key, Key]:
+    def pair(self) -> tuple[TrackletKey, TrackletKey]:
         """The two tracklets of confirm and reject, in a fixed order."""
         first, second = sorted([(self.camera, self.track_id), (self.other_camera, self.other_track_id)])
         return first, second
@@ -85,7 +84,7 @@ class Segment:
     end_s: float
 
     @property
-    def key(self) -> Key:
+    def key(self) -> TrackletKey:
         return self.camera, self.track_id
 
 
@@ -134,7 +133,7 @@ class People:
     parents: dict[int, int] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     merged_by_human: set[int] = field(default_factory=set)
-    pairs: dict[tuple[Key, Key], bool] = field(default_factory=dict)
+    pairs: dict[tuple[TrackletKey, TrackletKey], bool] = field(default_factory=dict)
     erased: set[int] = field(default_factory=set)
     erased_segments: list[Segment] = field(default_factory=list)
 
@@ -211,7 +210,7 @@ class Identities:
     def __init__(
         self,
         simple: Mapping[str, Mapping[int, int]],
-        states: Mapping[Key, TrackState],
+        states: Mapping[TrackletKey, TrackState],
         people: People,
         next_person_id: int,
     ) -> None:
@@ -280,7 +279,7 @@ class Identities:
                 )
         return sorted(segments, key=lambda segment: (segment.camera, segment.track_id, segment.start_s))
 
-    def known_tracklets(self) -> list[Key]:
+    def known_tracklets(self) -> list[TrackletKey]:
         """Return the keys of all tracklets that any event in force names, sorted."""
         return [(name, track_id) for name, camera in self._cameras.items() for track_id in camera.track_ids.tolist()]
 
@@ -302,7 +301,7 @@ class Identities:
         segments = self.segments(camera, track_id)
         return segments[-1][1] if segments else NO_ID
 
-    def pinned(self) -> set[Key]:
+    def pinned(self) -> set[TrackletKey]:
         """Return the tracklets whose person a machine must not change any more.
 
         A human assigned or split the tracklet, or named or merged its person, or confirmed it against another tracklet
@@ -317,19 +316,19 @@ class Identities:
                 keys |= {first, second}
         return keys
 
-    def constraints(self) -> tuple[list[tuple[Key, Key]], list[tuple[Key, Key]]]:
+    def constraints(self) -> tuple[list[tuple[TrackletKey, TrackletKey]], list[tuple[TrackletKey, TrackletKey]]]:
         """Return (same, different): pairs of tracklets for the linker, sorted.
 
         same: what humans confirmed, and a chain through the pinned tracklets of each person.
         different: what humans rejected, and each tracklet that a human took out of a person against that person's
         tracklets. A tracklet that belongs to several people is in no pair.
         """
-        whole: dict[Key, int] = {}
+        whole: dict[TrackletKey, int] = {}
         for key in sorted(self.pinned()):
             segments = self.segments(*key)
             if len(segments) == 1 and segments[0][1] != NO_ID:
                 whole[key] = segments[0][1]
-        chains: dict[int, list[Key]] = {}
+        chains: dict[int, list[TrackletKey]] = {}
         for key, person in whole.items():
             chains.setdefault(person, []).append(key)
         different = set(self.rejected)
@@ -345,7 +344,7 @@ class Identities:
 
     def _index(self, simple: Mapping[str, Mapping[int, int]]) -> dict[str, _Camera]:
         states = dict(self._states)
-        cut: dict[Key, list[Segment]] = {}
+        cut: dict[TrackletKey, list[Segment]] = {}
         for segment in self.erased:
             cut.setdefault(segment.key, []).append(segment)
         for key in cut:

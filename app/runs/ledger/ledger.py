@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from app.errors import InputError
-from app.frames import NO_ID
+from app.frames import NO_ID, TrackletKey
 from app.runs.ledger.database import (
     CHECKPOINT_COLUMNS,
     INSERT,
@@ -34,7 +34,6 @@ from app.runs.ledger.identities import (
     MACHINE,
     Event,
     Identities,
-    Key,
     Segment,
     segments_to_json,
 )
@@ -110,15 +109,15 @@ class Ledger(Replay):
             person = self.replay().next_person_id
             return self._append([Event("split", actor, camera, track_id, person, at_s=at_s)])[0], person
 
-    def confirm(self, first: Key, second: Key, actor: str) -> int:
+    def confirm(self, first: TrackletKey, second: TrackletKey, actor: str) -> int:
         """Say that two tracklets show the same person. Changes no identity: merge them as well if they differ."""
         return self.append([Event("confirm", actor, *first, other_camera=second[0], other_track_id=second[1])])[0]
 
-    def reject(self, first: Key, second: Key, actor: str) -> int:
+    def reject(self, first: TrackletKey, second: TrackletKey, actor: str) -> int:
         """Say that two tracklets show different people. Changes no identity: split one off as well."""
         return self.append([Event("reject", actor, *first, other_camera=second[0], other_track_id=second[1])])[0]
 
-    def separate(self, first: Key, second: Key, actor: str) -> range:
+    def separate(self, first: TrackletKey, second: TrackletKey, actor: str) -> range:
         """Reject a pair and give the first tracklet to a new person, as one step; return the ids of both events."""
         with self._writing():
             reject = Event("reject", actor, *first, other_camera=second[0], other_track_id=second[1])
@@ -166,10 +165,10 @@ class Ledger(Replay):
 
     def reassign(
         self,
-        groups: Mapping[Key, int],
+        groups: Mapping[TrackletKey, int],
         actor: str = LINKER,
-        evidence: Mapping[Key, Mapping[str, Any]] | None = None,
-        cuts: Mapping[Key, tuple[Key, float]] | None = None,
+        evidence: Mapping[TrackletKey, Mapping[str, Any]] | None = None,
+        cuts: Mapping[TrackletKey, tuple[TrackletKey, float]] | None = None,
         keep_others: bool = False,
     ) -> range:
         """Replace what machines decided by the outcome of a link stage.
@@ -208,7 +207,7 @@ class Ledger(Replay):
                     events.append(Event("split", actor, *key, person, at_s=at_s, evidence=why))
             return self._append(events)
 
-    def propose(self, pairs: Iterable[tuple[Key, Key, float]]) -> None:
+    def propose(self, pairs: Iterable[tuple[TrackletKey, TrackletKey, float]]) -> None:
         """Keep pairs of tracklets with their P(same) in the place of those of the link stage before."""
         with self._writing():
             self._refresh()
@@ -336,7 +335,7 @@ class Ledger(Replay):
             if problem:
                 raise InputError(f"cannot {event.kind}: {problem}")
 
-    def _unknown_track(self, event: Event, told: Collection[Key]) -> str:
+    def _unknown_track(self, event: Event, told: Collection[TrackletKey]) -> str:
         """Say which track that a human speaks of is not there, if one is not: nothing assigned it, or it was erased.
 
         told: those that are assigned in the same step."""

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from app.frames import NO_ID
-from app.runs.ledger.identities import WHOLE, Identities, Key
+from app.frames import NO_ID, TrackletKey
+from app.runs.ledger.identities import WHOLE, Identities
 
 Segments = list[tuple[float, int]]
 """(start in seconds, person) of each part of a tracklet, in order; the first start is `WHOLE`."""
@@ -26,10 +26,10 @@ Segments = list[tuple[float, int]]
 
 def plan_reassignment(
     identities: Identities,
-    groups: Mapping[Key, int],
-    cuts: Mapping[Key, tuple[Key, float]] | None = None,
+    groups: Mapping[TrackletKey, int],
+    cuts: Mapping[TrackletKey, tuple[TrackletKey, float]] | None = None,
     keep_others: bool = False,
-) -> dict[Key, Segments]:
+) -> dict[TrackletKey, Segments]:
     """Return the segments of every tracklet whose people change (`NO_ID`: nobody), in the order of the keys.
 
     groups: for each tracklet the number of its group; `NO_ID` for a tracklet that could not be placed.
@@ -56,26 +56,26 @@ def plan_reassignment(
 
 
 def _people_of_keys(
-    identities: Identities, groups: Mapping[Key, int], now: Mapping[Key, list[int]], keep_others: bool
-) -> dict[Key, int]:
+    identities: Identities, groups: Mapping[TrackletKey, int], now: Mapping[TrackletKey, list[int]], keep_others: bool
+) -> dict[TrackletKey, int]:
     """Return the person of every tracklet and part of one, except of those that must not change."""
     pinned = identities.pinned()
-    members: dict[int, list[Key]] = {}
+    members: dict[int, list[TrackletKey]] = {}
     for key in sorted(groups):
         if groups[key] != NO_ID:
             members.setdefault(groups[key], []).append(key)
     people = _match(members, pinned, now)
     _, rejected = identities.constraints()
-    foes: dict[Key, set[Key]] = {}
+    cannot_link: dict[TrackletKey, set[TrackletKey]] = {}
     for first, second in rejected:
-        foes.setdefault(first, set()).add(second)
-        foes.setdefault(second, set()).add(first)
-    held: dict[int, set[Key]] = {}
+        cannot_link.setdefault(first, set()).add(second)
+        cannot_link.setdefault(second, set()).add(first)
+    held: dict[int, set[TrackletKey]] = {}
     for key in pinned:
         for person in now[key]:
             held.setdefault(person, set()).add(key)
     fresh = identities.next_person_id
-    wanted: dict[Key, int] = {}
+    wanted: dict[TrackletKey, int] = {}
     for group, keys in members.items():
         if group not in people:
             people[group], fresh = fresh, fresh + 1
@@ -85,7 +85,7 @@ def _people_of_keys(
         while loose:  # the second and later rounds are for those whom a human told apart
             apart = []
             for key in loose:
-                if foes.get(key, set()) & own:
+                if cannot_link.get(key, set()) & own:
                     apart.append(key)
                 else:
                     own.add(key)
@@ -99,7 +99,9 @@ def _people_of_keys(
     return wanted
 
 
-def _match(members: Mapping[int, Iterable[Key]], pinned: set[Key], now: Mapping[Key, list[int]]) -> dict[int, int]:
+def _match(
+    members: Mapping[int, Iterable[TrackletKey]], pinned: set[TrackletKey], now: Mapping[TrackletKey, list[int]]
+) -> dict[int, int]:
     """Return the person that each group takes over; groups that find none are absent."""
     fixed: Counter[tuple[int, int]] = Counter()
     shared: Counter[tuple[int, int]] = Counter()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from app.frames import TrackletKey
 from app.runs.ledger.database import RARE, SELECT, connect, event_of_row, has_part
 from app.runs.ledger.identities import (
     MACHINE,
     Event,
     Identities,
-    Key,
     People,
     Segment,
     TrackState,
@@ -44,7 +44,7 @@ class Replay:
         self._undos: list[tuple[int, int]] = []
         self._undone: set[int] = set()
         self._simple: dict[str, dict[int, int]] = {}
-        self._states: dict[Key, TrackState] = {}
+        self._states: dict[TrackletKey, TrackState] = {}
         self._about_people: list[Event] = []
         self._next_person_id = self._reserved()
         self._cached: Identities | None = None
@@ -108,7 +108,7 @@ class Replay:
             self._refresh()
             return list(self._people().erased_segments)
 
-    def latest_evidence(self, keys: Iterable[Key] | None = None) -> dict[Key, Event]:
+    def latest_evidence(self, keys: Iterable[TrackletKey] | None = None) -> dict[TrackletKey, Event]:
         """Return for each tracklet (of `keys`, or of all) the latest assignment by a machine that is in force and has
         evidence, as far as there is one."""
         wanted = (
@@ -128,7 +128,7 @@ class Replay:
                 rows = [row for key in keys for row in execute(one, key).fetchall()]
         return {(event.camera, event.track_id): event for event in map(event_of_row, rows)}
 
-    def proposals(self) -> list[tuple[Key, Key, float]]:
+    def proposals(self) -> list[tuple[TrackletKey, TrackletKey, float]]:
         """Return the pairs of tracklets that the last link stage left apart with the most doubt: keys and P(same)."""
         query = (
             "SELECT camera, track_id, other_camera, other_track_id, p_same FROM proposals ORDER BY p_same DESC, rowid"
@@ -149,7 +149,7 @@ class Replay:
     def _select_rare(self) -> str:
         return f"{SELECT} INDEXED BY rare_events" if self._has_index else SELECT
 
-    def _erased_tracklets(self) -> set[Key]:
+    def _erased_tracklets(self) -> set[TrackletKey]:
         """Return the tracklets of which nothing is left, as of the last refresh."""
         return {
             segment.key
@@ -238,7 +238,7 @@ class Replay:
             last, highest = last_id, highest_person
         return last, highest
 
-    def _replay_tracklets(self, keys: set[Key]) -> None:
+    def _replay_tracklets(self, keys: set[TrackletKey]) -> None:
         """Replay all events of some tracklets and file the outcomes where they belong."""
         if not keys:
             return

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from app.config import Settings
 from app.errors import InputError
-from app.reid.agreement import agreement_picture
+from app.reid.agreement import agreement_image
 from app.reid.embedder import embedder_of, load_for_use, require_weights
 from app.runs.people.bands import Band, band
-from app.runs.people.query import Finder, NobodyInPicture, SeveralInPicture, choose
+from app.runs.people.query import Finder, NobodyInImage, SeveralInImage, choose
 from app.system.untrusted import decode_image, reading
 
 SURE = 0.9
@@ -57,7 +57,7 @@ class Comparison:
     reid: str
 
 
-def compare_pictures(images: Sequence[str], settings: Settings, drawn: Path | None = None) -> Comparison:
+def compare_images(images: Sequence[str], settings: Settings, drawn: Path | None = None) -> Comparison:
     """Say of each two of several pictures whether they show the same person.
 
     images: files; FILE#2 means the second person from the left in FILE.  drawn: a picture file to write that shows
@@ -91,7 +91,7 @@ def compare_pictures(images: Sequence[str], settings: Settings, drawn: Path | No
             (pair.first, pair.second, f"{pair.first + 1} and {pair.second + 1}: {pair.answer} (P {pair.p_same:.2f})")
             for pair in pairs[:MOST_DRAWN]
         ]
-        _write(drawn, agreement_picture(checkpoint, crops, headings))
+        _write(drawn, agreement_image(checkpoint, crops, headings))
     return Comparison(pictures, pairs, embedder.name)
 
 
@@ -125,13 +125,13 @@ def _person_in(image: str, finder: Finder) -> tuple[NDArray[np.uint8], list[int]
     picture = decode_image(data, str(file))
     try:
         whom = choose(finder.people(picture), number)
-    except SeveralInPicture as several:
+    except SeveralInImage as several:
         boxes = "; ".join(f"{file}#{place}: {p.box.tolist()}" for place, p in enumerate(several.people, 1))
         raise InputError(
             f"{file}: there are {len(several.people)} people in this picture; say which one, from the left ({boxes})"
         ) from several
-    except NobodyInPicture as nobody:
-        raise NobodyInPicture(f"{file}: {nobody}") from nobody
+    except NobodyInImage as nobody:
+        raise NobodyInImage(f"{file}: {nobody}") from nobody
     except InputError as wrong:
         raise InputError(f"{file}: {wrong}") from wrong
     return whom.cut_out(picture), whom.box.tolist()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from app.errors import InputError
 from app.footage.clock import format_time
-from app.frames import NO_ID
+from app.frames import NO_ID, TrackletKey
 from app.runs.folder.run import Run
-from app.runs.ledger.identities import WHOLE, Event, Key, Segment
+from app.runs.ledger.identities import WHOLE, Event, Segment
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.review import in_words, last_correction
 from app.runs.people.visits import seen_together
@@ -56,13 +56,13 @@ def name(ledger: Ledger, person: int, text: str, actor: str) -> str:
     return f"Person {number} is called {text.strip()} now." if text.strip() else f"Person {number} has no name now."
 
 
-def split(ledger: Ledger, key: Key, at_s: float, actor: str) -> str:
+def split(ledger: Ledger, key: TrackletKey, at_s: float, actor: str) -> str:
     """Give the rows of a tracklet from `at_s` on (`WHOLE`: all of them) to a new person."""
     _, new = ledger.split(*_tracklet(ledger, key), at_s, actor)
     return f"This visit is person {new} now." if at_s == WHOLE else f"From there on it is person {new}."
 
 
-def confirm(run: Run, ledger: Ledger, first: Key, second: Key, actor: str, anyway: bool = False) -> str:
+def confirm(run: Run, ledger: Ledger, first: TrackletKey, second: TrackletKey, actor: str, anyway: bool = False) -> str:
     """Say that two tracklets show the same person. Changes no identity: see `same`.
 
     Raises Contradiction if both are in one frame, unless `anyway`.
@@ -72,7 +72,7 @@ def confirm(run: Run, ledger: Ledger, first: Key, second: Key, actor: str, anywa
     return "Confirmed: linking will keep this pair together."
 
 
-def same(run: Run, ledger: Ledger, first: Key, second: Key, actor: str, anyway: bool = False) -> str:
+def same(run: Run, ledger: Ledger, first: TrackletKey, second: TrackletKey, actor: str, anyway: bool = False) -> str:
     """Say that two tracklets show the same person, and make their people one, as one step.
 
     A person with a name stays, else the lower number. Raises Contradiction as `merge` and `confirm` do.
@@ -90,7 +90,7 @@ def same(run: Run, ledger: Ledger, first: Key, second: Key, actor: str, anyway: 
     return f"Person {ends} and person {stays} are one person now: person {stays}."
 
 
-def reject(ledger: Ledger, first: Key, second: Key, actor: str) -> str:
+def reject(ledger: Ledger, first: TrackletKey, second: TrackletKey, actor: str) -> str:
     """Say that two tracklets show different people; if they are one person now, the first becomes one of its own."""
     identities = ledger.replay()
     people = [identities.latest_person(*_tracklet(ledger, key)) for key in (first, second)]
@@ -155,7 +155,7 @@ def correct(
         except ValueError as error:
             raise InputError(f"{action}: {words[row]!r} is no time in seconds") from error
 
-    def key(row: int) -> Key:
+    def key(row: int) -> TrackletKey:
         return words[row], number(row + 1)
 
     ways: dict[tuple[str, int], Callable[[], str]] = {
@@ -185,13 +185,13 @@ def _person(ledger: Ledger, person: int) -> int:
     return number
 
 
-def _tracklet(ledger: Ledger, key: Key) -> Key:
+def _tracklet(ledger: Ledger, key: TrackletKey) -> TrackletKey:
     if not ledger.replay().segments(*key):
         raise InputError(f"there is no track {key[1]} on camera {key[0]!r} in {ledger.path.parent}")
     return key
 
 
-def _refuse_pair_together(run: Run, first: Key, second: Key, anyway: bool) -> None:
+def _refuse_pair_together(run: Run, first: TrackletKey, second: TrackletKey, anyway: bool) -> None:
     if not anyway:
         ones, others = ([Segment(*key, -math.inf, math.inf)] for key in (first, second))
         both = " and ".join(f"{camera}, track {track_id}" for camera, track_id in (first, second))

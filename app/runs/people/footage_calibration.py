@@ -54,20 +54,20 @@ def calibrate_on_runs(weights: str, runs: Sequence[Path], trust: bool = False) -
     embedder = embedder_of(checkpoint, ReidSettings(weights=str(file), device="cpu", trust_weights=trust))
     samples = [_sample(Run.open(folder), embedder) for folder in runs]
     together = FootageSample(
-        np.concatenate([sample.strangers for sample in samples]),
+        np.concatenate([sample.negatives for sample in samples]),
         np.concatenate([sample.halves for sample in samples]),
         np.concatenate([sample.across for sample in samples]),
-        sum(sample.strangers_from for sample in samples),
+        sum(sample.negatives_from for sample in samples),
         sum(sample.halves_from for sample in samples),
     )
     fitted = fit_on_footage(together, checkpoint.calibration)
     facts = {
         "runs": [str(folder.resolve()) for folder in runs],
-        "pairs_of_strangers": len(together.strangers),
+        "pairs_of_strangers": len(together.negatives),
         "pairs_of_one_person": len(together.halves),
         "pairs_on_two_cameras": len(together.across),
         "tracklets": together.halves_from,
-        "mean_distance_of_strangers": round(float(together.strangers.mean()), 4),
+        "mean_distance_of_strangers": round(float(together.negatives.mean()), 4),
         "mean_distance_within_tracklets": round(float(together.halves.mean()), 4),
     }
     write_footage_sidecar(file, checkpoint.sha256, fitted, facts)
@@ -82,14 +82,14 @@ def _sample(run: Run, embedder: Any) -> FootageSample:
     tracklets = [found[index] for index in shown]
     vectors = [vectors[index] for index in shown]
     halves = [_within(run, tracklet, rows) for tracklet, rows in zip(tracklets, vectors, strict=True)]
-    strangers: list[NDArray[np.float32]] = []
+    negatives: list[NDArray[np.float32]] = []
     met: set[int] = set()
     for a, b in zip(*co_present_pairs([Presence.of(tracklet) for tracklet in tracklets], MOST_PAIRS), strict=True):
         if _overlap(tracklets[a], tracklets[b]) < DOUBLE_IOU:
-            strangers.append((1 - vectors[a][:CROPS_COMPARED] @ vectors[b][:CROPS_COMPARED].T).ravel())
+            negatives.append((1 - vectors[a][:CROPS_COMPARED] @ vectors[b][:CROPS_COMPARED].T).ravel())
             met |= {int(a), int(b)}
     return FootageSample(
-        np.concatenate([np.zeros(0, np.float32), *strangers]),
+        np.concatenate([np.zeros(0, np.float32), *negatives]),
         np.concatenate([np.zeros(0, np.float32), *halves]),
         _across(tracklets, vectors),
         len(met),

@@ -37,7 +37,7 @@ PEOPLE_FILE = "people.safetensors"
 FORMAT = "1"
 DAY_S = 86_400.0
 
-Looks = list[tuple[str, NDArray[np.float32]]]
+Appearances = list[tuple[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class KnownPerson:
 
     name: str
     last_seen_s: float
-    looks: Looks
+    appearance: Appearances
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def known_people(settings: GallerySettings, weights_sha256: str | None) -> Known
         return KnownPeople()
     folder = Path(settings.folder)
     if weights_sha256 is None:
-        raise InputError("--gallery recognises people by their looks, so it needs pictures, and --reid other than none")
+        raise InputError(
+            "--gallery recognises people by their appearance, so it needs pictures, and --reid other than none"
+        )
     known = without_expired(with_corrections(read_people(folder)), settings.keep_days)
     if known.people and known.weights_sha256 != weights_sha256:
         raise InputError(
@@ -120,13 +122,16 @@ def read_people(folder: Path) -> KnownPeople:
         if metadata["format"] != FORMAT:
             raise InputError(f"{path}: format {metadata['format']}, this version reads {FORMAT}")
         cameras, people = json.loads(metadata["cameras"]), json.loads(metadata["people"])
-        looks: dict[int, Looks] = {int(person): [] for person in people}
+        appearance: dict[int, Appearances] = {int(person): [] for person in people}
         for person, camera, vector in zip(person_ids.tolist(), cameras, vectors, strict=True):
-            looks[person].append((camera, vector))
+            appearance[person].append((camera, vector))
         return KnownPeople(
             metadata["weights_sha256"],
             int(metadata["next_person_id"]),
-            {person: KnownPerson(**people[str(person)], looks=looks[person]) for person in sorted(looks)},
+            {
+                person: KnownPerson(**people[str(person)], appearance=appearance[person])
+                for person in sorted(appearance)
+            },
             tuple(json.loads(metadata["runs"])),
             frozenset(json.loads(metadata.get("forgotten", "[]"))),
         )
@@ -136,7 +141,9 @@ def read_people(folder: Path) -> KnownPeople:
 
 def write_people(folder: Path, known: KnownPeople) -> None:
     """Replace the file of a gallery folder in one step."""
-    rows = [(person, camera, vector) for person, one in sorted(known.people.items()) for camera, vector in one.looks]
+    rows = [
+        (person, camera, vector) for person, one in sorted(known.people.items()) for camera, vector in one.appearance
+    ]
     dimension = len(rows[0][2]) if rows else 0
     tensors: dict[str, NDArray[Any]] = {
         "vectors": np.array([vector for _, _, vector in rows], np.float32).reshape(len(rows), dimension),
@@ -177,7 +184,7 @@ def with_corrections(known: KnownPeople) -> KnownPeople:
             if root != person and root in people:
                 gone, kept = people.pop(person), people[root]
                 last_seen_s = max(gone.last_seen_s, kept.last_seen_s)
-                people[root] = KnownPerson(kept.name or gone.name, last_seen_s, gone.looks + kept.looks)
+                people[root] = KnownPerson(kept.name or gone.name, last_seen_s, gone.appearance + kept.appearance)
             elif identities.names.get(person):
                 people[person] = replace(people[person], name=identities.names[person])
     return replace(known, people=people)
@@ -218,7 +225,7 @@ def _remember(run: Run, settings: GallerySettings) -> None:
             identities.names.get(person, before.name),
             time.time(),
             _latest(
-                [*before.looks, *((s.camera, weighted_direction(s.vectors, s.qualities)) for s in own)],
+                [*before.appearance, *((s.camera, weighted_direction(s.vectors, s.qualities)) for s in own)],
                 settings.vectors_per_camera,
             ),
         )
@@ -270,10 +277,10 @@ def gallery_of_run(run: Run) -> Path | None:
     return next((place for place in places if (place / PEOPLE_FILE).is_file()), folder)
 
 
-def _latest(looks: Looks, per_camera: int) -> Looks:
+def _latest(appearance: Appearances, per_camera: int) -> Appearances:
     counts: dict[str, int] = {}
-    kept: Looks = []
-    for camera, vector in reversed(looks):
+    kept: Appearances = []
+    for camera, vector in reversed(appearance):
         counts[camera] = counts.get(camera, 0) + 1
         if counts[camera] <= per_camera:
             kept.append((camera, vector))

@@ -19,7 +19,7 @@ import numpy as np
 
 from app.config import LinkSettings
 from app.errors import InputError
-from app.frames import Tracklet
+from app.frames import Tracklet, TrackletKey
 from app.reid.calibrate import Calibration
 from app.runs.folder.layout import TOPOLOGY_FILE
 from app.runs.folder.locks import lock_run
@@ -29,7 +29,7 @@ from app.runs.folder.state import FOLLOWED, write_state
 from app.runs.folder.topology_file import clocks_to_json, write_topology
 from app.runs.ledger.identities import Identities
 from app.runs.ledger.ledger import LINKER, Ledger
-from app.track.linking.linker import Key, LinkResult, link_tracklets
+from app.track.linking.linker import LinkResult, link_tracklets
 from app.track.linking.presence import Presence
 from app.track.linking.splitting import Cut, cut_mixed
 
@@ -48,8 +48,8 @@ class Linking:
     """
 
     result: LinkResult
-    keys: Sequence[Key]
-    cuts: Mapping[Key, Cut]
+    keys: Sequence[TrackletKey]
+    cuts: Mapping[TrackletKey, Cut]
     is_partial: bool
 
     def write(self, ledger: Ledger, keep_others: bool = False) -> None:
@@ -123,7 +123,9 @@ def _link(run: Run, settings: LinkSettings) -> dict[str, Any]:
     }
 
 
-def _without_contradictions(pairs: Sequence[tuple[Key, Key]], tracklets: Sequence[Tracklet]) -> list[tuple[Key, Key]]:
+def _without_contradictions(
+    pairs: Sequence[tuple[TrackletKey, TrackletKey]], tracklets: Sequence[Tracklet]
+) -> list[tuple[TrackletKey, TrackletKey]]:
     """Return the confirmed pairs less those that would join who was in view of one camera at the same time.
 
     A human may have said that these are one person all the same (one person with two boxes). They stay together, since
@@ -164,7 +166,7 @@ def run_calibration(run: Run) -> Calibration | None:
 
 def _cut_mixed(
     run: Run, tracklets: Sequence[Tracklet], identities: Identities
-) -> tuple[list[Tracklet], dict[Key, Cut]]:
+) -> tuple[list[Tracklet], dict[TrackletKey, Cut]]:
     """Cut tracklets that show one person first and another one later, as `cut_mixed` does.
 
     Those about which a human said something stay whole: what was said is about all of them.
@@ -180,12 +182,12 @@ def _cut_mixed(
     return [*parts, *(tracklet for tracklet in tracklets if tracklet.key in settled)], cuts
 
 
-def _evidence(result: LinkResult, cuts: Mapping[Key, Cut]) -> dict[Key, dict[str, Any]]:
+def _evidence(result: LinkResult, cuts: Mapping[TrackletKey, Cut]) -> dict[TrackletKey, dict[str, Any]]:
     """Return for each tracklet that takes part in a link the evidence of its strongest one.
 
     cuts: parts of tracklets; what a part was linked with is named by its tracklet.
     """
-    evidence: dict[Key, dict[str, Any]] = {}
+    evidence: dict[TrackletKey, dict[str, Any]] = {}
     for link in sorted(result.links, key=lambda link: link.p_same):
         for own, other in ((link.a, link.b), (link.b, link.a)):
             evidence[own] = {

@@ -19,7 +19,7 @@ from app import boxes as geometry
 from app.config import DetectSettings
 from app.detect import FILE_PREFIX, Detector, build_detector
 from app.errors import InputError
-from app.frames import Frame
+from app.frames import BgrImage, Frame
 
 LEAST_SCORE = 0.3
 """A picture shows somebody if the detector is at least this sure."""
@@ -53,8 +53,6 @@ AROUND = 0.5
 LEAST_INSIDE = 0.5
 """A person whom a drawn box means has at least this share of the box's and of its own area in it."""
 
-Picture = NDArray[np.uint8]
-
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -63,7 +61,7 @@ class Person:
     box: NDArray[np.int64]
     score: float
 
-    def cut_out(self, picture: Picture) -> Picture:
+    def cut_out(self, picture: BgrImage) -> BgrImage:
         x1, y1, x2, y2 = self.box.tolist()
         return picture[y1:y2, x1:x2]
 
@@ -71,11 +69,11 @@ class Person:
         return {"box": self.box.tolist(), "score": round(self.score, 3)}
 
 
-class NobodyInPicture(InputError):
+class NobodyInImage(InputError):
     """No person was found in a picture."""
 
 
-class SeveralInPicture(InputError):
+class SeveralInImage(InputError):
     """Several people were found, and nobody said which one is meant. people: from the left to the right."""
 
     def __init__(self, people: Sequence[Person]) -> None:
@@ -97,7 +95,7 @@ class Finder:
         own = settings.model_copy(update={"weights": weights, "min_score": lowest})
         self._detector: Detector = build_detector(own, [])
 
-    def people(self, picture: Picture) -> list[Person]:
+    def people(self, picture: BgrImage) -> list[Person]:
         """Return the people in an (H, W, 3) uint8 BGR picture, from the left to the right."""
         height, width = picture.shape[:2]
         whole = np.array([[0, 0, width, height]], np.float32)
@@ -116,10 +114,10 @@ class Finder:
         order = np.argsort(boxes[:, 0], kind="stable")
         return [Person(np.rint(boxes[row]).astype(np.int64), float(scores[row])) for row in order.tolist()]
 
-    def person_in_box(self, picture: Picture, box: NDArray[np.int64]) -> Person:
+    def person_in_box(self, picture: BgrImage, box: NDArray[np.int64]) -> Person:
         """Return the person whom somebody has drawn a box around: the box as drawn, if there is somebody in it.
 
-        box: (4,) x1 y1 x2 y2 within the picture. Raises NobodyInPicture.
+        box: (4,) x1 y1 x2 y2 within the picture. Raises NobodyInImage.
         """
         x1, y1, x2, y2 = box.tolist()
         across, down = round(AROUND * (x2 - x1)), round(AROUND * (y2 - y1))
@@ -133,17 +131,17 @@ class Finder:
             return Person(box, float(scores[meant.argmax()]))
         inside = self.people(picture[y1:y2, x1:x2])
         if not inside:
-            raise NobodyInPicture("there is nobody in this box: no person was found in it")
+            raise NobodyInImage("there is nobody in this box: no person was found in it")
         return Person(box, max(person.score for person in inside))
 
-    def _look(self, picture: Picture, least_score: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _look(self, picture: BgrImage, least_score: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (N, 4) boxes and (N,) scores of the people in a picture."""
         found = self._detector.detect([Frame("picture", 0, 0.0, np.ascontiguousarray(picture))])[0]
         tall = found.boxes[:, 3] - found.boxes[:, 1] >= LEAST_HEIGHT_PX
         sure = tall & (found.scores >= least_score)
         return found.boxes[sure], found.scores[sure]
 
-    def _look_within_margin(self, picture: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _look_within_margin(self, picture: BgrImage) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the same, looking at the picture in the middle of a square of its blurred edges; boxes in the
         picture's own pixels."""
         scale = min(1.0, MARGIN_PICTURE_PX / max(picture.shape[:2]))
@@ -164,10 +162,10 @@ class Finder:
 def choose(found: Sequence[Person], number: int | None = None) -> Person:
     """Return whom of the people in a picture is meant. number: from 1 at the left.
 
-    Raises NobodyInPicture, SeveralInPicture without a number, InputError for a number that is not there.
+    Raises NobodyInImage, SeveralInImage without a number, InputError for a number that is not there.
     """
     if not found:
-        raise NobodyInPicture(_NOBODY)
+        raise NobodyInImage(_NOBODY)
     if number is not None:
         if not 1 <= number <= len(found):
             raise InputError(
@@ -177,7 +175,7 @@ def choose(found: Sequence[Person], number: int | None = None) -> Person:
     areas = geometry.areas(np.array([person.box for person in found], np.float64))
     chief = int(areas.argmax())
     if len(found) > 1 and areas[chief] < CHIEF_RATIO * np.delete(areas, chief).max():
-        raise SeveralInPicture(found)
+        raise SeveralInImage(found)
     return found[chief]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.config import LinkSettings
 from app.footage.clock import format_time
-from app.runs.ledger.identities import WHOLE, Event, Identities, Key
+from app.frames import TrackletKey
+from app.runs.ledger.identities import WHOLE, Event, Identities
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.bands import band
 from app.runs.people.visits import Person
@@ -25,8 +26,8 @@ class Link:
     a link that was not made.  made: whether they are one person now; else `person` is whose `own` is.
     """
 
-    own: Key
-    other: Key
+    own: TrackletKey
+    other: TrackletKey
     person: int
     p_same: float
     runner_up: float
@@ -51,18 +52,18 @@ class Link:
         return self.p_same - max(0.0, self.runner_up - self.p_same)
 
     @property
-    def pair(self) -> tuple[Key, Key]:
+    def pair(self) -> tuple[TrackletKey, TrackletKey]:
         first, second = sorted([self.own, self.other])
         return first, second
 
 
-def links_in_force(people: Mapping[int, Person], evidence: Mapping[Key, Event]) -> list[Link]:
+def links_in_force(people: Mapping[int, Person], evidence: Mapping[TrackletKey, Event]) -> list[Link]:
     """Return the links between tracklets that belong to the same person now, the least certain first.
 
     A link is named once, although both its tracklets may have it as evidence.
     """
     owner = {visit.key: person.id for person in people.values() for visit in person.visits}
-    links: dict[tuple[Key, Key], Link] = {}
+    links: dict[tuple[TrackletKey, TrackletKey], Link] = {}
     for own, event in evidence.items():
         values: Mapping[str, Any] = event.evidence
         if "with" not in values:
@@ -79,7 +80,7 @@ def links_in_force(people: Mapping[int, Person], evidence: Mapping[Key, Event]) 
 
 
 def links_not_made(
-    people: Mapping[int, Person], proposals: Iterable[tuple[Key, Key, float]], identities: Identities
+    people: Mapping[int, Person], proposals: Iterable[tuple[TrackletKey, TrackletKey, float]], identities: Identities
 ) -> list[Link]:
     """Return the proposals of the last link stage that still stand between two people, the likeliest first.
 

@@ -115,7 +115,7 @@ def search_run(
     crops = (folder / "crops").resolve()
     if image.resolve().is_relative_to(crops) and number is None and box is None:  # its vector is known
         return search_vector(run, crop_vector(run, f"crops/{image.resolve().relative_to(crops).as_posix()}"), top)
-    return search_picture(run, picture, embedder, Finder(settings.detect), top, number, box)
+    return search_image(run, picture, embedder, Finder(settings.detect), top, number, box)
 
 
 def search_in_frame(
@@ -127,7 +127,7 @@ def search_in_frame(
     frame, inside = frame_and_box(run, camera, time_s, box)
     embedder = embedder_of(run, settings.reid)
     finder = None if is_followed(run, camera, time_s, inside) else Finder(settings.detect)
-    return search_picture(run, frame, embedder, finder, top, box=inside)
+    return search_image(run, frame, embedder, finder, top, box=inside)
 
 
 def frame_and_box(
@@ -184,7 +184,7 @@ def embedder_of(run: Run, settings: ReidSettings) -> Embedder:
     return embedder
 
 
-def search_picture(
+def search_image(
     run: Run,
     picture: NDArray[np.uint8],
     embedder: Embedder,

@@ -22,7 +22,7 @@ _RAMP = np.array([[160, 60, 30], [200, 160, 40], [60, 210, 240], [30, 110, 250],
 _GRID = (36, 64)
 
 
-def heat_picture(seconds: NDArray[np.float64], width: int, height: int) -> NDArray[np.uint8]:
+def heat_image(seconds: NDArray[np.float64], width: int, height: int) -> NDArray[np.uint8]:
     """Return (height, width, 4) uint8 BGRA for a grid of seconds: warm where people stood long, clear where nobody did.
 
     The scale goes by the square root, so that a single bench does not hide the ways to it.
@@ -66,7 +66,7 @@ def _write(run: Run, output: Path) -> list[Path]:
             below = plain_still(run, camera)
         except InputError:
             below = np.full((camera.height, camera.width, 3), 48, np.uint8)
-        over = heat_picture(heat(run, camera), below.shape[1], below.shape[0])
+        over = heat_image(heat(run, camera), below.shape[1], below.shape[0])
         alpha = over[:, :, 3:] / 255.0
         picture = (below * (1 - alpha) + over[:, :, :3] * alpha).astype(np.uint8)
         files.append(output / f"{camera.name}.png")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.folder.covered import add_covered, cover_crops, read_covered
-from app.runs.folder.layout import INDEX_FILE, Kind, crop_frame
+from app.runs.folder.layout import INDEX_FILE, PartKind, crop_frame
 from app.runs.folder.locks import lock_deletion, lock_run
 from app.runs.folder.manifest import PartFile
 from app.runs.folder.parts import Part, write_parts
@@ -218,7 +218,7 @@ class _CameraErasure:
                 parts[file] = Part(file.kind, self.camera, f"{Path(file.path).stem}e", left)
         return new | dict(zip(parts, write_parts(self.run.folder, list(parts.values())), strict=True))
 
-    def _left_of(self, kind: Kind, table: pa.Table) -> pa.Table | None:
+    def _left_of(self, kind: PartKind, table: pa.Table) -> pa.Table | None:
         """Return what is everybody else's in a part, or None if that is all of it."""
         if kind == "tracklets":
             return self._tracklets(table)

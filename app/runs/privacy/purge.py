@@ -5,7 +5,7 @@ term, in whole parts (videos and exports, crops, vectors, rows). What is deleted
 
     video          annotated videos and exports, which can be made again while the recordings are there
     crops          the pictures of people
-    vectors        the vectors of their looks: afterwards nobody can be searched for or linked by looks
+    vectors        the vectors of their appearance: afterwards nobody can be searched for or linked by appearance
     observations   all rows, with everything that is made from them: tracklets, crops, vectors, videos, identities
 
 The header of the run remembers what was purged when; the audit log, the settings of the run and the places that hide
@@ -31,7 +31,7 @@ from app.config import RetentionSettings
 from app.errors import InputError
 from app.runs.folder.audit_log import COMMAND_LINE, record
 from app.runs.folder.header import write_header
-from app.runs.folder.layout import INDEX_FILE, LEDGER_FILE
+from app.runs.folder.layout import INDEX_FILE, LEDGER_FILE, DataKind
 from app.runs.folder.locks import lock_deletion
 from app.runs.folder.manifest import PartFile
 from app.runs.folder.parts import Part, write_parts
@@ -48,8 +48,7 @@ from app.runs.folder.written import (
 )
 from app.runs.people.known import PEOPLE_FILE, gallery_of_run, purge_people
 
-Kind = Literal["video", "crops", "vectors", "observations"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+DATA_KINDS: tuple[DataKind, ...] = get_args(DataKind)
 _DAY_S = 86_400.0
 
 
@@ -57,7 +56,7 @@ _DAY_S = 86_400.0
 class Term:
     """How long a kind of data of a run is kept. days: 0 for ever.  due_s, purged_s: seconds since 1970, if ever."""
 
-    kind: Kind
+    kind: DataKind
     days: float
     due_s: float | None
     purged_s: float | None
@@ -66,7 +65,7 @@ class Term:
 def terms(run: Run, settings: RetentionSettings) -> list[Term]:
     """Return the term of each kind. What was purged is not due again, unless some of it could not be deleted."""
     found = []
-    for kind in KINDS:
+    for kind in DATA_KINDS:
         days = float(getattr(settings, f"{kind}_days"))
         purged = run.purged.get(kind)
         purged_s = None if purged is None else datetime.fromisoformat(purged).timestamp()
@@ -78,7 +77,7 @@ def terms(run: Run, settings: RetentionSettings) -> list[Term]:
     return found
 
 
-def _since_s(run: Run, kind: Kind) -> float:
+def _since_s(run: Run, kind: DataKind) -> float:
     """Return from when on the age of a kind of data counts: the end of the run, or while live cameras are followed into
     it the age of the oldest that is left."""
     if not is_purged_by_age(run):
@@ -121,7 +120,7 @@ def purge(
         due = [term.kind for term in terms(run, settings) if term.due_s is not None and term.due_s <= now_s]
         by_age = is_purged_by_age(run)
         if "observations" in due and not by_age:
-            due = [kind for kind in KINDS if kind not in run.purged]
+            due = [kind for kind in DATA_KINDS if kind not in run.purged]
         report: list[dict[str, Any]] = []
         for kind in due:
             before_s = now_s - getattr(settings, f"{kind}_days") * _DAY_S if by_age else math.inf
@@ -159,7 +158,7 @@ def purge_table(report: dict[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table("data", "would be deleted" if report["dry_run"] else "deleted", "next purge")
-    for kind in KINDS:
+    for kind in DATA_KINDS:
         gone = [f"{one['files']} files, {one['bytes'] / 1e6:.1f} MB" for one in report["purged"] if one["kind"] == kind]
         due = [one["due"] for one in report["next"] if one["kind"] == kind]
         table.add_row(kind, *(gone or ["–"]), *(due or ["–"]))
@@ -178,7 +177,7 @@ def gallery_text(report: dict[str, Any]) -> str:
     )
 
 
-def _purge(folder: Path, kind: Kind, now_s: float, before_s: float) -> None:
+def _purge(folder: Path, kind: DataKind, now_s: float, before_s: float) -> None:
     """Delete one kind, as far as it is older than `before_s`: move it away, remember that, delete it.
 
     Killed in between, the next purge completes it. Raises RunError if something cannot be deleted.
@@ -205,7 +204,7 @@ def _purge(folder: Path, kind: Kind, now_s: float, before_s: float) -> None:
     sweep(folder)
 
 
-def _files(run: Run, kind: Kind, before_s: float) -> list[Path]:
+def _files(run: Run, kind: DataKind, before_s: float) -> list[Path]:
     """Return the files, other than parts, that hold a kind of data and nothing else that stays."""
     if kind == "video":
         return [path for path in rendered_files(run) if path.stat().st_mtime < before_s]
@@ -219,7 +218,7 @@ def _files(run: Run, kind: Kind, before_s: float) -> list[Path]:
     return []
 
 
-def _parts(run: Run, kind: Kind, before_s: float) -> list[PartFile]:
+def _parts(run: Run, kind: DataKind, before_s: float) -> list[PartFile]:
     """Return the parts that hold a kind of data: vectors are taken out of theirs, with observations all rows go."""
     old = [file for file in run.manifest.files if file.kind != "frames" and file.end_s < before_s]
     if kind == "vectors":
@@ -227,7 +226,7 @@ def _parts(run: Run, kind: Kind, before_s: float) -> list[PartFile]:
     return old if kind == "observations" else []
 
 
-def _size(run: Run, kind: Kind, before_s: float) -> tuple[int, int]:
+def _size(run: Run, kind: DataKind, before_s: float) -> tuple[int, int]:
     """Return how many files a purge of a kind concerns, and their bytes."""
     files = [*_files(run, kind, before_s), *put_away_files(run.folder, kind)]
     files += [run.folder / file.path for file in _parts(run, kind, before_s)]
@@ -256,7 +255,7 @@ def _without_vectors(run: Run, old: Sequence[PartFile]) -> list[PartFile]:
     return write_parts(run.folder, parts)
 
 
-def _remember(folder: Path, what: Literal["purged", "purged_before"], kind: Kind, time_s: float) -> None:
+def _remember(folder: Path, what: Literal["purged", "purged_before"], kind: DataKind, time_s: float) -> None:
     header = dict(Run.open(folder).header)
     header[what] = {**header.get(what, {}), kind: _iso(time_s)}
     write_header(folder, header)

@@ -20,7 +20,7 @@ from app.footage.addresses import HIDDEN
 from app.footage.camera import Source, SourceInfo
 from app.footage.recordings import IMAGE_SUFFIXES, VideoFootage, frame_numbers, read_image
 from app.footage.segments import Segment
-from app.footage.video import Picture, VideoFile, probe_video
+from app.footage.video import VideoFile, VideoFrame, probe_video
 from app.frames import Frame, blank_image
 from app.runs.folder.header import CameraRecord
 from app.runs.folder.run import Run
@@ -37,7 +37,7 @@ class _Pictures(Protocol):
 
     problem: str
 
-    def pictures(self, first_index: int) -> Iterator[Picture]: ...
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]: ...
 
 
 class RecordedSource:
@@ -88,14 +88,14 @@ class RecordedSource:
         why = self.problem or "its recording ends before"
         raise RunError(self._misfit(place, why))
 
-    def _pictures(self, first_index: int) -> Iterator[Picture]:
+    def _pictures(self, first_index: int) -> Iterator[VideoFrame]:
         if self._footage is not None:
-            yield from self._footage.pictures(first_index)
+            yield from self._footage.video_frames(first_index)
             return
         image = blank_image(self.info.height, self.info.width)
         rows = slice(int(np.searchsorted(self._indices, first_index)), None)
         for index, time in zip(self._indices[rows].tolist(), self._times[rows].tolist(), strict=True):
-            yield Picture(index, time - self._camera.start_time, image)
+            yield VideoFrame(index, time - self._camera.start_time, image)
 
     def _misfit(self, place: int, why: str) -> str:
         return (
@@ -165,11 +165,11 @@ class _RecordedImages:
         self.problem = ""
         self._camera, self._images = camera, images
 
-    def pictures(self, first_index: int) -> Iterator[Picture]:
+    def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         for index, path in self._images.items():
             image = read_image(path) if index >= first_index else None
             if image is not None and image.shape == (self._camera.height, self._camera.width, 3):
-                yield Picture(index, index / self._camera.fps, image)
+                yield VideoFrame(index, index / self._camera.fps, image)
 
 
 def _footage(camera: CameraRecord, indices: NDArray[np.int64], times: NDArray[np.float64]) -> _Pictures:

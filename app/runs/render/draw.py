@@ -17,13 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from app.frames import NO_ID
+from app.frames import NO_ID, BgrImage
 
 Color = tuple[int, int, int]
 """Blue, green, red in 0 … 255."""
-
-Picture = NDArray[np.uint8]
-"""(H, W, 3) uint8 BGR."""
 
 GREY: Color = (160, 160, 160)
 DARK: Color = (28, 26, 24)
@@ -65,14 +62,14 @@ def _palette() -> tuple[Color, ...]:
 
 
 def annotate(
-    image: Picture,
+    image: BgrImage,
     boxes: NDArray[np.float32],
     person_ids: NDArray[np.int64],
     track_ids: NDArray[np.int64],
     names: Mapping[int, str] | None = None,
     trails: Mapping[int, NDArray[np.float32]] | None = None,
     unseen: NDArray[np.bool_] | None = None,
-) -> Picture:
+) -> BgrImage:
     """Return a copy of the picture with a box and a label for each person.
 
     boxes: (N, 4) x1 y1 x2 y2 in pixels.  person_ids, track_ids: (N,).
@@ -128,7 +125,7 @@ def _free_place(
     return wanted
 
 
-def blur_boxes(image: Picture, boxes: NDArray[np.float32]) -> Picture:
+def blur_boxes(image: BgrImage, boxes: NDArray[np.float32]) -> BgrImage:
     """Return a copy in which nobody inside the (N, 4) boxes can be recognised.
 
     Each box, made larger (`grown_for_blur`), is replaced by the averages of at most 8 cells along its longer side, so
@@ -158,19 +155,19 @@ def grown_for_blur(boxes: NDArray[np.float32], width: int, height: int) -> NDArr
 
 
 def blur_people(
-    image: Picture, boxes: NDArray[np.float32], person_ids: NDArray[np.int64], keep_person: int = NO_ID
-) -> Picture:
+    image: BgrImage, boxes: NDArray[np.float32], person_ids: NDArray[np.int64], keep_person: int = NO_ID
+) -> BgrImage:
     """Return a copy with everybody blurred but `keep_person`; where somebody else overlaps that person, both are."""
     others = person_ids != keep_person if keep_person != NO_ID else np.ones(len(boxes), np.bool_)
     return blur_boxes(image, boxes[others])
 
 
 def contact_sheet(
-    people: Mapping[int, Mapping[str, Sequence[Picture]]],
+    people: Mapping[int, Mapping[str, Sequence[BgrImage]]],
     names: Mapping[int, str] | None = None,
     crops_per_camera: int = 4,
     crop_height_px: int = 128,
-) -> Picture:
+) -> BgrImage:
     """Return one picture of all people: a row for each person, a block of columns for each camera.
 
     people: crops by camera and person, best first.  names: labels of people; others show their number.
@@ -205,7 +202,7 @@ def contact_sheet(
     return sheet
 
 
-def fit(image: Picture, width: int, height: int) -> Picture:
+def fit(image: BgrImage, width: int, height: int) -> BgrImage:
     """Return the picture scaled into (height, width) with its proportions kept, on a dark ground."""
     scaled = resize(image, min(width / image.shape[1], height / image.shape[0]))[:height, :width]
     inner_height, inner_width = scaled.shape[:2]
@@ -217,7 +214,7 @@ def fit(image: Picture, width: int, height: int) -> Picture:
     return ground
 
 
-def resize(image: Picture, scale: float) -> Picture:
+def resize(image: BgrImage, scale: float) -> BgrImage:
     """Return the picture scaled; the picture itself where that changes nothing."""
     width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     if (height, width) == image.shape[:2]:
@@ -226,12 +223,12 @@ def resize(image: Picture, scale: float) -> Picture:
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
-def draw_text(canvas: Picture, text: str, left: int, top: int, color: Color, text_height: int) -> None:
+def draw_text(canvas: BgrImage, text: str, left: int, top: int, color: Color, text_height: int) -> None:
     """Draw text into `canvas` (which is changed), its upper left corner at (left, top)."""
     _blend(canvas, _text_mask(text, text_height), left, top, color)
 
 
-def draw_tag(canvas: Picture, text: str, left: int, top: int, color: Color, text_height: int) -> None:
+def draw_tag(canvas: BgrImage, text: str, left: int, top: int, color: Color, text_height: int) -> None:
     """Draw text on a filled ground into `canvas` (which is changed), moved inside the picture where it would leave."""
     tag_width, tag_height = tag_size(text, text_height)
     pad = max(2, text_height // 5)
@@ -249,12 +246,12 @@ def tag_size(text: str, text_height: int) -> tuple[int, int]:
     return mask.shape[1] + 2 * pad, mask.shape[0] + 2 * pad
 
 
-def _draw_trail(canvas: Picture, points: NDArray[np.float32], color: Color, thickness: int) -> None:
+def _draw_trail(canvas: BgrImage, points: NDArray[np.float32], color: Color, thickness: int) -> None:
     fixed = np.rint(np.clip(points, -30000, 30000) * 8).astype(np.int32)
     cv2.polylines(canvas, [fixed[:, None, :]], False, color, thickness, cv2.LINE_AA, shift=3)
 
 
-def _draw_corners(canvas: Picture, box: tuple[int, int, int, int], color: Color, thickness: int) -> None:
+def _draw_corners(canvas: BgrImage, box: tuple[int, int, int, int], color: Color, thickness: int) -> None:
     """Draw a fifth of each side from each corner."""
     left, top, right, bottom = box
     wide, high = (right - left) // 5, (bottom - top) // 5
@@ -264,7 +261,7 @@ def _draw_corners(canvas: Picture, box: tuple[int, int, int, int], color: Color,
             cv2.line(canvas, (x, y), (x, y + down), color, thickness, cv2.LINE_8)
 
 
-def _blend(canvas: Picture, mask: NDArray[np.uint8], left: int, top: int, color: Color) -> None:
+def _blend(canvas: BgrImage, mask: NDArray[np.uint8], left: int, top: int, color: Color) -> None:
     """Paint `color` through an (h, w) mask of opacity, whatever part of it lies inside the canvas."""
     height, width = canvas.shape[:2]
     x1, y1, x2, y2 = max(0, left), max(0, top), min(width, left + mask.shape[1]), min(height, top + mask.shape[0])

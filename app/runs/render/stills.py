@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
 from app.footage.recordings import read_image
-from app.footage.video import PictureConverter, open_container
+from app.footage.video import FrameConverter, open_container
 from app.runs.folder.covered import read_covered
 from app.runs.folder.header import CameraRecord
 from app.runs.folder.run import Run
@@ -94,7 +94,7 @@ def _seek(camera: CameraRecord, file: Path, time_s: float) -> NDArray[np.uint8] 
                     last = picture
             if last.is_corrupt or last.time is None or not abs(last.time - start_s - time_s) <= SAME_TIME_S:
                 return None
-            return PictureConverter(camera.width, camera.height).convert(last)
+            return FrameConverter(camera.width, camera.height).convert(last)
     except (av.FFmpegError, StopIteration) as error:
         raise InputError(f"the recording of {camera.name} cannot be read: {file}") from error
 

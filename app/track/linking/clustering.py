@@ -1,7 +1,7 @@
 """Constrained clustering of a sparse graph: who belongs together, when some never can.
 
 The aim is the partition with the largest sum of log-odds over all pairs inside a cluster (correlation clustering,
-Bansal et al., 2004), under hard constraints: two that were seen at one time in one camera, or were declared foes,
+Bansal et al., 2004), under hard constraints: two that were seen at one time in one camera, or must not be linked,
 never share a cluster. `agglomerate` builds a first partition by average linkage, `refine` improves it by moving
 members, exchanging rivals for a place, and splitting off those who fit nowhere.
 
@@ -37,14 +37,14 @@ class Graph:
     presences: when and where each node was seen. sizes: (n,) int64 tracklets in each node.
     weights: (n, n) symmetric sparse float64: the sum over the known tracklet pairs of two nodes of their log-odds minus
     `ABSENT_LOG_ODDS`. Its diagonal is empty.
-    foes: for each node that has any, the nodes that are other people, both ways.
+    cannot_link: for each node that has any, the nodes that are other people, both ways.
     threshold: log-odds from which a pair speaks for one person.
     """
 
     presences: Sequence[Presence]
     sizes: NDArray[np.int64]
     weights: csr_array
-    foes: dict[int, set[int]]
+    cannot_link: dict[int, set[int]]
     threshold: float
 
     @property
@@ -54,7 +54,7 @@ class Graph:
 
     def rivals(self, a: int, b: int) -> bool:
         """Whether two nodes cannot be one person."""
-        return b in self.foes.get(a, ()) or self.presences[a].conflicts(self.presences[b])
+        return b in self.cannot_link.get(a, ()) or self.presences[a].conflicts(self.presences[b])
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class _Cluster:
     size: int
     presence: Presence
     edges: dict[int, float]
-    foes: set[int] = field(default_factory=set)
+    cannot_link: set[int] = field(default_factory=set)
 
 
 def agglomerate(graph: Graph, labels: Sequence[int] | None = None, target: int | None = None) -> list[int]:
@@ -81,7 +81,7 @@ def agglomerate(graph: Graph, labels: Sequence[int] | None = None, target: int |
         _, i, j, version_i, version_j = heapq.heappop(heap)
         if versions.get(i) != version_i or versions.get(j) != version_j:
             continue
-        if j in clusters[i].foes or clusters[i].presence.conflicts(clusters[j].presence):
+        if j in clusters[i].cannot_link or clusters[i].presence.conflicts(clusters[j].presence):
             # Whatever else joins either of them, they stay apart.
             del clusters[i].edges[j], clusters[j].edges[i]
             continue
@@ -249,8 +249,8 @@ class _Partition:
 def _clusters(
     graph: Graph, labels: NDArray[np.int64], whatever: bool
 ) -> tuple[dict[int, _Cluster], list[tuple[float, int, int]]]:
-    """Return the clusters of a labelling by the smallest node in each, with edges and foes between clusters, and the
-    pairs of clusters to begin with as (minus average log-odds over the threshold, smaller, larger).
+    """Return the clusters of a labelling by the smallest node in each, with edges and cannot-link pairs between
+    clusters, and the pairs of clusters to begin with as (minus average log-odds over the threshold, smaller, larger).
 
     whatever: all pairs that have an edge; else those alone that speak for one person.
     """
@@ -281,8 +281,8 @@ def _clusters(
         else:
             clusters[own].nodes.append(node)
             clusters[own].presence = clusters[own].presence.joined(graph.presences[node])
-    for node, foes in graph.foes.items():
-        clusters[int(root[node])].foes |= set(root[list(foes)].tolist())
+    for node, cannot_link in graph.cannot_link.items():
+        clusters[int(root[node])].cannot_link |= set(root[list(cannot_link)].tolist())
     begin = i < j if whatever else (i < j) & (cost < 0)
     return clusters, list(zip(cost[begin].tolist(), i[begin].tolist(), j[begin].tolist(), strict=True))
 
@@ -300,7 +300,7 @@ def _join(clusters: dict[int, _Cluster], i: int, j: int) -> None:
         edges = clusters[other].edges
         del edges[j]
         kept.edges[other] = edges[i] = kept.edges.get(other, 0.0) + weight
-    for other in gone.foes:
-        kept.foes.add(other)
-        clusters[other].foes.discard(j)
-        clusters[other].foes.add(i)
+    for other in gone.cannot_link:
+        kept.cannot_link.add(other)
+        clusters[other].cannot_link.discard(j)
+        clusters[other].cannot_link.add(i)

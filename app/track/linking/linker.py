@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from app.config import LinkSettings
 from app.errors import InputError
-from app.frames import Tracklet
+from app.frames import Tracklet, TrackletKey
 from app.reid.calibrate import Calibration
 from app.track.likeness import probability
 from app.track.linking.clustering import Graph, agglomerate, refine
@@ -44,7 +44,6 @@ LEAST_PROPOSED = 0.2
 
 ABSENT_PROBABILITY = float(probability(ABSENT_LOG_ODDS))
 
-Key = tuple[str, int]
 """A tracklet's name: (camera, track_id)."""
 
 
@@ -60,8 +59,8 @@ class LinkEvidence:
         "company" (the person's other tracklets carried it).
     """
 
-    a: Key
-    b: Key
+    a: TrackletKey
+    b: TrackletKey
     p_same: float
     runner_up: float
     gates: tuple[str, ...]
@@ -72,8 +71,8 @@ class LinkEvidence:
 class Proposal:
     """Two tracklets that were left apart and yet may be one person: of two people the pair with the highest P(same)."""
 
-    a: Key
-    b: Key
+    a: TrackletKey
+    b: TrackletKey
     p_same: float
 
 
@@ -97,8 +96,8 @@ def link_tracklets(
     tracklets: Sequence[Tracklet],
     calibration: Calibration | None,
     settings: LinkSettings,
-    confirmed: Sequence[tuple[Key, Key]] = (),
-    rejected: Sequence[tuple[Key, Key]] = (),
+    confirmed: Sequence[tuple[TrackletKey, TrackletKey]] = (),
+    rejected: Sequence[tuple[TrackletKey, TrackletKey]] = (),
 ) -> LinkResult:
     """Join the tracklets of all cameras into people.
 
@@ -122,8 +121,8 @@ def link_tracklets(
 
     def decide(evidence: PairEvidence, impossible: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
         # Who a human says is one person is that, wherever it was seen.
-        foes = [*apart, *((a, b) for a, b in impossible if node_of[a] != node_of[b])]
-        graph = _graph(ordered, presences, node_of, foes, evidence, settings.min_probability)
+        cannot_link = [*apart, *((a, b) for a, b in impossible if node_of[a] != node_of[b])]
+        graph = _graph(ordered, presences, node_of, cannot_link, evidence, settings.min_probability)
         labels = _cluster(graph, settings.num_people)
         return _number(np.array(labels, np.int64)[node_of].tolist())
 
@@ -131,15 +130,15 @@ def link_tracklets(
     topology = None
     if settings.place_and_time and ordered:
         people, evidence, topology = _relink(ordered, evidence, people, settings, decide)
-    foes = _foes(apart, np.arange(len(ordered)))
-    standing = Standing.of(people, evidence, presences, foes)
+    cannot_link = _cannot_link(apart, np.arange(len(ordered)))
+    standing = Standing.of(people, evidence, presences, cannot_link)
     if settings.num_people is None:
         loose = standing.taken_back(settings.min_margin)
         loose[[index for pair in held for index in pair]] = False
         if loose.any():
             fresh = people.max() + 1 + np.arange(len(people))
             people = _number(np.where(loose, fresh, people).tolist())
-            standing = Standing.of(people, evidence, presences, foes)
+            standing = Standing.of(people, evidence, presences, cannot_link)
     person_ids = np.zeros(len(ordered), np.int64)
     person_ids[order] = people
     if settings.num_people is not None and people.max(initial=0) != settings.num_people:
@@ -155,7 +154,7 @@ def link_tracklets(
 
 def _relink(
     tracklets: Sequence[Tracklet],
-    looks: PairEvidence,
+    appearance: PairEvidence,
     people: NDArray[np.int64],
     settings: LinkSettings,
     decide: Callable[[PairEvidence, Sequence[tuple[int, int]]], NDArray[np.int64]],
@@ -167,21 +166,21 @@ def _relink(
     """
     visits = Visits.of(tracklets)
     seen = np.array([tracklet.vectors.size > 0 for tracklet in tracklets])
-    evidence, learned = looks, learn_topology(visits, looks, people, settings)
+    evidence, learned = appearance, learn_topology(visits, appearance, people, settings)
     # Of very many tracklets the first answer teaches enough, and clustering them again is what takes the time.
     for _ in range(MOST_ROUNDS if len(tracklets) <= MAX_EXACT else 1):
-        candidates, added = with_candidates(looks, *close_in_time(visits, learned.topology), seen)
+        candidates, added = with_candidates(appearance, *close_in_time(visits, learned.topology), seen)
         place = place_evidence(visits, candidates.rows, candidates.columns, people, learned)
         worth = ~added | (place.log_odds > LEAST_PLACE_LOG_ODDS)
         evidence = PairEvidence(
             candidates.rows[worth], candidates.columns[worth], (candidates.log_odds + place.log_odds)[worth]
         )
         impossible = np.flatnonzero(place.impossible)
-        foes = zip(candidates.rows[impossible].tolist(), candidates.columns[impossible].tolist(), strict=True)
-        before, people = people, decide(evidence, list(foes))
+        cannot_link = zip(candidates.rows[impossible].tolist(), candidates.columns[impossible].tolist(), strict=True)
+        before, people = people, decide(evidence, list(cannot_link))
         if np.array_equal(before, people):
             break
-        learned = learn_topology(visits, looks, people, settings, learned)
+        learned = learn_topology(visits, appearance, people, settings, learned)
     return people, evidence, learned.topology
 
 
@@ -243,18 +242,18 @@ def _graph(
         presences=[presence for presence in joined if presence is not None],
         sizes=np.bincount(node_of, minlength=count),
         weights=csr_array((np.tile(weights, 2), ends), shape=(count, count)),
-        foes=_foes(rejected, node_of),
+        cannot_link=_cannot_link(rejected, node_of),
         threshold=float(np.log(min_probability / (1 - min_probability))),
     )
 
 
-def _foes(pairs: Sequence[tuple[int, int]], number_of: NDArray[np.int64]) -> dict[int, set[int]]:
+def _cannot_link(pairs: Sequence[tuple[int, int]], number_of: NDArray[np.int64]) -> dict[int, set[int]]:
     """Return for each number that has any the numbers of other people, both ways."""
-    foes: dict[int, set[int]] = {}
+    cannot_link: dict[int, set[int]] = {}
     for a, b in pairs:
-        foes.setdefault(int(number_of[a]), set()).add(int(number_of[b]))
-        foes.setdefault(int(number_of[b]), set()).add(int(number_of[a]))
-    return foes
+        cannot_link.setdefault(int(number_of[a]), set()).add(int(number_of[b]))
+        cannot_link.setdefault(int(number_of[b]), set()).add(int(number_of[a]))
+    return cannot_link
 
 
 def _number(labels: Sequence[int]) -> NDArray[np.int64]:

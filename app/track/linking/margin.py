@@ -42,9 +42,9 @@ class Standing:
         people: NDArray[np.int64],
         evidence: PairEvidence,
         presences: Sequence[Presence],
-        foes: Mapping[int, set[int]],
+        cannot_link: Mapping[int, set[int]],
     ) -> Standing:
-        """people: (n,) person of each tracklet. foes: which tracklets are other people than a tracklet, both ways."""
+        """people: (n,) person of each tracklet. cannot_link: of tracklets the ones that are other people, both ways."""
         rows, columns = evidence.rows, evidence.columns
         p_same = probability(evidence.log_odds)
         within = people[rows] == people[columns]
@@ -59,7 +59,7 @@ class Standing:
             for one, other in ((rows[pair], columns[pair]), (columns[pair], rows[pair])):
                 if runner_up[one] == 0:
                     person = int(people[other])
-                    excluded = not foes.get(int(one), set()).isdisjoint(members[person])
+                    excluded = not cannot_link.get(int(one), set()).isdisjoint(members[person])
                     if not excluded and not presences[one].conflicts(together[person]):
                         runner_up[one] = p_same[pair]
         return cls(own, runner_up)

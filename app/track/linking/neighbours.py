@@ -3,7 +3,7 @@
 Few vectors are compared exactly, block by block. Many are first sorted into cells by k-means, and each is compared
 with the members of the cells whose centres are nearest to it (an inverted file; Jégou et al., 2011): time and memory
 then grow with their number, not with its square. Which cells those are is asked for each vector, not for each cell:
-where looks differ in very many directions, that finds 99.7 instead of 83 of 100 pairs of one person among 30,000.
+where appearance differ in very many directions, that finds 99.7 instead of 83 of 100 pairs of one person among 30,000.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How likely two tracklets show the same person, judged by their looks.
+"""How likely two tracklets show the same person, judged by their appearance.
 
 Three things make this more than a cosine (each is the result of an ablation, see the end):
 
@@ -6,7 +6,7 @@ Three things make this more than a cosine (each is the result of an ablation, se
   in both directions. A person seen from two sides matches by whichever side both tracklets show.
 * **Each camera's own centre.** Light, lens and viewpoint move all vectors of a camera the same way. Subtracting the
   mean of the camera's own tracklets takes most of that away, without labels.
-* **A scale from the footage itself.** People in view together are free pairs of strangers, two halves of one tracklet
+* **A scale from the footage itself.** People in view together are free negative pairs, two halves of one tracklet
   are a free pair of the same person. A similarity is read between the two: 0 is how alike strangers look, 1 how alike
   one person looks within a tracklet. On that scale one curve serves every network and camera that was tried.
 
@@ -47,13 +47,13 @@ from app.track.likeness import (
 from app.track.linking.neighbours import MAX_EXACT, nearest_pairs, project
 from app.track.linking.presence import Presence, co_present_pairs, least_people
 
-MIDDLE = 0.37
+SCALE_MIDDLE = 0.37
 """Where on the scale from strangers (0) to one tracklet (1) the same person and a stranger are equally likely."""
 
-STEEPNESS = 6.5
+SCALE_STEEPNESS = 6.5
 """Log-odds from one end of that scale to the other. It orders nothing; it makes the probabilities honest."""
 
-TYPICAL_STRANGERS = 0.05
+TYPICAL_NEGATIVE = 0.05
 """Set similarity of centred vectors of strangers, as `TYPICAL_SAME` is that of halves of a tracklet."""
 
 NOISE_LOG_ODDS = 3.0
@@ -62,7 +62,7 @@ fast they fall with the logarithm of how many times as much they differ. Over si
 (bench_strangers.py) strangers on one camera differ 2.2 to 3.7 times as much as halves (medians), 2 % of them less than
 0.7 to 2.7 times; somebody who comes again 1.3 to 2.9 times."""
 
-ABSENT_LOG_ODDS = -STEEPNESS * MIDDLE
+ABSENT_LOG_ODDS = -SCALE_STEEPNESS * SCALE_MIDDLE
 """What a pair counts that is not among the most similar ones: typical strangers, P(same) = 0.08."""
 
 MAX_SAMPLED_PAIRS = 4000
@@ -90,20 +90,20 @@ class PairEvidence:
 class Scale:
     """What a set similarity means in this footage: the similarity of strangers, and of halves of one tracklet."""
 
-    strangers: float = TYPICAL_STRANGERS
+    negatives: float = TYPICAL_NEGATIVE
     same: float = TYPICAL_SAME
 
     @classmethod
-    def of(cls, strangers: NDArray[np.floating[Any]], same: NDArray[np.floating[Any]]) -> Scale:
+    def of(cls, negatives: NDArray[np.floating[Any]], same: NDArray[np.floating[Any]]) -> Scale:
         """Return the scale from observed similarities, (A,) of strangers and (B,) of one person's halves."""
-        low = (strangers.sum() + ASSUMED_PAIRS * TYPICAL_STRANGERS) / (len(strangers) + ASSUMED_PAIRS)
+        low = (negatives.sum() + ASSUMED_PAIRS * TYPICAL_NEGATIVE) / (len(negatives) + ASSUMED_PAIRS)
         high = (same.sum() + ASSUMED_PAIRS * TYPICAL_SAME) / (len(same) + ASSUMED_PAIRS)
         return cls(float(low), float(max(high, low + 0.1)))
 
     def log_odds(self, similarities: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return the prior-balanced log-odds of set similarities of any shape."""
-        position = (similarities - self.strangers) / (self.same - self.strangers)
-        return np.asarray(STEEPNESS * (position - MIDDLE), np.float32)
+        position = (similarities - self.negatives) / (self.same - self.negatives)
+        return np.asarray(SCALE_STEEPNESS * (position - SCALE_MIDDLE), np.float32)
 
 
 def pair_evidence(
@@ -141,7 +141,7 @@ class Footage:
 
     typical: Vectors
     centers: Vectors
-    strangers: tuple[NDArray[np.int64], NDArray[np.int64]]
+    negatives: tuple[NDArray[np.int64], NDArray[np.int64]]
     share: float
 
     @classmethod
@@ -151,14 +151,14 @@ class Footage:
         """sets: the vectors of the tracklets, not centred."""
         cameras = np.unique([tracklet.camera for tracklet in tracklets], return_inverse=True)[1]
         typical = sets.directions(np.concatenate([tracklet.qualities for tracklet in tracklets]))
-        strangers = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
-        mistaken = calibration.probability(1 - sets.similarities(*strangers))
+        negatives = co_present_pairs(presences, MAX_SAMPLED_PAIRS)
+        mistaken = calibration.probability(1 - sets.similarities(*negatives))
         share = footage_share(least_people(presences), float(mistaken.sum()), len(mistaken))
-        return cls(typical, camera_centers(typical, cameras)[cameras], strangers, share if share < 0.9 else 1.0)
+        return cls(typical, camera_centers(typical, cameras)[cameras], negatives, share if share < 0.9 else 1.0)
 
     def scale(self, sets: Sets) -> Scale:
         """Return the scale of the footage from the same sets as before, now centred."""
-        return Scale.of(sets.similarities(*self.strangers), sets.halves())
+        return Scale.of(sets.similarities(*self.negatives), sets.halves())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What place and time say about two tracklets being one person, as log-odds to add to those of their looks.
+"""What place and time say about two tracklets being one person, as log-odds to add to those of their appearance.
 
 * **Who is where at once.** Two cameras that see different places do not see one person at one time; two that overlap
   do. How much more often surely linked pairs are seen at one time (or one before the other) than others is counted.
@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from app.track.linking.floors import Resampled, mapped
 from app.track.linking.pair_evidence import ABSENT_LOG_ODDS, PairEvidence
-from app.track.linking.topology import Topology, Transit, Zone
+from app.track.linking.topology import EntryExitZone, Topology, Transit
 from app.track.linking.topology_learning import Learned
 from app.track.linking.visits import Visits, by_camera_pair
 from app.track.linking.zones import NO_ZONE, nearest_zones
@@ -92,19 +92,19 @@ def close_in_time(visits: Visits, topology: Topology) -> tuple[NDArray[np.int64]
 
 
 def with_candidates(
-    looks: PairEvidence, rows: NDArray[np.int64], columns: NDArray[np.int64], seen: NDArray[np.bool_]
+    appearance: PairEvidence, rows: NDArray[np.int64], columns: NDArray[np.int64], seen: NDArray[np.bool_]
 ) -> tuple[PairEvidence, NDArray[np.bool_]]:
-    """Return the evidence of looks with further pairs, and which pairs are further ones.
+    """Return the evidence of appearance with further pairs, and which pairs are further ones.
 
     seen: (n,) which tracklets have vectors; two that have were not found alike, of others nothing is known.
     """
     count = len(seen)
-    codes, known = rows * count + columns, looks.rows * count + looks.columns
+    codes, known = rows * count + columns, appearance.rows * count + appearance.columns
     new = ~np.isin(codes, known)
     base = np.where(seen[rows[new]] & seen[columns[new]], ABSENT_LOG_ODDS, 0.0).astype(np.float32)
     order = np.argsort(np.concatenate([known, codes[new]]), kind="stable")
-    both = [np.concatenate(pair)[order] for pair in ((looks.rows, rows[new]), (looks.columns, columns[new]))]
-    value = np.concatenate([looks.log_odds, base])[order]
+    both = [np.concatenate(pair)[order] for pair in ((appearance.rows, rows[new]), (appearance.columns, columns[new]))]
+    value = np.concatenate([appearance.log_odds, base])[order]
     return PairEvidence(both[0], both[1], value), order >= len(known)
 
 
@@ -250,7 +250,7 @@ def _zone_ratio(
     return np.asarray((found / expected)[exits - NO_ZONE, entries - NO_ZONE], np.float64)
 
 
-def _zone_numbers(visits: Visits, feet: Floats, zones: Mapping[str, tuple[Zone, ...]]) -> NDArray[np.int64]:
+def _zone_numbers(visits: Visits, feet: Floats, zones: Mapping[str, tuple[EntryExitZone, ...]]) -> NDArray[np.int64]:
     numbers = np.full(len(feet), NO_ZONE, np.int64)
     for camera, name in enumerate(visits.names):
         own = visits.cameras == camera

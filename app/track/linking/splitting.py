@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from app.boxes import iou
-from app.frames import Tracklet
+from app.frames import Tracklet, TrackletKey
 from app.reid.calibrate import Calibration, unit_rows
 from app.track.likeness import log_odds
 from app.track.linking.pair_evidence import Footage, Scale, Sets, set_similarity
 from app.track.linking.presence import Presence
-
-Key = tuple[str, int]
 
 MIN_CROPS = 2
 """Each side of a cut must show itself at least twice: a single crop may just be a bad one."""
@@ -44,7 +42,7 @@ class Cut:
     key: of the tracklet.  at_s: where the part begins, the time of its first row.
     """
 
-    key: Key
+    key: TrackletKey
     at_s: float
 
 
@@ -115,7 +113,7 @@ def cut_mixed(
     crop_times: Sequence[NDArray[np.float64]],
     calibration: Calibration,
     free_ids: Mapping[str, int],
-) -> tuple[list[Tracklet], dict[Key, Cut]]:
+) -> tuple[list[Tracklet], dict[TrackletKey, Cut]]:
     """Return the tracklets with each mixed one in two parts, and what the later parts are.
 
     crop_times: for each tracklet the (K,) seconds of its crops.
@@ -124,7 +122,7 @@ def cut_mixed(
     """
     free = dict(free_ids)
     parts: list[Tracklet] = []
-    cuts: dict[Key, Cut] = {}
+    cuts: dict[TrackletKey, Cut] = {}
     judge = Judge.of(tracklets, calibration)
     for tracklet, taken in zip(tracklets, crop_times, strict=True):
         at_s = change_time(tracklet, taken, judge)

@@ -35,7 +35,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
+class EntryExitZone:
     """A place in a picture where people come into view or leave it.
 
     center: (2,) float64 pixels, of the middle of the lower edge of the box. covariance: (2, 2) float64 pixels².
@@ -102,8 +102,8 @@ class Topology:
     """
 
     clocks: Mapping[str, Clock] = field(default_factory=dict)
-    entries: Mapping[str, tuple[Zone, ...]] = field(default_factory=dict)
-    exits: Mapping[str, tuple[Zone, ...]] = field(default_factory=dict)
+    entries: Mapping[str, tuple[EntryExitZone, ...]] = field(default_factory=dict)
+    exits: Mapping[str, tuple[EntryExitZone, ...]] = field(default_factory=dict)
     transits: Mapping[tuple[str, str], Transit] = field(default_factory=dict)
     floors: Mapping[tuple[str, str], SharedFloor] = field(default_factory=dict)
     calibrations: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from app.track.linking.floors import (
     sightings,
 )
 from app.track.linking.pair_evidence import PairEvidence
-from app.track.linking.topology import Clock, SharedFloor, Topology, Transit, Zone
+from app.track.linking.topology import Clock, EntryExitZone, SharedFloor, Topology, Transit
 from app.track.linking.visits import Steps, Visits, by_camera_pair
 from app.track.linking.zones import find_zones
 
@@ -85,7 +85,7 @@ def learn_topology(
 ) -> Learned:
     """Learn clocks, shared floors, zones and transit times.
 
-    evidence: what the looks say of pairs of visits. people: (n,) who each visit is, by the linker.
+    evidence: what the appearance say of pairs of visits. people: (n,) who each visit is, by the linker.
     before: what was learned from an earlier answer; its shared floors stay as they are.
     """
     sure = confident_links(visits.cameras, evidence, people)
@@ -239,7 +239,7 @@ def _transits(
     return transits
 
 
-def _zones(visits: Visits, feet: NDArray[np.float64]) -> dict[str, tuple[Zone, ...]]:
+def _zones(visits: Visits, feet: NDArray[np.float64]) -> dict[str, tuple[EntryExitZone, ...]]:
     return {
         name: find_zones(feet[visits.cameras == number], visits.heights[visits.cameras == number])
         for number, name in enumerate(visits.names)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from app.track.linking.topology import Zone
+from app.track.linking.topology import EntryExitZone
 
 REACH_HEIGHTS = 1.0
 """Groups whose points lie further apart than this, on average, are two zones."""
@@ -26,7 +26,7 @@ MOST_POINTS = 1500
 NO_ZONE = -1
 
 
-def find_zones(feet: NDArray[np.float64], heights: NDArray[np.float64]) -> tuple[Zone, ...]:
+def find_zones(feet: NDArray[np.float64], heights: NDArray[np.float64]) -> tuple[EntryExitZone, ...]:
     """Return the zones of one camera, the most used first.
 
     feet: (N, 2) pixels. heights: (N,) pixels, of the boxes there.
@@ -41,11 +41,11 @@ def find_zones(feet: NDArray[np.float64], heights: NDArray[np.float64]) -> tuple
         own = feet[groups == group]
         if len(own) >= max(LEAST_SIGHTINGS, LEAST_SHARE * len(feet)):
             covariance = np.cov(own.T) + np.eye(2) * (0.1 * float(np.median(heights))) ** 2
-            zones.append(Zone(own.mean(axis=0), covariance, len(own) * step))
+            zones.append(EntryExitZone(own.mean(axis=0), covariance, len(own) * step))
     return tuple(sorted(zones, key=lambda zone: (-zone.sightings, tuple(zone.center))))
 
 
-def nearest_zones(feet: NDArray[np.float64], zones: tuple[Zone, ...]) -> NDArray[np.int64]:
+def nearest_zones(feet: NDArray[np.float64], zones: tuple[EntryExitZone, ...]) -> NDArray[np.int64]:
     """Return (N,) which zone each foot point belongs to, `NO_ZONE` beyond three standard deviations of all."""
     if not zones or not len(feet):
         return np.full(len(feet), NO_ZONE, np.int64)

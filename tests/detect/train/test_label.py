@@ -15,7 +15,7 @@ import pytest
 from app.cli.parser import main
 from app.detect.train import label as labelling
 from app.detect.train.committee import Answers, Committee
-from app.detect.train.label import label_pictures
+from app.detect.train.label import label_images
 from app.detect.train.photos import read_data_set
 from app.errors import InputError
 
@@ -52,7 +52,7 @@ def write_picture(path: Path, width: int = 100) -> None:
 
 
 def label(pictures: Path, output: Path, **more: Any) -> dict[str, Any]:
-    return label_pictures([pictures], [Path("a.pt"), Path("b.pt")], [640], output, **more)
+    return label_images([pictures], [Path("a.pt"), Path("b.pt")], [640], output, **more)
 
 
 def test_pictures_become_data_sets_and_whole_cameras_are_held_out(tmp_path: Path, told: type[Told]) -> None:
@@ -96,7 +96,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, told: type[Told]) -> None:
     assert told.looked == 2
     assert summary["counts"]["train"]["pictures"] == 2
     with pytest.raises(InputError, match="other teachers"):
-        label_pictures([tmp_path / "in"], [Path("a.pt"), Path("b.pt")], [320], tmp_path / "out")
+        label_images([tmp_path / "in"], [Path("a.pt"), Path("b.pt")], [320], tmp_path / "out")
 
 
 def test_pictures_that_are_not_there_are_refused(tmp_path: Path, told: type[Told]) -> None:

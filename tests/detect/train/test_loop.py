@@ -13,7 +13,7 @@ from app.config import DetectorTrainSettings, DetectSettings
 from app.detect import build_detector
 from app.detect.train import loop
 from app.detect.train.loop import train_detector
-from app.detect.train.pictures import label_lines, make_pictures
+from app.detect.train.pictures import label_lines, make_images
 from app.detect.yolo_weights import load_ultralytics, load_weights
 from app.errors import InputError
 from app.frames import Frame
@@ -55,21 +55,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_pictures_depend_on_seed_and_data_alone_and_are_completed_when_interrupted(data: Path, tmp_path: Path) -> None:
-    make_pictures(SETTINGS, [data], tmp_path / "a")
-    make_pictures(SETTINGS.model_copy(update={"pictures": 2}), [data], tmp_path / "b")
-    make_pictures(SETTINGS, [data], tmp_path / "b")
+    make_images(SETTINGS, [data], tmp_path / "a")
+    make_images(SETTINGS.model_copy(update={"pictures": 2}), [data], tmp_path / "b")
+    make_images(SETTINGS, [data], tmp_path / "b")
     assert len(contents(tmp_path / "a")) == 8
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     with pytest.raises(InputError, match="another seed, size, tallest person or data"):
-        make_pictures(SETTINGS.model_copy(update={"seed": 1}), [data], tmp_path / "a")
-    make_pictures(SETTINGS.model_copy(update={"seed": 1}), [data], tmp_path / "c")
+        make_images(SETTINGS.model_copy(update={"seed": 1}), [data], tmp_path / "a")
+    make_images(SETTINGS.model_copy(update={"seed": 1}), [data], tmp_path / "c")
     assert contents(tmp_path / "a") != contents(tmp_path / "c")
 
 
 def test_several_processes_compose_the_same_pictures(data: Path, tmp_path: Path) -> None:
     for name, workers in (("one", 0), ("two", 2)):
         settings = SETTINGS.model_copy(update={"workers": workers, "scenes": 2})
-        make_pictures(settings, [data], tmp_path / name)
+        make_images(settings, [data], tmp_path / name)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 

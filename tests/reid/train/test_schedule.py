@@ -12,8 +12,8 @@ from app.reid.train.schedule import (
     OPTIMISERS,
     Clock,
     build_optimiser,
+    crop_height,
     learning_rate,
-    picture_height,
     set_learning_rate,
 )
 
@@ -42,12 +42,12 @@ def test_steps() -> None:
 
 def test_pictures_grow_to_full_size() -> None:
     settings = TrainSettings(height_px=128, width_px=64, epochs=10, start_size_share=0.5, grow_until_share=0.5)
-    heights = [picture_height(epoch, settings) for epoch in range(10)]
+    heights = [crop_height(epoch, settings) for epoch in range(10)]
     assert heights[0] == 64
     assert heights == sorted(heights)
     assert heights[5:] == [128] * 5
     assert all(height % 16 == 0 for height in heights)
-    assert picture_height(0, TrainSettings()) == 256
+    assert crop_height(0, TrainSettings()) == 256
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)

@@ -26,7 +26,7 @@ from app.config import load_settings
 from app.errors import InputError, RunError
 from app.frames import NO_ID
 from app.runs.folder import parts as run_parts
-from app.runs.folder.layout import KINDS, MANIFEST_FILE, crop_frame
+from app.runs.folder.layout import MANIFEST_FILE, PART_KINDS, crop_frame
 from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
 from app.system.checksum import file_sha256
@@ -324,7 +324,7 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(tmp_path: Path, small_run:
         assert run.frames("left")[0].tolist() == list(range(20))
         check_consistent(run)
         assert {f.path for f in run.manifest.files} == {
-            path.relative_to(folder).as_posix() for kind in KINDS for path in (folder / kind).rglob("*.parquet")
+            path.relative_to(folder).as_posix() for kind in PART_KINDS for path in (folder / kind).rglob("*.parquet")
         }
         number += 7
     assert number > 40

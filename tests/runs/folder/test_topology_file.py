@@ -10,11 +10,11 @@ import pytest
 
 from app.errors import InputError
 from app.runs.folder.topology_file import read_topology, topology_to_json, write_topology
-from app.track.linking.topology import Clock, SharedFloor, Topology, Transit, Zone
+from app.track.linking.topology import Clock, EntryExitZone, SharedFloor, Topology, Transit
 
 
 def learned() -> Topology:
-    door = Zone(np.array([12.5, 190.0]), np.array([[90.0, 3.0], [3.0, 40.0]]), 9)
+    door = EntryExitZone(np.array([12.5, 190.0]), np.array([[90.0, 3.0], [3.0, 40.0]]), 9)
     return Topology(
         clocks={"hall": Clock(0.0, 0.0, "reference"), "door": Clock(-1.25, 0.125, "estimated"), "yard": Clock()},
         entries={"hall": (door,), "door": (), "yard": ()},

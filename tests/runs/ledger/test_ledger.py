@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 import app.runs.ledger.ledger as ledger_module
 from app.errors import InputError
-from app.frames import NO_ID
-from app.runs.ledger.identities import WHOLE, Event, Identities, Key
+from app.frames import NO_ID, TrackletKey
+from app.runs.ledger.identities import WHOLE, Event, Identities
 from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 from app.track.gallery import LinkDecision
 
-TRACKLETS: list[Key] = [("a", 1), ("a", 2), ("b", 1), ("b", 7)]
+TRACKLETS: list[TrackletKey] = [("a", 1), ("a", 2), ("b", 1), ("b", 7)]
 TIMES = [0.0, 1.0, 2.0, 3.0]
 HUMAN = "anna"
 
@@ -70,13 +70,15 @@ class Model:
         undos = [i for i, event in enumerate(self.log, 1) if event.kind == "undo" and event.target == number]
         return not any(self.in_force(undo) for undo in undos)
 
-    def state(self) -> tuple[dict[tuple[str, int, float], int], dict[int, str], dict[tuple[Key, Key], bool]]:
+    def state(
+        self,
+    ) -> tuple[dict[tuple[str, int, float], int], dict[int, str], dict[tuple[TrackletKey, TrackletKey], bool]]:
         raw = {(camera, track, time): NO_ID for camera, track in TRACKLETS for time in TIMES}
-        cuts: dict[Key, set[float]] = {key: set() for key in TRACKLETS}
-        touched: set[Key] = set()
+        cuts: dict[TrackletKey, set[float]] = {key: set() for key in TRACKLETS}
+        touched: set[TrackletKey] = set()
         same = {person: person for person in range(1, 200)}
         names: dict[int, str] = {}
-        pairs: dict[tuple[Key, Key], bool] = {}
+        pairs: dict[tuple[TrackletKey, TrackletKey], bool] = {}
         for number, event in enumerate(self.log, 1):
             if not self.in_force(number):
                 continue
@@ -365,7 +367,7 @@ def test_decisions_after_a_resume_go_on_with_known_people(ledger: Ledger) -> Non
 # Link stages
 
 
-def persons(identities: Identities) -> dict[Key, int]:
+def persons(identities: Identities) -> dict[TrackletKey, int]:
     return {key: identities.segments(*key)[0][1] for key in identities.known_tracklets()}
 
 
@@ -519,7 +521,7 @@ def test_the_latest_evidence_in_force_is_asked_for_some_tracklets_or_all(ledger:
     ledger.assign("a", 2, 1, HUMAN, {"p_same": 1.0})
     ledger.assign("b", 3, 1, GALLERY)
 
-    def found(keys: list[Key] | None = None) -> dict[Key, float]:
+    def found(keys: list[TrackletKey] | None = None) -> dict[TrackletKey, float]:
         return {key: event.evidence["p_same"] for key, event in ledger.latest_evidence(keys).items()}
 
     assert found() == {("a", 1): 0.7, ("a", 2): 0.8}

@@ -30,18 +30,18 @@ from app.runs.people.known import (
 DAY_S = 86_400.0
 
 
-def looks(count: int, camera: str = "left") -> list[tuple[str, np.ndarray]]:
+def appearance(count: int, camera: str = "left") -> list[tuple[str, np.ndarray]]:
     return [(camera, np.eye(8, dtype=np.float32)[number]) for number in range(count)]
 
 
 def known() -> KnownPeople:
-    people = {3: KnownPerson("Ann", 100 * DAY_S, looks(2)), 7: KnownPerson("", 50 * DAY_S, looks(1, "right"))}
+    people = {3: KnownPerson("Ann", 100 * DAY_S, appearance(2)), 7: KnownPerson("", 50 * DAY_S, appearance(1, "right"))}
     return KnownPeople("abc", 9, people, ("/runs/one",))
 
 
 def same(a: KnownPeople, b: KnownPeople) -> bool:
     def plain(known: KnownPeople) -> object:
-        return {p: (o.name, o.last_seen_s, [(c, v.tolist()) for c, v in o.looks]) for p, o in known.people.items()}
+        return {p: (o.name, o.last_seen_s, [(c, v.tolist()) for c, v in o.appearance]) for p, o in known.people.items()}
 
     return (plain(a), a.weights_sha256, a.next_person_id, a.runs) == (
         plain(b),
@@ -127,7 +127,7 @@ def test_a_run_is_remembered_and_gets_the_names_of_known_people(tmp_path: Path, 
     after = read_people(gallery)
     assert sorted(after.people) == [3, 7, 9]
     assert run.identities().names == {3: "Ann"}
-    assert [camera for camera, _ in after.people[3].looks] == ["left", "left", "left", "right"]
+    assert [camera for camera, _ in after.people[3].appearance] == ["left", "left", "left", "right"]
     assert after.people[3].last_seen_s > 1e9
     assert after.people[7].last_seen_s == 50 * DAY_S
     assert after.next_person_id == 10
@@ -137,7 +137,7 @@ def test_a_run_is_remembered_and_gets_the_names_of_known_people(tmp_path: Path, 
         ledger.merge(9, 3, "human")
     corrected = with_corrections(after)
     assert sorted(corrected.people) == [3, 7]
-    assert len(corrected.people[3].looks) == 5
+    assert len(corrected.people[3].appearance) == 5
 
 
 def test_only_the_latest_looks_of_a_camera_are_kept(tmp_path: Path, make_run: Callable[..., Path]) -> None:
@@ -147,9 +147,9 @@ def test_only_the_latest_looks_of_a_camera_are_kept(tmp_path: Path, make_run: Ca
     write_people(tmp_path, replace(known(), weights_sha256=sha))
     assign(run.folder, {("left", 1): 3})
     remember_run(run, settings)
-    kept = read_people(tmp_path).people[3].looks
+    kept = read_people(tmp_path).people[3].appearance
     assert len(kept) == 2
-    np.testing.assert_array_equal(kept[0][1], looks(2)[1][1])
+    np.testing.assert_array_equal(kept[0][1], appearance(2)[1][1])
 
 
 def test_the_forgotten_are_gone_for_good_and_their_number_too(tmp_path: Path) -> None:

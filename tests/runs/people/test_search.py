@@ -22,8 +22,8 @@ from app.runs.folder.tracklet_index import TrackletSummary
 from app.runs.people import search
 from app.runs.people.bands import band
 from app.runs.people.nobody import Nobody
-from app.runs.people.query import Finder, NobodyInPicture, SeveralInPicture, choose
-from app.runs.people.search import MOST_ASKED, frame_and_box, is_followed, search_picture, search_table, search_vector
+from app.runs.people.query import Finder, NobodyInImage, SeveralInImage, choose
+from app.runs.people.search import MOST_ASKED, frame_and_box, is_followed, search_image, search_table, search_vector
 from app.runs.render import stills
 
 
@@ -168,7 +168,7 @@ def picture(*people: tuple[int, int, int, int], size: tuple[int, int] = (200, 30
 def test_people_are_numbered_from_the_left_and_one_is_chosen(finder: Finder) -> None:
     found = finder.people(picture((200, 20, 240, 120), (20, 20, 60, 120)))
     assert [person.box.tolist() for person in found] == [[20, 20, 60, 120], [200, 20, 240, 120]]
-    with pytest.raises(SeveralInPicture, match=r"2 people .* 1: 20 20 60 120; 2: 200 20 240 120"):
+    with pytest.raises(SeveralInImage, match=r"2 people .* 1: 20 20 60 120; 2: 200 20 240 120"):
         choose(found)
     assert choose(found, 2) is found[1]
     with pytest.raises(InputError, match="not 3"):
@@ -180,10 +180,10 @@ def test_people_are_numbered_from_the_left_and_one_is_chosen(finder: Finder) -> 
 
 def test_a_picture_without_people_is_refused_and_nothing_is_compared(finder: Finder) -> None:
     nothing: Any = None
-    with pytest.raises(NobodyInPicture, match="nobody in this picture"):
-        search_picture(nothing, picture(), nothing, finder, 3)
-    with pytest.raises(NobodyInPicture, match="nobody in this box"):
-        search_picture(nothing, picture((200, 20, 240, 120)), nothing, finder, 3, box=[10, 10, 60, 120])
+    with pytest.raises(NobodyInImage, match="nobody in this picture"):
+        search_image(nothing, picture(), nothing, finder, 3)
+    with pytest.raises(NobodyInImage, match="nobody in this box"):
+        search_image(nothing, picture((200, 20, 240, 120)), nothing, finder, 3, box=[10, 10, 60, 120])
 
 
 def test_a_box_around_somebody_is_taken_as_drawn(finder: Finder) -> None:

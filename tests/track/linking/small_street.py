@@ -22,7 +22,7 @@ def street(
     """Return the tracklets and (n,) who each is. Camera k sees `view_m` from k * `between_m` on; its clock is
     `offsets_s[k]` ahead. Looks are noisier than within a tracklet from one view to the next."""
     rng = np.random.default_rng(seed)
-    looks = rng.normal(size=(people, DIMENSION))
+    appearance = rng.normal(size=(people, DIMENSION))
     light = 1.5 * rng.normal(size=(len(offsets_s), DIMENSION))
     length = between_m * (len(offsets_s) - 1) + view_m
     found = []
@@ -39,7 +39,7 @@ def street(
                 inside = np.abs(x - camera * between_m - view_m / 2) < view_m / 2 + 0.2 * lane
                 feet = np.column_stack([PIXELS_PER_M * (x - camera * between_m), np.full(len(x), 330 - 20 * lane)])
                 shown = feet[inside] + rng.normal(0, 1, (int(inside.sum()), 2))
-                own = looks[person] + light[camera] + noise * rng.normal(size=DIMENSION)
+                own = appearance[person] + light[camera] + noise * rng.normal(size=DIMENSION)
                 vectors = 2 + own + 0.7 * rng.normal(size=(4, DIMENSION))
                 found.append((camera, start_s + times[inside] + offset_s, shown, vectors, person))
             start_s += length / speed + rng.uniform(4, 40)

@@ -21,8 +21,8 @@ DIMENSION = 64
 def tracklet(camera: str, track_id: int, start: float, end: float, vectors: np.ndarray | None = None) -> Tracklet:
     """A tracklet with a row every half second; `vectors` (K, D) of any length, none by default."""
     times = np.arange(start, end + 0.25, 0.5)
-    looks = np.zeros((0, DIMENSION)) if vectors is None else vectors
-    unit = (looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    appearance = np.zeros((0, DIMENSION)) if vectors is None else vectors
+    unit = (appearance / np.maximum(np.linalg.norm(appearance, axis=1, keepdims=True), 1e-9)).astype(np.float32)
     return Tracklet(
         camera=camera,
         track_id=track_id,
@@ -38,14 +38,14 @@ def tracklet(camera: str, track_id: int, start: float, end: float, vectors: np.n
 def world(seed: int, people: int = 12, cameras: int = 3, visits: int = 2) -> tuple[list[Tracklet], np.ndarray]:
     """People who walk past every camera `visits` times, with each camera's own light; their tracklets and owners."""
     rng = np.random.default_rng(seed)
-    looks = rng.normal(size=(people, DIMENSION))
+    appearance = rng.normal(size=(people, DIMENSION))
     light = 1.5 * rng.normal(size=(cameras, DIMENSION))
     tracklets, owners = [], []
     for camera in range(cameras):
         for visit in range(visits):
             for person in range(people):
                 start = 100.0 * visit + 4.0 * person + rng.uniform(0, 3)
-                vectors = 3 + looks[person] + light[camera] + 0.7 * rng.normal(size=(4, DIMENSION))
+                vectors = 3 + appearance[person] + light[camera] + 0.7 * rng.normal(size=(4, DIMENSION))
                 tracklets.append(tracklet(f"cam{camera}", len(tracklets), start, start + 9, vectors))
                 owners.append(person)
     return tracklets, np.array(owners)
@@ -154,8 +154,8 @@ def test_one_person_alone_in_front_of_two_cameras() -> None:
     rng = np.random.default_rng(0)
     man, woman = rng.normal(size=(2, DIMENSION))
 
-    def seen(camera: str, number: int, start: float, looks: np.ndarray) -> Tracklet:
-        return tracklet(camera, number, start, start + 3, looks + 0.1 * rng.normal(size=(4, DIMENSION)))
+    def seen(camera: str, number: int, start: float, appearance: np.ndarray) -> Tracklet:
+        return tracklet(camera, number, start, start + 3, appearance + 0.1 * rng.normal(size=(4, DIMENSION)))
 
     result = link([seen("a", 1, 0, man), seen("b", 1, 10, man), seen("a", 2, 20, man), seen("b", 2, 30, woman)])
     assert result.person_ids.tolist() == [1, 1, 1, 2]

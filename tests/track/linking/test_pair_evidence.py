@@ -54,9 +54,9 @@ def test_a_person_seen_from_two_sides_matches_by_the_common_side() -> None:
 
 def test_centres_take_a_cameras_light_away() -> None:
     rng = np.random.default_rng(0)
-    looks, light = rng.normal(size=(30, 16)), 3 * rng.normal(size=(2, 16))
+    appearance, light = rng.normal(size=(30, 16)), 3 * rng.normal(size=(2, 16))
     cameras = np.repeat([0, 1], 30)
-    vectors = unit_rows((np.tile(looks, (2, 1)) + light[cameras]).astype(np.float32))
+    vectors = unit_rows((np.tile(appearance, (2, 1)) + light[cameras]).astype(np.float32))
     moved = unit_rows(vectors - camera_centers(vectors, cameras)[cameras])
     before, after = (rows[:30] @ rows[30:].T for rows in (vectors, moved))
     assert (before.argmax(axis=1) == np.arange(30)).mean() < 0.8
@@ -67,12 +67,12 @@ def test_scale_follows_the_footage_when_it_shows_enough() -> None:
     assumed = Scale.of(np.zeros(0), np.zeros(0))
     assert assumed == Scale()
     learned = Scale.of(np.full(2000, 0.5), np.full(2000, 0.9))
-    assert learned.strangers == pytest.approx(0.5, abs=0.01)
+    assert learned.negatives == pytest.approx(0.5, abs=0.01)
     assert learned.same == pytest.approx(0.9, abs=0.01)
-    strangers, between, same = learned.log_odds(np.array([0.5, 0.7, 0.9]))
-    assert strangers < -2 < 0 < between < same
+    negatives, between, same = learned.log_odds(np.array([0.5, 0.7, 0.9]))
+    assert negatives < -2 < 0 < between < same
     inverted = Scale.of(np.full(2000, 0.9), np.full(2000, 0.5))
-    assert inverted.same > inverted.strangers
+    assert inverted.same > inverted.negatives
 
 
 def test_a_calibration_that_takes_strangers_for_one_person_is_not_believed() -> None:

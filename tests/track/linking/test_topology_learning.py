@@ -90,11 +90,11 @@ def test_a_link_is_not_confirmed_by_its_own_time_and_one_step_tells_little() -> 
     """One link of strangers says that people come back after 30 s: that must not join the next two strangers."""
     visits = Visits.of(passers([0.0, 12.0, 35.0, 47.0, 75.0, 99.0, 140.0]))
     rows, columns = np.triu_indices(7, 1)
-    looks = np.full(len(rows), -2.0, np.float32)
+    appearance = np.full(len(rows), -2.0, np.float32)
     pair = {(int(row), int(column)): number for number, (row, column) in enumerate(zip(rows, columns, strict=True))}
-    looks[pair[0, 2]] = 4.0
+    appearance[pair[0, 2]] = 4.0
     people = np.array([1, 2, 1, 3, 4, 5, 6])
-    learned = learn_topology(visits, PairEvidence(rows, columns, looks), people, LinkSettings())
+    learned = learn_topology(visits, PairEvidence(rows, columns, appearance), people, LinkSettings())
     assert len(learned.steps.before) == 1
     said = place_evidence(visits, rows, columns, people, learned).walks
     assert said[pair[0, 2]] == pytest.approx(0, abs=0.01), "nothing else is known than this link itself"

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.frames import NO_ID
+from app.frames import NO_ID, TrackletKey
 from app.reid.calibrate import unit_rows
 from app.track.likeness import CENTER_SHRINKAGE
-
-Key = tuple[str, int]
 
 _FIRST_ROWS = 16
 _TINY = 1e-6
@@ -48,8 +46,8 @@ class Likeness:
 @dataclass(slots=True)
 class _View:
     """What one camera showed. Row r of (n, D) `vectors` is how (n,) `people` [r] looks there, `NO_ID` for a free row;
-    lengths: (n,) of the vectors, squared.  total, count: sum and number of all tracks' looks so far, also of those that
-    were forgotten."""
+    lengths: (n,) of the vectors, squared.  total, count: sum and number of all tracks' vectors so far, also of those
+    that were forgotten."""
 
     vectors: NDArray[np.float32]
     lengths: NDArray[np.float32]
@@ -80,7 +78,7 @@ class _View:
 
 
 @dataclass(slots=True)
-class KnownLooks:
+class KnownAppearances:
     """The looks of people: for each of them in each camera those of the latest tracks.
 
     limit: tracks that are kept of a person in a camera.
@@ -88,14 +86,14 @@ class KnownLooks:
 
     limit: int
     _views: dict[str, _View] = field(default_factory=dict)
-    _rows: dict[int, dict[Key, int]] = field(default_factory=dict)
+    _rows: dict[int, dict[TrackletKey, int]] = field(default_factory=dict)
     """For each person the rows of its tracks, the latest last."""
 
-    def of(self, person: int) -> tuple[Key, ...]:
-        """Return the tracks by whose looks a person is known, the latest last."""
+    def of(self, person: int) -> tuple[TrackletKey, ...]:
+        """Return the tracks by whose appearance a person is known, the latest last."""
         return tuple(self._rows.get(person, ()))
 
-    def learn(self, person: int, key: Key, vector: NDArray[np.float32], first: bool) -> None:
+    def learn(self, person: int, key: TrackletKey, vector: NDArray[np.float32], first: bool) -> None:
         """Remember how a person looks in this track; of each camera only the latest tracks are kept.
 
         vector: (D,), unit length.  first: this track was not learned before, and counts for the camera's centre.
@@ -113,7 +111,7 @@ class KnownLooks:
         view.lengths[row] = vector @ vector
         self._limit(own, key[0])
 
-    def forget(self, person: int, key: Key | None = None) -> None:
+    def forget(self, person: int, key: TrackletKey | None = None) -> None:
         """Forget a person, or how the person looks in one track."""
         own = self._rows.get(person, {})
         for gone in list(own) if key is None else [key] if key in own else []:
@@ -121,8 +119,8 @@ class KnownLooks:
         if not own:
             self._rows.pop(person, None)
 
-    def regroup(self, owner: Callable[[int, Key], int], last_time: Callable[[Key], float]) -> None:
-        """Give the looks of every track to whom they belong now.
+    def regroup(self, owner: Callable[[int, TrackletKey], int], last_time: Callable[[TrackletKey], float]) -> None:
+        """Give the appearance of every track to whom they belong now.
 
         owner: from the person before and the track to the person now; `NO_ID` to forget those looks.
         last_time: when a track was last seen; it decides which ones are the latest.
@@ -160,7 +158,7 @@ class KnownLooks:
         return Likeness(np.concatenate(people), np.concatenate(plain, axis=1), np.concatenate(centred, axis=1))
 
     def _centers(self) -> dict[str, NDArray[np.float32]]:
-        """Return the (D,) mean looks of each camera's tracks: light and viewpoint, which all its vectors share; drawn
+        """Return the (D,) mean vector of each camera's tracks: light and viewpoint, which all its vectors share; drawn
         towards the mean of all cameras while it has shown little."""
         overall = self._overall()
         return {
@@ -169,16 +167,16 @@ class KnownLooks:
         }
 
     def _overall(self) -> NDArray[np.float32]:
-        """Return the (D,) mean looks of all tracks."""
+        """Return the (D,) mean appearance of all tracks."""
         total = np.sum([view.total for view in self._views.values()], axis=0)
         return np.asarray(total / max(1, sum(view.count for view in self._views.values())), np.float32)
 
-    def _limit(self, own: dict[Key, int], camera: str) -> None:
+    def _limit(self, own: dict[TrackletKey, int], camera: str) -> None:
         same = [key for key in own if key[0] == camera]
         for gone in same[: -self.limit]:
             self._release(gone, own.pop(gone))
 
-    def _release(self, key: Key, row: int) -> None:
+    def _release(self, key: TrackletKey, row: int) -> None:
         view = self._views[key[0]]
         view.people[row] = NO_ID
         view.free.append(row)

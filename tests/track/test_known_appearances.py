@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.frames import NO_ID
-from app.track.known_looks import Key, KnownLooks
+from app.frames import NO_ID, TrackletKey
+from app.track.known_appearances import KnownAppearances
 from app.track.likeness import CENTER_SHRINKAGE
 
 DIMENSION = 6
@@ -38,33 +38,33 @@ class Plain:
     """The same as nested dictionaries."""
 
     def __init__(self) -> None:
-        self.looks: dict[int, dict[Key, np.ndarray]] = {}
+        self.appearance: dict[int, dict[TrackletKey, np.ndarray]] = {}
         self.counted: list[tuple[str, np.ndarray]] = []
 
-    def learn(self, person: int, key: Key, vector: np.ndarray, first: bool) -> None:
+    def learn(self, person: int, key: TrackletKey, vector: np.ndarray, first: bool) -> None:
         if first:
             self.counted.append((key[0], vector))
-        own = self.looks.setdefault(person, {})
+        own = self.appearance.setdefault(person, {})
         own.pop(key, None)
         own[key] = vector
         self.limit(own, key[0])
 
-    def limit(self, own: dict[Key, np.ndarray], camera: str) -> None:
+    def limit(self, own: dict[TrackletKey, np.ndarray], camera: str) -> None:
         for key in [key for key in own if key[0] == camera][:-LIMIT]:
             del own[key]
 
-    def forget(self, person: int, key: Key | None = None) -> None:
+    def forget(self, person: int, key: TrackletKey | None = None) -> None:
         if key is None:
-            self.looks.pop(person, None)
+            self.appearance.pop(person, None)
         else:
-            self.looks.get(person, {}).pop(key, None)
+            self.appearance.get(person, {}).pop(key, None)
 
     def regroup(self, owner: Any, last_time: Any) -> None:
-        entries = [(key, person, vector) for person, own in self.looks.items() for key, vector in own.items()]
-        self.looks = {}
+        entries = [(key, person, vector) for person, own in self.appearance.items() for key, vector in own.items()]
+        self.appearance = {}
         for key, person, vector in sorted(entries, key=lambda entry: last_time(entry[0])):
             if owner(person, key) != NO_ID:
-                own = self.looks.setdefault(owner(person, key), {})
+                own = self.appearance.setdefault(owner(person, key), {})
                 own[key] = vector
                 self.limit(own, key[0])
 
@@ -77,8 +77,8 @@ class Plain:
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_matrices_say_what_a_dictionary_says(steps: list[tuple[Any, ...]]) -> None:
-    fast, plain = KnownLooks(LIMIT), Plain()
-    held: set[Key] = set()  # a track shows one person only
+    fast, plain = KnownAppearances(LIMIT), Plain()
+    held: set[TrackletKey] = set()  # a track shows one person only
     for kind, *rest in steps:
         if kind == "learn":
             person, key, seed, first = rest
@@ -88,11 +88,11 @@ def test_matrices_say_what_a_dictionary_says(steps: list[tuple[Any, ...]]) -> No
         elif kind == "regroup":
             table = dict(zip([1, 2, 3, 4], rest[0], strict=False))
             rest = [lambda person, key, table=table: table[person], lambda key: float(key[1])]
-        for looks in (fast, plain):
-            getattr(looks, kind)(*rest)
-        held = {key for own in plain.looks.values() for key in own}
+        for appearance in (fast, plain):
+            getattr(appearance, kind)(*rest)
+        held = {key for own in plain.appearance.values() for key in own}
     for person in range(1, 5):
-        assert fast.of(person) == tuple(plain.looks.get(person, {}))
+        assert fast.of(person) == tuple(plain.appearance.get(person, {}))
     given_vectors = np.stack([unit(70_000), unit(70_001)])
     likeness = fast.likeness("a", given_vectors)
     if not held:
@@ -102,14 +102,14 @@ def test_matrices_say_what_a_dictionary_says(steps: list[tuple[Any, ...]]) -> No
     for values, centred in ((likeness.plain, False), (likeness.centred, True)):
         means, known = likeness.means(values, [1, 2, 3, 4])
         for person in range(1, 5):
-            own = plain.looks.get(person, {})
+            own = plain.appearance.get(person, {})
             assert known[person - 1] == bool(own)
             for row, vector in enumerate(given_vectors):
                 expected = [_cosine(plain, vector, key, other, centred) for key, other in own.items()]
                 np.testing.assert_allclose(means[row, person - 1], np.mean(expected or [0.0]), atol=2e-3)
 
 
-def _cosine(plain: Plain, vector: np.ndarray, key: Key, other: np.ndarray, centred: bool) -> float:
+def _cosine(plain: Plain, vector: np.ndarray, key: TrackletKey, other: np.ndarray, centred: bool) -> float:
     if centred:
         vector, other = vector - plain.center("a"), other - plain.center(key[0])
     product = np.linalg.norm(vector) * np.linalg.norm(other)
