@@ -54,3 +54,13 @@ def clip(boxes: Boxes, width: int, height: int) -> Boxes:
 def feet_of(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return where people stand, (R, 2) x y, for (R, 4) boxes x1 y1 x2 y2."""
     return np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]]).astype(np.float64)
+
+
+def to_file_pixels(boxes: NDArray[np.float32], file_scale: tuple[float, float]) -> NDArray[np.float32]:
+    """Return (N, 4) boxes in square pixels as boxes in a file's own, of which `file_scale` make a square one."""
+    return np.asarray(boxes * np.array(file_scale * 2), np.float32)
+
+
+def to_square_pixels(boxes: NDArray[np.float32], file_scale: tuple[float, float]) -> NDArray[np.float32]:
+    """Return (N, 4) boxes in a file's own pixels as boxes in square ones: what `to_file_pixels` undoes."""
+    return np.asarray(boxes / np.array(file_scale * 2), np.float32)

@@ -15,17 +15,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from app.boxes import coverage, iou
+from app.boxes import coverage, iou, to_square_pixels
 from app.config import DetectSettings
 from app.detect import build_detector
 from app.detect.train.photos import data_sets, read_data_set
 from app.errors import InputError
+from app.footage.camera import file_scale
 from app.footage.motchallenge import read_rows
+from app.footage.video import VideoReader, probe_video
 from app.frames import Detections, Frame
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm")
@@ -182,16 +183,12 @@ def _video(path: Path, every: int) -> Iterator[tuple[NDArray[np.uint8], Truth]]:
     if truth_file is None:
         raise InputError(f"{path}: no truth for this video; expected {places[0]} or {places[1]}")
     rows = read_rows(truth_file)
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise InputError(f"{path}: not a video that can be read")
-    index = 0
-    while capture.grab():
-        if index % every == 0:
-            own = rows.frames == index + 1
-            _, image = capture.retrieve()
-            yield np.asarray(image, np.uint8), Truth(rows.boxes[own], rows.scores[own] > 0)
-        index += 1
+    video = VideoReader(probe_video(path))
+    boxes = to_square_pixels(rows.boxes, file_scale(video.file.width, video.file.height, video.file.reading))
+    for picture in video.video_frames():
+        if picture.index % every == 0:
+            own = rows.frames == picture.index + 1
+            yield picture.image, Truth(boxes[own], rows.scores[own] > 0)
 
 
 def _within(boxes: NDArray[np.float32], low: float, high: float) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.boxes import to_square_pixels
 from app.errors import InputError
 from app.footage.motchallenge import check_frame_numbers, read_rows
 from app.frames import Detections, Frame
@@ -37,7 +38,8 @@ class FileDetector:
     sources: the cameras that frames will come from.
     min_score: rows with a score (seventh column) below it are dropped.
 
-    The file's frame N is the frame with index N - 1; rows for frames after the last are left out, and the log says so.
+    The file's frame N is the frame with index N - 1, its boxes are in the recording's own pixels; rows for frames
+    after the last are left out, and the log says so.
     Raises InputError that lists every file which is missing, cannot be read or has no row for any frame.
     """
 
@@ -49,7 +51,7 @@ class FileDetector:
         for source in sources:
             try:
                 file = _find(path, source, len(sources))
-                self._cameras[source.camera] = _read(file, min_score, source.frame_count)
+                self._cameras[source.camera] = _read(file, min_score, source)
                 checksums.append(file_sha256(file))
             except InputError as error:
                 problems.append(f"{source.camera}: {error}")
@@ -87,14 +89,15 @@ def _find(path: str, source: SourceInfo, source_count: int) -> Path:
     return file
 
 
-def _read(file: Path, min_score: float, frame_count: int | None) -> _CameraRows:
+def _read(file: Path, min_score: float, source: SourceInfo) -> _CameraRows:
     rows = read_rows(file)
     if not len(rows):
         _log.warning("%s: is empty, so nobody is found in this recording", file)
-    check_frame_numbers(rows.frames, frame_count, str(file))
+    check_frame_numbers(rows.frames, source.frame_count, str(file))
     if len(rows) and (rows.scores.min() < 0 or rows.scores.max() > 1):
         _log.warning("%s: scores go beyond 0 to 1 and are cut off there; people may be missed", file)
     scores = np.clip(rows.scores, 0, 1)
     kept = np.flatnonzero(scores >= np.float32(min_score))
     order = kept[np.argsort(rows.frames[kept], kind="stable")]
-    return _CameraRows(rows.frames[order], Detections(rows.boxes[order], scores[order]))
+    boxes = to_square_pixels(rows.boxes[order], source.file_scale)
+    return _CameraRows(rows.frames[order], Detections(boxes, scores[order]))

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from app.config import Section
 from app.errors import InputError
-from app.footage.camera import safe_name
+from app.footage.camera import WIDEST_PIXEL, safe_name
 from app.footage.clock import StartTime, pattern_regex
 from app.system.untrusted import LIMITS, compose_yaml, construct_yaml, read_text
 
@@ -32,6 +32,9 @@ class CameraEntry:
     place: where it was asked for, to be named in messages.  start: given start time, None if it is to be found.
     start_from: where to look for the start time; name_pattern: strftime pattern, "" for the usual ones.
     offset_s: added to its times, to set a clock that is off.
+    aspect: how many times its pixels are as wide as high, None to believe the files.
+    fps: frames/s, by which times go instead of by time stamps; None to believe the stamps.
+    stream: which of the video streams of its files, from 0; None for the first.
     """
 
     sources: tuple[str, ...]
@@ -41,6 +44,9 @@ class CameraEntry:
     start_from: Literal["auto", "name", "metadata"] = "auto"
     name_pattern: str = ""
     offset_s: float = 0.0
+    aspect: float | None = None
+    fps: float | None = None
+    stream: int | None = None
 
 
 class _ListedCamera(Section):
@@ -51,6 +57,9 @@ class _ListedCamera(Section):
     start: datetime | date | str | None = Field(None, description="Date and time, or name, or metadata.")
     name_pattern: str = Field("", description="strftime pattern of the start time in file names.")
     offset_s: float = Field(0.0, ge=-1e9, le=1e9, description="Added to the camera's times.")
+    aspect: int | float | str | None = Field(None, description="Width of a pixel by its height, as 1.0 or 12:11.")
+    fps: float | None = Field(None, gt=0.0, le=1000.0, description="Frames/s, instead of time stamps.")
+    stream: int | None = Field(None, ge=0, le=63, description="Which video stream of the files, from 0.")
 
 
 def read_camera_list(path: Path, name_pattern: str) -> list[CameraEntry]:
@@ -107,7 +116,26 @@ def _entry_of(item: Any, path: Path, place: str, name_pattern: str) -> CameraEnt
         start_from=start_from,
         name_pattern=pattern,
         offset_s=camera.offset_s,
+        aspect=_aspect(camera.aspect, place),
+        fps=camera.fps,
+        stream=camera.stream,
     )
+
+
+def _aspect(given: float | str | None, place: str) -> float | None:
+    """Return the width of a pixel by its height, from 1.09, 12:11 or 12/11."""
+    if given is None:
+        return None
+    if isinstance(given, int) and given > WIDEST_PIXEL:
+        given = f"{given // 60}:{given % 60}"  # YAML takes 12:11 for minutes and seconds
+    wide, _, high = str(given).replace("/", ":").partition(":")
+    try:
+        aspect = float(wide) / float(high or 1)
+    except (ValueError, ZeroDivisionError):
+        aspect = 0.0
+    if not 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL:
+        raise InputError(f"{place}: aspect: {given!r} is not how wide a pixel is by its height, such as 1.09 or 12:11")
+    return aspect
 
 
 def _seconds(moment: datetime | date | str, place: str) -> float:

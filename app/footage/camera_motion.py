@@ -65,7 +65,7 @@ def build_camera_motion(info: SourceInfo, settings: SourceSettings) -> CameraMot
     if settings.camera_motion == "none":
         return NoCameraMotion()
     if info.folder is not None and (info.folder / "gmc.txt").exists():
-        return FileCameraMotion(info.folder / "gmc.txt", info.frame_count)
+        return FileCameraMotion(info.folder / "gmc.txt", info.frame_count, info.file_scale)
     if not info.has_pixels:
         return NoCameraMotion()
     return FlowCameraMotion(switches_off=settings.camera_motion == "auto")
@@ -81,10 +81,14 @@ class NoCameraMotion:
 class FileCameraMotion:
     """Camera motion from a file of lines `frame a b tx c d ty`; line n is the motion from frame n - 1 to n, from 1.
 
-    frame_count: of the recording, None if unknown.  Raises InputError with file and line for anything else.
+    frame_count: of the recording, None if unknown.  file_scale: its own pixels, which the file is in, for a square one.
+    Raises InputError with file and line for anything else.
     """
 
-    def __init__(self, path: Path, frame_count: int | None = None) -> None:
+    def __init__(
+        self, path: Path, frame_count: int | None = None, file_scale: tuple[float, float] = (1.0, 1.0)
+    ) -> None:
+        self._to_file = np.diag([*file_scale, 1.0])
         self._motions = _read_motions(path)
         if not self._motions:
             _log.warning("%s: is empty, so the camera is taken to stand still", path)
@@ -97,7 +101,7 @@ class FileCameraMotion:
             for index in range(self._previous_index + 1, frame.index + 1):
                 motion = self._motions.get(index + 1, np.eye(3)) @ motion
         self._previous_index = frame.index
-        return motion[:2]
+        return (np.linalg.inv(self._to_file) @ motion @ self._to_file)[:2]
 
 
 def _read_motions(path: Path) -> dict[int, NDArray[np.float64]]:

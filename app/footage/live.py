@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from app.config import SourceSettings
 from app.errors import InputError
 from app.footage.addresses import is_stream_url, name_of_url, redact
-from app.footage.camera import CameraState, StateChange
+from app.footage.camera import PLAIN, CameraState, Reading, StateChange
 from app.footage.camera_list import CameraEntry
 from app.footage.clock import StartTime
 from app.footage.frozen import FrozenWatch
+from app.footage.picture import FrameConverter, resized, square_size, stretched, upright_size
 from app.footage.recordings import Footage, FootageInfo, VideoFootage
 from app.footage.segments import place_segments
-from app.footage.video import VIDEO_SUFFIXES, FrameConverter, VideoFrame, open_container, probe_video
+from app.footage.video import VIDEO_SUFFIXES, VideoFrame, chosen_stream, open_container, pixel_aspect, probe_video
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class _Connection(Protocol):
     width: int
     height: int
     fps: float
+    reading: Reading
 
     def read(self) -> NDArray[np.uint8] | None:
         """Wait for the next picture, (H, W, 3) uint8 BGR; None when the connection is lost."""
@@ -80,31 +82,35 @@ def is_live_source(source: str) -> bool:
 
 def open_url(url: str, entry: CameraEntry, settings: SourceSettings) -> Footage:
     """Open a stream, or a recording behind an address. Raises InputError, never with the password."""
-    stream = _Stream(url, settings.stream_timeout_s)
+    stream = _Stream(url, entry, settings.stream_timeout_s)
     stream.close()
     if stream.is_recording and not url.lower().startswith(_LIVE_SCHEMES):
-        segments = place_segments([probe_video(url)], entry, order_is_given=True)
+        segments = place_segments([probe_video(url, entry.aspect, entry.fps, entry.stream)], entry, True)
         return VideoFootage(*segments, name=name_of_url(url), folder=None)
-    return _live_footage(url, settings, stream)
+    return _live_footage(entry, settings, stream)
 
 
-def open_camera_number(number: int, settings: SourceSettings) -> Footage:
+def open_camera_number(number: int, entry: CameraEntry, settings: SourceSettings) -> Footage:
     """Open an attached camera. Raises InputError that says what to do."""
-    camera = _AttachedCamera(number)
+    camera = _AttachedCamera(number, entry)
     camera.close()
-    return _live_footage(str(number), settings, camera)
+    return _live_footage(entry, settings, camera)
 
 
-def wait_for(source: str, settings: SourceSettings, problem: InputError) -> Footage:
+def wait_for(entry: CameraEntry, settings: SourceSettings, problem: InputError) -> Footage:
     """Return a live source that cannot be opened now, because of `problem`: it joins when it comes."""
-    return _live_footage(source, settings, None, problem)
+    return _live_footage(entry, settings, None, problem)
 
 
 def _live_footage(
-    source: str, settings: SourceSettings, seen: _Connection | None, problem: InputError | None = None
+    entry: CameraEntry, settings: SourceSettings, seen: _Connection | None, problem: InputError | None = None
 ) -> LiveFootage:
+    source = entry.sources[0]
+
     def connect() -> _Connection:
-        return _AttachedCamera(int(source)) if source.isdecimal() else _Stream(source, settings.stream_timeout_s)
+        if source.isdecimal():
+            return _AttachedCamera(int(source), entry)
+        return _Stream(source, entry, settings.stream_timeout_s)
 
     name = f"camera{source}" if source.isdecimal() else name_of_url(source)
     origin = f"camera {source}" if source.isdecimal() else redact(source)
@@ -152,6 +158,7 @@ class LiveFootage:
             folder=None,
             inputs=(),
             kind="live",
+            reading=seen.reading if seen is not None else PLAIN,
         )
 
     def stop(self) -> None:
@@ -228,7 +235,13 @@ class LiveFootage:
         try:
             connection = self._connect()
             if not self.info.width:
-                self.info = replace(self.info, width=connection.width, height=connection.height, fps=connection.fps)
+                self.info = replace(
+                    self.info,
+                    width=connection.width,
+                    height=connection.height,
+                    fps=connection.fps,
+                    reading=connection.reading,
+                )
             if self._state != "frozen":
                 self._watch.forget()
             size = (self.info.width, self.info.height)
@@ -236,7 +249,7 @@ class LiveFootage:
                 image = connection.read()
                 if image is None:
                     raise InputError(f"{self.info.origin}: no picture comes any more")
-                yield image if image.shape[1::-1] == size else np.asarray(cv2.resize(image, size), np.uint8)
+                yield resized(image, size)
         except InputError as error:
             self._fail(error)
         except Exception as error:  # whatever is wrong with one camera, the others go on
@@ -262,15 +275,12 @@ class _Waits:
 class _Stream:
     """A stream URL opened with PyAV."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, entry: CameraEntry, timeout_s: float) -> None:
         shown = redact(url)
         self._timeout_s = timeout_s
         try:
             self._container = open_container(url, timeout_s)
-            if not self._container.streams.video:
-                self._container.close()
-                raise InputError(f"{shown}: the stream has no pictures; check its address")
-            stream = self._container.streams.video[0]
+            stream = chosen_stream(self._container, shown, entry.stream)
             stream.thread_type = "SLICE"  # frame threads would hold pictures back
             self._pictures = self._decode(stream)
             first = next(self._pictures, None)
@@ -289,9 +299,11 @@ class _Stream:
             raise InputError(f"{shown}: connected, but no picture came; check that the camera is sending")
         rate = stream.average_rate or stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate <= 240 else _FALLBACK_FPS
-        sideways = first.rotation % 180 == 90
-        self.width, self.height = (first.height, first.width) if sideways else (first.width, first.height)
-        self._converter = FrameConverter(self.width, self.height)
+        own_size = upright_size(first)
+        size = square_size(own_size, entry.aspect or pixel_aspect(stream, first), shown)
+        self.width, self.height = size
+        self.reading = Reading(own_size if size != own_size else (0, 0), stream=entry.stream or 0)
+        self._converter = FrameConverter(size, own_size)
         self.is_recording = self._container.duration is not None and self._container.duration > 0
         self._first: Any = first
 
@@ -326,7 +338,7 @@ class _Stream:
 class _AttachedCamera:
     """A camera of this machine, by number."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, entry: CameraEntry) -> None:
         self._capture = cv2.VideoCapture(number)
         opened, image = self._capture.read() if self._capture.isOpened() else (False, None)
         if not opened or image is None:
@@ -334,13 +346,15 @@ class _AttachedCamera:
             raise InputError(
                 f"camera {number}: cannot be opened; check that it is attached and no other program uses it"
             )
-        self.height, self.width = image.shape[:2]
+        own_size = (image.shape[1], image.shape[0])
+        self.width, self.height = size = square_size(own_size, entry.aspect, f"camera {number}")
+        self.reading = Reading(own_size if size != own_size else (0, 0))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(rate) if 0 < rate <= 240 else _FALLBACK_FPS
 
     def read(self) -> NDArray[np.uint8] | None:
         arrived, image = self._capture.read()
-        return image if arrived else None
+        return stretched(image, (self.width, self.height)) if arrived else None
 
     def close(self) -> None:
         self._capture.release()

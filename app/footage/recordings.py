@@ -20,10 +20,11 @@ from PIL import Image
 
 from app.errors import InputError
 from app.footage.addresses import redact
-from app.footage.camera import FootageKind
+from app.footage.camera import PLAIN, FootageKind, Reading, Size
 from app.footage.camera_list import CameraEntry
 from app.footage.clock import StartTime, start_from_name
 from app.footage.motchallenge import read_sequence_info
+from app.footage.picture import square_size, stretched
 from app.footage.segments import Segment, place_segments
 from app.footage.video import VIDEO_SUFFIXES, VideoFile, VideoFrame, VideoReader, probe_video
 from app.frames import blank_image
@@ -61,6 +62,7 @@ class FootageInfo:
     kind: FootageKind
     offsets_s: tuple[float, ...] = ()
     address: str = ""
+    reading: Reading = PLAIN
 
 
 class Footage(Protocol):
@@ -119,7 +121,7 @@ def _open_videos(
     problems: list[str] = []
     for path in paths:
         try:
-            files.append(probe_video(path))
+            files.append(probe_video(path, entry.aspect, entry.fps, entry.stream))
         except InputError as error:
             problems.append(str(error))
     sizes = {(file.width, file.height) for file in files}
@@ -161,6 +163,7 @@ class VideoFootage:
             kind="video",
             offsets_s=tuple(segment.offset_s for segment in self._segments),
             address=first.name if isinstance(first.location, str) else "",
+            reading=first.reading,
         )
 
     def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
@@ -176,9 +179,8 @@ class VideoFootage:
                 yield VideoFrame(number + picture.index, offset_s + picture.time_s, picture.image)
             number += reader.next_index
             end_s = offset_s + reader.end_s
-            if reader.problem:
-                problems.append(reader.problem)
-                self.problem = "; ".join(problems)
+            problems += [text for text in (reader.notice, reader.problem) if text]
+            self.problem = "; ".join(problems)
 
 
 class ImageFootage:
@@ -188,7 +190,8 @@ class ImageFootage:
         self.problem = ""
         self._images = tuple(images)
         self._indices = list(range(len(images)))
-        width, height = common_size(images)
+        width, height, reading = _shown_size(common_size(images), entry, str(folder))
+        fps = entry.fps or fps
         name = folder.resolve().name
         self.info = FootageInfo(
             name=name,
@@ -204,6 +207,7 @@ class ImageFootage:
             folder=folder,
             inputs=self._images,
             kind="images",
+            reading=reading,
         )
 
     def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
@@ -223,20 +227,22 @@ class SequenceFootage:
             images.sort(key=natural_order)
         self._images = tuple(images)
         self._indices = frame_numbers(images)
-        width, height = common_size(images) if images else (sequence.width, sequence.height)
-        if (width, height) != (sequence.width, sequence.height):
+        own_size = common_size(images) if images else (sequence.width, sequence.height)
+        if own_size != (sequence.width, sequence.height):
             logger.warning(
                 "%s says %d×%d, its pictures are %d×%d; the pictures are believed",
-                *(folder / "seqinfo.ini", sequence.width, sequence.height, width, height),
+                *(folder / "seqinfo.ini", sequence.width, sequence.height, *own_size),
             )
+        width, height, reading = _shown_size(own_size, entry, str(folder))
+        fps = entry.fps or sequence.fps
         name = folder.resolve().name
         self.info = FootageInfo(
             name=name,
             width=width,
             height=height,
-            fps=sequence.fps,
+            fps=fps,
             frame_count=len(images) or sequence.frame_count,
-            duration_s=sequence.frame_count / sequence.fps,
+            duration_s=sequence.frame_count / fps,
             start=entry.start or start_from_name(name, entry.name_pattern),
             live=False,
             has_pixels=bool(images),
@@ -244,6 +250,7 @@ class SequenceFootage:
             folder=folder,
             inputs=(folder / "seqinfo.ini", *images),
             kind="sequence",
+            reading=reading,
         )
         self._announced = sequence.frame_count
 
@@ -260,6 +267,14 @@ class SequenceFootage:
             self.problem = f"{self.info.origin}: holds only {counts}"
 
 
+def _shown_size(own_size: Size, entry: CameraEntry, name: str) -> tuple[int, int, Reading]:
+    """Return the width and height in square pixels of images that are `own_size`, and how they are read."""
+    if entry.stream:
+        raise InputError(f"{entry.place}: images have no video streams; leave out stream")
+    size = square_size(own_size, entry.aspect, name)
+    return *size, Reading(own_size if size != own_size else (0, 0), entry.fps or 0.0)
+
+
 def read_images(
     images: Sequence[Path], indices: Sequence[int], info: FootageInfo, first_index: int
 ) -> Iterator[VideoFrame]:
@@ -267,8 +282,8 @@ def read_images(
     for index, path in zip(indices, images, strict=True):
         if index < first_index:
             continue
-        image = read_image(path)
-        if image is None or image.shape != (info.height, info.width, 3):
+        image = read_image(path, (info.width, info.height), info.reading)
+        if image is None:
             logger.warning("%s: damaged picture skipped", path)
             continue
         yield VideoFrame(index, index / info.fps, image)
@@ -309,7 +324,14 @@ def common_size(images: Sequence[Path]) -> tuple[int, int]:
     return first
 
 
-def read_image(path: Path) -> NDArray[np.uint8] | None:
+def read_image(path: Path, size: Size, reading: Reading = PLAIN) -> NDArray[np.uint8] | None:
+    """Return an image of a camera as (H, W, 3) uint8 BGR of `size`; None if it is damaged, or not as large as all."""
+    own_size = reading.file_size if all(reading.file_size) else size
+    image = _decoded(path)
+    return None if image is None or image.shape[1::-1] != own_size else stretched(image, size)
+
+
+def _decoded(path: Path) -> NDArray[np.uint8] | None:
     try:
         encoded = np.fromfile(path, np.uint8)  # cv2.imread cannot open every name on every system
     except OSError:

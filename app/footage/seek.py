@@ -14,11 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.footage.stamps import SHORTEST_STEP_S
+
 _ONE_PICTURE_A_PACKET = frozenset(["h264", "hevc", "mpeg4", "mpeg2video", "mjpeg", "av1"])
 """Codecs of which a packet holds one picture that is shown; others, as VP8, also send pictures that never are."""
 
 _INDEXED = ("mov", "avi")
 """Beginnings of the names of containers that list their packets: damage loses none of them unnoticed."""
+
+_FARTHEST_APART_S = 30.0
+"""Steps of stamps that are longer may be none of time (`app.footage.stamps`)."""
 
 _FARTHEST_REORDERED = 64
 """Packets after which none comes that is shown earlier; coders reorder 16 pictures at most."""
@@ -50,13 +55,12 @@ class VideoStart:
         return float(int(self.stamps[number]) * self.tick_s)
 
 
-def find_start(container: Any, fps: float, first_index: int) -> VideoStart | None:
+def find_start(container: Any, stream: Any, fps: float, first_index: int) -> VideoStart | None:
     """Read packets until the picture numbered `first_index` is among them and say where to begin.
 
     fps: of the file, 1/s.  If the file has fewer pictures, it is where the last ones can be decoded. None if decoding
     has to begin with the file. Raises av.FFmpegError if its beginning or its packets are damaged.
     """
-    stream = container.streams.video[0]
     if stream.codec_context.name not in _ONE_PICTURE_A_PACKET:
         return None
     in_file: list[int] = []
@@ -77,7 +81,7 @@ def find_start(container: Any, fps: float, first_index: int) -> VideoStart | Non
     if not in_file or not shown:
         return None
     stamps = np.sort(np.array(in_file, np.int64))
-    if not stamps[0] == in_file[0] == shown[0] or not _in_order(container, stamps, fps * float(stream.time_base)):
+    if not stamps[0] == in_file[0] == shown[0] or not _in_order(container, stamps, float(stream.time_base), fps):
         return None
     wanted = stamps[min(first_index, len(stamps) - 1)]
     before = [place for place in keys if in_file[place] <= wanted]
@@ -87,9 +91,9 @@ def find_start(container: Any, fps: float, first_index: int) -> VideoStart | Non
     return VideoStart(place, in_file[place], stamps, stream.time_base)
 
 
-def _in_order(container: Any, stamps: NDArray[np.int64], periods_per_tick: float) -> bool:
-    """Whether sorted stamps are all different and, where packets can get lost, none is missing."""
+def _in_order(container: Any, stamps: NDArray[np.int64], tick_s: float, fps: float) -> bool:
+    """Whether sorted stamps are all different, can be believed and, where packets can get lost, none is missing."""
     apart = np.diff(stamps)
-    if not np.all(apart > 0):
+    if not np.all(apart * tick_s >= SHORTEST_STEP_S) or np.any(apart * tick_s > _FARTHEST_APART_S):
         return False
-    return container.format.name.startswith(_INDEXED) or bool(np.all(apart * periods_per_tick < 1.5))
+    return container.format.name.startswith(_INDEXED) or bool(np.all(apart * tick_s * fps < 1.5))

@@ -52,7 +52,7 @@ class _CameraSource:
                 return
             if not self.info.width:  # it is seen for the first time
                 seen = self._footage.info
-                self.info = replace(self.info, width=seen.width, height=seen.height, fps=seen.fps)
+                self.info = replace(self.info, width=seen.width, height=seen.height, fps=seen.fps, reading=seen.reading)
             time_s = self._zero_time + picture.time_s
             yield Frame(self.info.camera, picture.index, time_s, picture.image, self.info.has_pixels)
 
@@ -91,6 +91,9 @@ def open_sources(
     entries = _expand(sources, settings, problems)
     if names and not problems:
         problems += _check_names(names, entries)
+    for entry in entries:
+        if entry.fps and _is_live(entry):
+            problems.append(f"{entry.place}: frames of a live camera have the time of their arrival; leave out fps")
     opened = _open_all(entries, settings)
     live = [one.info.live for one in opened if not isinstance(one, InputError)]
     footages: list[Footage] = []
@@ -99,7 +102,7 @@ def open_sources(
             footages.append(one)
         elif _is_live(entry) and (any(live) if live else wait):
             logger.warning("%s; the run begins without it, and it joins when it comes", one)
-            footages.append(wait_for(entry.sources[0], settings, one))
+            footages.append(wait_for(entry, settings, one))
         else:
             problems.append(str(one))
     if len({footage.info.live for footage in footages}) == 2:
@@ -179,7 +182,7 @@ def _open(entry: CameraEntry, settings: SourceSettings) -> Footage:
             f"{entry.place}: a stream cannot be one of several files of a camera; give it an entry of its own"
         )
     if source.isdecimal() and not Path(source).exists():
-        return open_camera_number(int(source), settings)
+        return open_camera_number(int(source), entry, settings)
     if is_stream_url(source):
         return open_url(source, entry, settings)
     return open_recording(entry, settings.image_fps)
@@ -201,6 +204,7 @@ def _source_info(camera: str, start_time: float, info: FootageInfo) -> SourceInf
         kind=info.kind,
         offsets_s=info.offsets_s,
         address=info.address,
+        reading=info.reading,
     )
 
 

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.footage.addresses import redact
+from app.footage.camera import PLAIN, Reading, Size
+from app.footage.picture import FrameConverter, is_sideways, square_size, upright_size
 from app.footage.seek import VideoStart, find_start
+from app.footage.stamps import LONGEST_GAP_S, PresentationClock, are_guessed
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +37,11 @@ VIDEO_SUFFIXES = frozenset([
 """Endings by which videos are found in a folder; a file that is named directly may end in anything."""
 
 _NOT_VIDEO_FORMATS = ("tty", "image2", "srt", "ass", "webvtt")
-_ROTATIONS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_NO_STAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: raw H.264, H.265, MPEG-4, MJPEG
+_NOT_FOOTAGE = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 _FALLBACK_FPS = 25.0
 _LATE_REPORT_S = 1.0
+_LOOK_PICTURES = 12
 _FIRST_PLAUSIBLE_YEAR = 1990  # cameras whose clock was never set write 1904 or 1970
 
 
@@ -45,10 +49,14 @@ _FIRST_PLAUSIBLE_YEAR = 1990  # cameras whose clock was never set write 1904 or 
 class VideoFile:
     """What a video says of itself, and what its first picture shows.
 
-    location: path, or URL of a recording.  width, height: pixels as displayed, after rotation.
-    fps: average frame rate.  frame_count: as announced by the file, None if it does not say.
+    location: path, or URL of a recording.  width, height: square pixels as displayed, after rotation.
+    fps: average frame rate, or that which was given for it.
+    frame_count: as announced by the file, None if it does not say.
     duration_s: length as announced by the file, None if it does not say.
     created: creation time in its metadata, seconds since 1970 (UTC), None if absent or not plausible.
+    reading: how its pictures are read, where it is not the plain way.  format_name: FFmpeg's, of its container.
+    has_stamps: whether its pictures have time stamps that count; otherwise they come at `fps`.
+    guessed_stamps: whether pictures are reordered and only the decoder's order can be believed.
     """
 
     location: Path | str
@@ -58,6 +66,15 @@ class VideoFile:
     frame_count: int | None
     duration_s: float | None
     created: float | None
+    reading: Reading = PLAIN
+    format_name: str = ""
+    has_stamps: bool = True
+    guessed_stamps: bool = False
+
+    @property
+    def file_size(self) -> Size:
+        """(width, height) in its own pixels, upright."""
+        return self.reading.file_size if all(self.reading.file_size) else (self.width, self.height)
 
     @property
     def name(self) -> str:
@@ -79,9 +96,14 @@ class VideoFile:
         return self.frame_count / self.fps
 
 
-def probe_video(location: Path | str) -> VideoFile:
+def probe_video(
+    location: Path | str, aspect: float | None = None, fps: float | None = None, stream: int | None = None
+) -> VideoFile:
     """Open a video, decode its first picture and return what is known of it.
 
+    aspect: how many times its pixels are as wide as high, None to believe the file.
+    fps: frames/s that count instead of its time stamps.
+    stream: which of its video streams, from 0; None for the first, which the log says if there are more.
     Raises InputError that names the file, says what is wrong with it and what to do.
     """
     if isinstance(location, Path):
@@ -91,9 +113,7 @@ def probe_video(location: Path | str) -> VideoFile:
         with open_container(location) as container:
             if container.format.name in _NOT_VIDEO_FORMATS or container.format.name.endswith("_pipe"):
                 raise InputError(f"{name}: not a video but {container.format.long_name}; a picture needs its folder")
-            if not container.streams.video:
-                raise InputError(f"{name}: has no video stream; give a file with pictures")
-            return _describe(location, container)
+            return _describe(location, container, aspect, fps, stream)
     except av.FFmpegError as error:
         # `from None`: the original message may show a password.
         raise InputError(f"{name}: {_why_unreadable(location, error)}") from None
@@ -107,23 +127,29 @@ def open_container(location: Path | str, timeout_s: float | None = None) -> Any:
     return av.open(location, metadata_errors="replace", options=options, timeout=timeout_s)
 
 
-class FrameConverter:
-    """Turns decoded pictures into contiguous (height, width, 3) uint8 BGR, upright and of one size."""
+def video_streams(container: Any, name: str) -> list[Any]:
+    """Return the streams that are footage: no covers, no thumbnails. Raises InputError, with `name`, without any."""
+    streams = [one for one in container.streams.video if not one.disposition & _NOT_FOOTAGE]
+    if streams and all(one.codec_context is None for one in streams):
+        raise InputError(f"{name}: its pictures are coded in a way that this FFmpeg does not know; convert it to MP4")
+    streams = [one for one in streams if one.codec_context is not None]
+    if not streams:
+        raise InputError(f"{name}: has no video stream; give a file with pictures")
+    return streams
 
-    def __init__(self, width: int, height: int) -> None:
-        self._size = (width, height)
-        # One reformatter for all pictures: it keeps its scaling context, which halves the cost of a conversion.
-        self._reformatter = VideoReformatter()
 
-    def convert(self, picture: Any) -> NDArray[np.uint8]:
-        """Return the picture of an `av.VideoFrame`; one of another size is scaled to the size announced."""
-        rotation = picture.rotation % 360
-        width, height = self._size if rotation not in (90, 270) else self._size[::-1]
-        converted = self._reformatter.reformat(picture, width, height, format="bgr24", threads=1)
-        image = np.asarray(converted.to_ndarray(), np.uint8)
-        if rotation in _ROTATIONS:
-            image = cv2.rotate(image, _ROTATIONS[rotation])
-        return np.ascontiguousarray(image)
+def chosen_stream(container: Any, name: str, number: int | None) -> Any:
+    """Return the video stream that is to be read. None for the first; if there are more, the log says so."""
+    streams = video_streams(container, name)
+    if number is None and len(streams) > 1:
+        sizes = ", ".join(f"{one.width}×{one.height}" for one in streams)
+        logger.warning(
+            "%s: has %d video streams (%s), of which the first is read; `stream: 1` in a camera list reads the next, "
+            "so that each lens is a camera", name, len(streams), sizes,
+        )  # fmt: skip
+    if (number or 0) >= len(streams):
+        raise InputError(f"{name}: has {len(streams)} video streams, counted from 0, and no stream {number}")
+    return streams[number or 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +172,29 @@ class VideoReader:
         self.damaged = 0
         self._damaged_at_end = 0
         self._gaps_until_s = -1.0
-        self._clock = _PresentationClock(file.fps)
+        self._clock = PresentationClock(file.fps, file.format_name, file.has_stamps, file.guessed_stamps)
 
     @property
     def end_s(self) -> float:
         """When the last picture read so far ceases to be shown, seconds since the first."""
         return self._clock.end_s
 
+    @property
+    def notice(self) -> str:
+        """What the user should know of its time stamps, "" if nothing."""
+        return f"{self.file.name}: {self._clock.notice}" if self._clock.notice else ""
+
     def video_frames(self, first_index: int = 0) -> Iterator[VideoFrame]:
         """Yield the pictures from number `first_index` on; of those before it only the nearest are decoded."""
-        converter = FrameConverter(self.file.width, self.file.height)
+        converter = FrameConverter((self.file.width, self.file.height), self.file.file_size)
         try:
             start = self._find_start(first_index)
             with open_container(self.file.location) as container:
-                stream = container.streams.video[0]
+                stream = self._stream(container)
                 stream.thread_type = "AUTO"
                 for decoded in self._decode(container, stream, start):
                     shown_until_s = self._clock.end_s
-                    time_s = self._clock.time_of(decoded)
+                    time_s = self._clock.time_of(decoded, self.next_index)
                     index = self.next_index + self._lost_between(shown_until_s, time_s)
                     self.next_index = index + 1
                     if index >= first_index:
@@ -176,13 +207,17 @@ class VideoReader:
             self.problem = self._missing_end()
 
     def _find_start(self, first_index: int) -> VideoStart | None:
-        if first_index == 0 or not isinstance(self.file.location, Path):
+        in_order = self.file.has_stamps and not self.file.guessed_stamps
+        if first_index == 0 or not isinstance(self.file.location, Path) or not in_order:
             return None
         try:
             with open_container(self.file.location) as container:
-                return find_start(container, self.file.fps, first_index)
+                return find_start(container, self._stream(container), self.file.fps, first_index)
         except av.FFmpegError:
             return None  # decoding says what is wrong, and where
+
+    def _stream(self, container: Any) -> Any:
+        return chosen_stream(container, self.file.name, self.file.reading.stream)
 
     def _decode(self, container: Any, stream: Any, start: VideoStart | None) -> Iterator[Any]:
         """Yield the decoded pictures and count the damaged ones."""
@@ -236,7 +271,7 @@ class VideoReader:
 
     def _missing_end(self) -> str:
         """Return a sentence if the file announces clearly more than could be decoded, else ""."""
-        read_s = self._clock.end_s
+        read_s = self._clock.end_s + self._clock.left_out_s
         announced_s = self.file.duration_s
         period_s = 1 / self.file.fps
         if self._damaged_at_end * period_s > max(1.0, 5 * period_s):
@@ -254,43 +289,6 @@ class VideoReader:
         )
 
 
-class _PresentationClock:
-    """Seconds since the first picture, strictly increasing whatever the file's stamps do.
-
-    A stamp that is missing or stands still gets the nominal period; stamps that jump back (recordings glued together,
-    a counter that wraps) go on from where they were.
-    """
-
-    def __init__(self, fps: float) -> None:
-        self._period_s = 1 / fps
-        self._origin_s: float | None = None
-        self._last_s = 0.0
-        self.end_s = 0.0
-        """When the last picture ceases to be shown."""
-
-    def begin(self, origin_s: float, last_s: float) -> None:
-        """Go on after a picture stamped `last_s`, in a file whose first one is stamped `origin_s`."""
-        self._origin_s = origin_s
-        self._last_s = last_s - origin_s
-        self.end_s = self._last_s + self._period_s
-
-    def time_of(self, picture: Any) -> float:
-        stamp_s = None if picture.pts is None else float(picture.pts * picture.time_base)
-        if self._origin_s is None:
-            self._origin_s = stamp_s or 0.0
-            time_s = 0.0
-        else:
-            time_s = self._last_s + self._period_s if stamp_s is None else stamp_s - self._origin_s
-            if time_s <= self._last_s:
-                time_s = self._last_s + self._period_s
-                if stamp_s is not None:
-                    self._origin_s = stamp_s - time_s
-        self._last_s = time_s
-        shown_s = float(picture.duration * picture.time_base) if picture.duration else 0.0
-        self.end_s = time_s + max(shown_s, self._period_s)
-        return time_s
-
-
 def _check_file(path: Path) -> None:
     try:
         if path.stat().st_size == 0:
@@ -299,36 +297,66 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
-def _describe(location: Path | str, container: Any) -> VideoFile:
-    stream = container.streams.video[0]
-    picture = _first_frame(container)
+def _describe(
+    location: Path | str, container: Any, aspect: float | None, fps: float | None, number: int | None
+) -> VideoFile:
+    name = redact(str(location))
+    stream = chosen_stream(container, name, number)
+    pictures = _first_frames(container, stream)
+    picture = next(pictures, None)
+    reordered = isinstance(location, Path) and stream.codec_context.has_b_frames > 0
+    stamps = [(one.pts, one.dts) for one in islice(pictures, _LOOK_PICTURES)] if reordered else []
     if picture is None:
-        raise InputError(f"{redact(str(location))}: not one picture can be decoded; the file is damaged or truncated")
-    width, height = picture.width, picture.height
-    if picture.rotation % 360 in (90, 270):
-        width, height = height, width
-    rate = stream.average_rate or stream.guessed_rate
+        raise InputError(f"{name}: not one picture can be decoded; the file is damaged or truncated")
+    own_size = upright_size(picture)
+    size = square_size(own_size, aspect or pixel_aspect(stream, picture), name)
+    has_stamps = not container.format.flags & _NO_STAMPS
+    rate = _rate(stream, has_stamps)
+    if fps is None and not has_stamps and not stream.codec_context.framerate:
+        logger.warning(
+            "%s: has no time stamps and does not say its frame rate, so %g frames/s are taken; `fps:` in a camera list "
+            "says how many", name, rate,
+        )  # fmt: skip
+    duration_s = _duration(container, stream)
+    if fps is not None and duration_s is not None:
+        duration_s *= rate / fps
     return VideoFile(
         location=location,
-        width=width,
-        height=height,
-        fps=float(rate) if rate and 0 < rate < 1000 else _FALLBACK_FPS,
+        width=size[0],
+        height=size[1],
+        fps=fps or rate,
         frame_count=stream.frames or None,
-        duration_s=_duration(container, stream),
+        duration_s=duration_s,
         created=_creation_time(container.metadata) or _creation_time(stream.metadata),
+        reading=Reading(own_size if size != own_size else (0, 0), fps or 0.0, number or 0),
+        format_name=container.format.name,
+        has_stamps=has_stamps and fps is None,
+        guessed_stamps=reordered and are_guessed(container.format.name, stamps),
     )
 
 
-def _first_frame(container: Any) -> Any:
-    for packet in container.demux(video=0):
+def _rate(stream: Any, has_stamps: bool) -> float:
+    """Return the nominal frame rate. Without stamps the average is what the demuxer took for granted."""
+    rates = (stream.average_rate, stream.guessed_rate)
+    rate = next((rate for rate in (rates if has_stamps else rates[::-1]) if rate), None)
+    return float(rate) if rate and 0 < rate < 1000 else _FALLBACK_FPS
+
+
+def pixel_aspect(stream: Any, picture: Any) -> float | None:
+    """Return how many times the pixels of an upright picture are as wide as high, None if the file does not say."""
+    aspect = stream.sample_aspect_ratio
+    return None if not aspect else float(1 / aspect if is_sideways(picture) else aspect)
+
+
+def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
+    for packet in container.demux(stream):
         try:
             decoded = packet.decode()
         except av.FFmpegError:
             continue
         for picture in decoded:
             if not picture.is_corrupt:
-                return picture
-    return None
+                yield picture
 
 
 def _duration(container: Any, stream: Any) -> float | None:
@@ -337,10 +365,14 @@ def _duration(container: Any, stream: Any) -> float | None:
         # FFmpeg shortens the duration of a truncated AVI file to what is there; the count is what was announced.
         return float(stream.frames / stream.average_rate)
     if stream.duration is not None and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
+        return _believed(float(stream.duration * stream.time_base))
     if container.duration is not None and container.duration > 0 and len(container.streams) == 1:
-        return container.duration / av.time_base
+        return _believed(container.duration / av.time_base)
     return None
+
+
+def _believed(seconds: float) -> float | None:
+    return seconds if seconds < LONGEST_GAP_S else None  # stamps that jump to the epoch
 
 
 def _creation_time(metadata: dict[str, str]) -> float | None:

@@ -117,13 +117,14 @@ def test_a_start_time_that_was_asked_for_must_be_there() -> None:
 
 def test_the_example_list_is_valid() -> None:
     entries = read_camera_list(EXAMPLE, "")
-    assert [entry.name for entry in entries] == ["entrance", "corridor", "car park", "yard"]
+    assert [entry.name for entry in entries] == ["entrance", "corridor", "car park", "yard", "till", "lift", "roof"]
     assert len(entries[0].sources) == 2
     assert entries[0].sources[0] == str(EXAMPLE.parent / "recordings/entrance/2024-05-01_13-00-00.mp4")
     assert (entries[1].start_from, entries[1].offset_s) == ("name", 2.5)
     assert entries[2].start is not None
     assert entries[2].start.time_s == ONE_PM + 7
     assert entries[3].start_from == "metadata"
+    assert (entries[4].aspect, entries[5].fps, entries[6].stream) == (12 / 11, 12.5, 1)
 
 
 def test_urls_and_camera_numbers_are_no_paths(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from app.config import SourceSettings
 from app.errors import InputError
+from app.footage.camera import PLAIN
 from app.footage.live import LiveFootage, arrival_time
 from app.footage.sources import open_sources
 from app.footage.ticks import ticks
@@ -113,7 +114,7 @@ def test_a_camera_that_changes_its_picture_size_is_scaled_back() -> None:
     class Connection:
         def __init__(self) -> None:
             self.width, self.height = next(sizes, (64, 48))
-            self.fps = 10.0
+            self.fps, self.reading = 10.0, PLAIN
             self._left = 2
 
         def read(self) -> np.ndarray | None:

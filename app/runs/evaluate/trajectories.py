@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.boxes import to_file_pixels
 from app.errors import InputError
 from app.footage.motchallenge import MotRows, read_rows
 from app.frames import NO_ID
@@ -166,6 +167,8 @@ def load_truth(truth: Path, cameras: Sequence[str]) -> dict[str, Trajectories]:
 def run_trajectories(run: Run) -> dict[str, Trajectories]:
     """Return the boxes of every camera of a run after linking, with the people they belong to now.
 
+    They are in the recordings' own pixels, as those of truth are ("Pixels" in docs/formats.md).
+
     Where somebody has several boxes in one frame (a human may have merged two people who were in view together), one
     of them counts, as in every export (`extra_boxes`), and the log says so.
     """
@@ -178,7 +181,8 @@ def run_trajectories(run: Run) -> dict[str, Trajectories]:
         if extra.any():
             warn_of_extra_boxes(camera.name, rows.frames, people, extra)
             rows, people = rows[~extra], people[~extra]
-        result[camera.name] = Trajectories.of_result(rows.frames + 1, people, rows.boxes, rows.track_ids)
+        boxes = to_file_pixels(rows.boxes, camera.file_scale)
+        result[camera.name] = Trajectories.of_result(rows.frames + 1, people, boxes, rows.track_ids)
     return result
 
 

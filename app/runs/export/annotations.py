@@ -42,7 +42,8 @@ def _write_items(file: IO[str], items: Iterable[dict[str, Any]]) -> None:
 
 def _videos(export: Export) -> Iterator[dict[str, Any]]:
     for number, camera in enumerate(export.run.cameras, 1):
-        yield {"id": number, "name": camera.name, "width": camera.width, "height": camera.height, "fps": camera.fps}
+        width, height = camera.file_size
+        yield {"id": number, "name": camera.name, "width": width, "height": height, "fps": camera.fps}
 
 
 def _images(export: Export) -> Iterator[dict[str, Any]]:
@@ -53,8 +54,8 @@ def _images(export: Export) -> Iterator[dict[str, Any]]:
             yield {
                 "id": image_id,
                 "file_name": f"{camera.name}/{index:06d}.jpg",
-                "width": camera.width,
-                "height": camera.height,
+                "width": camera.file_size[0],
+                "height": camera.file_size[1],
                 "video_id": number,
                 "frame_index": index,
                 "time_s": time,
@@ -131,7 +132,7 @@ def _cvat_task(camera: CameraRecord, frame_count: int) -> str:
         f"<meta><task><name>{escape(camera.name)}</name><size>{frame_count}</size><mode>interpolation</mode>"
         f"<overlap>0</overlap><start_frame>0</start_frame><stop_frame>{max(frame_count - 1, 0)}</stop_frame>"
         f"<labels><label><name>person</name><attributes>{attributes}</attributes></label></labels>"
-        f"<original_size><width>{camera.width}</width><height>{camera.height}</height></original_size>"
+        f"<original_size><width>{camera.file_size[0]}</width><height>{camera.file_size[1]}</height></original_size>"
         "</task></meta>\n"
     )
 

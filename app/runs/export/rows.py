@@ -4,12 +4,13 @@ for."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.boxes import to_file_pixels
 from app.errors import InputError
 from app.frames import NO_ID
 from app.runs.evaluate.trajectories import extra_boxes, warn_of_extra_boxes
@@ -44,9 +45,14 @@ class Export:
         return path
 
     def parts(self, camera: str) -> Iterator[tuple[Observations, NDArray[np.int64]]]:
-        """Yield the rows of a camera part by part, each with its (R,) int64 ids. No id is twice in a frame."""
+        """Yield the rows of a camera part by part, each with its (R,) int64 ids. No id is twice in a frame.
+
+        Boxes are in the recording's own pixels ("Pixels" in docs/formats.md).
+        """
+        file_scale = self.run.camera(camera).file_scale
         for rows in self.run.refined_parts(camera):
             kept = rows[~self.objects.is_extra(camera, rows.frames, rows.track_ids)]
+            kept = replace(kept, boxes=to_file_pixels(kept.boxes, file_scale))
             yield kept, self.objects.of(camera, kept.track_ids, kept.times)
 
     def rows(self, camera: str) -> tuple[Observations, NDArray[np.int64]]:

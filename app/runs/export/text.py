@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from app.boxes import to_square_pixels
 from app.footage.motchallenge import write_rows
 from app.runs.export.rows import Export, write_camera_numbers
 from app.runs.folder.topology_file import read_topology
@@ -67,7 +68,8 @@ def write_csv(export: Export) -> list[Path]:
                     ~rows.filled,
                 ]
                 if camera.name in to_floor:
-                    columns += list(mapped(to_floor[camera.name], foot_points(rows.boxes)).T.round(3))
+                    square = to_square_pixels(rows.boxes, camera.file_scale)
+                    columns += list(mapped(to_floor[camera.name], foot_points(square)).T.round(3))
                 elif to_floor:
                     columns += [pa.nulls(len(rows), pa.float64())] * 2
                 writer.write_table(pa.table(columns, schema=schema))

@@ -98,7 +98,7 @@ def _readme(run: Run, format: str, meaning: str) -> str:
         "",
         "Cameras, in order:",
         *(
-            f"  {number}  {camera.name}: {camera.width}×{camera.height} pixels, {camera.fps:g} frames/s, "
+            f"  {number}  {camera.name}: {camera.file_size[0]}×{camera.file_size[1]} pixels, {camera.fps:g} frames/s, "
             f"picture 0 at about {camera.start_time:.3f} s"
             for number, camera in enumerate(run.cameras, 1)
         ),

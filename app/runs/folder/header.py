@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.footage.camera import PLAIN, Reading, Size, file_scale
 from app.footage.motchallenge import LARGEST_SIDE_PX
 from app.runs.folder.layout import RUN_FILE
 from app.system.files import write_atomically
@@ -36,12 +37,13 @@ class InputRecord:
 class CameraRecord:
     """What a run remembers of a camera: enough to read its recording again (`app.runs.render.again`).
 
-    width, height: pixels; 0 for a live camera that was not seen yet.
+    width, height: square pixels; 0 for a live camera that was not seen yet.
     start_time: seconds on the shared clock.  origin: for people to read, no path and without passwords.
     inputs: the files in order, with their whole paths.  live: pictures came as they were taken and are gone.
     kind: "video" for files one after the other, "images", "sequence" (of a benchmark: `seqinfo.ini`, then the images)
     or "live"; "" in runs of earlier versions.  offsets_s: for videos, when each begins, seconds after the first one.
     address: where a recording is that is no file of this machine, without passwords.
+    reading: how its pictures are read, where it is not the plain way.
     """
 
     name: str
@@ -56,6 +58,17 @@ class CameraRecord:
     kind: str = ""
     offsets_s: tuple[float, ...] = ()
     address: str = ""
+    reading: Reading = PLAIN
+
+    @property
+    def file_scale(self) -> tuple[float, float]:
+        """How many of its own pixels its files have for each square one, along x and along y."""
+        return file_scale(self.width, self.height, self.reading)
+
+    @property
+    def file_size(self) -> Size:
+        """(width, height) of its files in their own pixels."""
+        return self.reading.file_size if all(self.reading.file_size) else (self.width, self.height)
 
     @property
     def has_frames(self) -> bool:
@@ -65,7 +78,10 @@ class CameraRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraRecord:
         inputs = tuple(InputRecord(**record) for record in values["inputs"])
-        return cls(**{**values, "inputs": inputs, "offsets_s": tuple(values.get("offsets_s", ()))})
+        told = dict(values.get("reading", {}))
+        reading = Reading(**{**told, "file_size": tuple(told.get("file_size", (0, 0)))})
+        offsets_s = tuple(values.get("offsets_s", ()))
+        return cls(**{**values, "inputs": inputs, "offsets_s": offsets_s, "reading": reading})
 
 
 def write_header(folder: Path, header: Mapping[str, Any]) -> None:
@@ -115,6 +131,11 @@ def _camera_problem(camera: CameraRecord) -> str:
         return f"{camera.width} × {camera.height} is no size of a picture"
     if not 0 < camera.fps <= LARGEST_FPS:
         return f"{camera.fps} frames/s"
+    reading = camera.reading
+    if len(reading.file_size) != 2 or not all(type(n) is int and 0 <= n <= LARGEST_SIDE_PX for n in reading.file_size):
+        return f"{reading.file_size} is no size of a file's pictures"
+    if not 0 <= reading.fps <= LARGEST_FPS or not 0 <= reading.stream < 1000:
+        return f"{reading.fps} frames/s of stream {reading.stream}"
     times = (camera.start_time, *camera.offsets_s)
     if not all(isinstance(time_s, int | float) and abs(time_s) < LAST_TIME_S for time_s in times):
         return "its start is no time"

@@ -37,6 +37,7 @@ def camera_records(cameras: Sequence[SourceInfo]) -> tuple[CameraRecord, ...]:
                 camera.kind,
                 camera.offsets_s,
                 camera.address,
+                camera.reading,
             )
             for camera in cameras
         )
@@ -88,8 +89,8 @@ def camera_differences(recorded: Sequence[CameraRecord], given: Sequence[CameraR
     return sorted(lines)
 
 
-def _place(camera: CameraRecord) -> tuple[int, int, float]:
-    return camera.width, camera.height, camera.start_time
+def _place(camera: CameraRecord) -> tuple[Any, ...]:
+    return camera.width, camera.height, camera.start_time, camera.reading
 
 
 def found_again(recorded: Sequence[CameraRecord], given: Sequence[CameraRecord]) -> list[dict[str, Any]]:

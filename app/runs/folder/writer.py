@@ -347,7 +347,8 @@ class RunWriter(Collected):
         """Record the size and the rate of a camera that is seen for the first time."""
         for record in self._header["cameras"]:
             if record["name"] == camera.camera:
-                record |= {"width": camera.width, "height": camera.height, "fps": camera.fps}
+                size = {"width": camera.width, "height": camera.height, "reading": asdict(camera.reading)}
+                record |= {"fps": camera.fps, **size}
         self._write_header()
 
     def close(self) -> None:

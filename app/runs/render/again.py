@@ -8,6 +8,7 @@ image whose number or time is not the recorded one is never handed out: whatever
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -104,6 +105,30 @@ class RecordedSource:
         )
 
 
+class GuardedSource:
+    """A source that ends where it would raise, and keeps the error: one camera's fault is no fault of the others."""
+
+    def __init__(self, source: Source) -> None:
+        self.info = source.info
+        self.first_index, self.dropped = 0, 0
+        self.end_index: int | None = None
+        self.error: RunError | None = None
+        self._source = source
+
+    @property
+    def problem(self) -> str:
+        return self._source.problem
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            yield from self._source
+        except RunError as error:
+            self.error = error
+
+    def stop(self) -> None:
+        self._source.stop()
+
+
 def reopen(run: Run) -> list[Source]:
     """Return a source for each camera of a run, in order, that gives the frames which the run looked at.
 
@@ -167,8 +192,9 @@ class _RecordedImages:
 
     def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
         for index, path in self._images.items():
-            image = read_image(path) if index >= first_index else None
-            if image is not None and image.shape == (self._camera.height, self._camera.width, 3):
+            size = (self._camera.width, self._camera.height)
+            image = read_image(path, size, self._camera.reading) if index >= first_index else None
+            if image is not None:
                 yield VideoFrame(index, index / self._camera.fps, image)
 
 
@@ -177,13 +203,16 @@ def _footage(camera: CameraRecord, indices: NDArray[np.int64], times: NDArray[np
     if images is not None:
         return _RecordedImages(camera, images)
     locations: list[Path | str] = [Path(record.path) for record in camera.inputs] or [_address(camera)]
-    files = [probe_video(location) for location in locations]
-    for file in files:
-        if (file.width, file.height) != (camera.width, camera.height):
+    told = camera.reading
+    files = []
+    for location in locations:
+        file = probe_video(location, None, told.fps or None, told.stream)
+        if file.file_size != camera.file_size:
             raise InputError(
-                f"camera {camera.name}: {file.name} has pictures of {file.width}×{file.height}, "
-                f"the run looked at {camera.width}×{camera.height}"
+                f"camera {camera.name}: {file.name} has pictures of {file.file_size[0]}×{file.file_size[1]}, "
+                f"the run looked at {camera.file_size[0]}×{camera.file_size[1]}"
             )
+        files.append(replace(file, width=camera.width, height=camera.height, reading=told))
     offsets = camera.offsets_s or _offsets_of_frames(camera, files, indices, times)
     segments = [Segment(file, offset_s) for file, offset_s in zip(files, offsets, strict=True)]
     return VideoFootage(segments, None, camera.name, None)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError, RunError
+from app.footage.picture import FrameConverter
 from app.footage.recordings import read_image
-from app.footage.video import FrameConverter, open_container
+from app.footage.stamps import are_guessed
+from app.footage.video import chosen_stream, open_container
 from app.runs.folder.covered import read_covered
 from app.runs.folder.header import CameraRecord
 from app.runs.folder.run import Run
@@ -59,8 +61,8 @@ def _read_original(run: Run, camera: CameraRecord, index: int, time_s: float) ->
         seen = _seek_in_videos(camera, time_s - camera.start_time)
         return seen if seen is not None else _count_to(run, camera, index, time_s)
     file = images.get(index)
-    image = None if file is None else read_image(file)
-    if image is None or image.shape != (camera.height, camera.width, 3):
+    image = None if file is None else read_image(file, (camera.width, camera.height), camera.reading)
+    if image is None:
         raise InputError(f"a picture of {camera.name} is not where it was, or damaged")
     if not abs(index / camera.fps + camera.start_time - time_s) <= SAME_TIME_S:
         raise InputError(f"camera {camera.name}: its picture {index} is not of the time that the run recorded")
@@ -70,7 +72,7 @@ def _read_original(run: Run, camera: CameraRecord, index: int, time_s: float) ->
 def _seek_in_videos(camera: CameraRecord, time_s: float) -> NDArray[np.uint8] | None:
     """Return the image shown exactly `time_s` after the camera's first one, None if seeking does not find it."""
     offsets = camera.offsets_s or (0.0,)
-    if len(offsets) != len(camera.inputs):
+    if len(offsets) != len(camera.inputs) or camera.reading.fps:
         return None  # an earlier version made this run and did not record when its files begin
     for record, offset_s in zip(camera.inputs[::-1], offsets[::-1], strict=True):
         if offset_s <= time_s + SAME_TIME_S:
@@ -81,20 +83,24 @@ def _seek_in_videos(camera: CameraRecord, time_s: float) -> NDArray[np.uint8] | 
 def _seek(camera: CameraRecord, file: Path, time_s: float) -> NDArray[np.uint8] | None:
     try:
         with open_container(file) as container:
-            stream = container.streams.video[0]
+            stream = chosen_stream(container, file.name, camera.reading.stream)
             stream.thread_type = "AUTO"
             first = next(container.decode(stream))
             start_s = float(first.time or 0.0)
             last = first
+            stamps: list[tuple[int | None, int | None]] = []
             if time_s > SAME_TIME_S:
                 container.seek(math.floor((start_s + time_s) / stream.time_base), stream=stream)
                 for picture in container.decode(stream):
+                    stamps.append((picture.pts, picture.dts))
                     if picture.time is None or picture.time - start_s > time_s + SAME_TIME_S:
                         break
                     last = picture
+            if stream.codec_context.has_b_frames and are_guessed(container.format.name, stamps):
+                return None
             if last.is_corrupt or last.time is None or not abs(last.time - start_s - time_s) <= SAME_TIME_S:
                 return None
-            return FrameConverter(camera.width, camera.height).convert(last)
+            return FrameConverter((camera.width, camera.height), camera.file_size).convert(last)
     except (av.FFmpegError, StopIteration) as error:
         raise InputError(f"the recording of {camera.name} cannot be read: {file}") from error
 
