@@ -110,3 +110,15 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="disk full"):
         write_all()
     assert not (tmp_path / "a.mp4").exists()
+
+
+def test_a_gap_longer_than_mp4_can_hold_is_kept(tmp_path: Path) -> None:
+    """MP4 keeps how long a picture is shown in 31 bits: 6.6 h at 90 kHz."""
+    with VideoWriter(tmp_path / "a.mp4", 64, 48, 10.0) as writer:
+        for number, time in enumerate([0.0, 0.1, 15 * 3600.0, 15 * 3600.1]):
+            writer.write(grey(60 * number), time)
+    assert writer.frame_count == 4
+    got, images = read_video(tmp_path / "a.mp4")
+    assert len(got) < 30
+    assert got[-2:] == pytest.approx([15 * 3600.0, 15 * 3600.1])
+    assert [images[1].mean(), images[-3].mean(), images[-2].mean()] == pytest.approx([60, 60, 120], abs=4)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import RenderSettings
-from app.errors import InputError
+from app.errors import InputError, RunError
 from app.footage.camera import Source, SourceInfo
 from app.footage.ticks import ticks
 from app.footage.video_writer import VideoWriter
@@ -32,7 +32,7 @@ from app.runs.folder.run import Run
 from app.runs.folder.tables import FILLED_SCORE
 from app.runs.folder.written import copying_into, note_copies
 from app.runs.ledger.identities import Identities
-from app.runs.render.again import reopen
+from app.runs.render.again import GuardedSource, reopen
 from app.runs.render.blur import NOWHERE, CameraBlur, Held, Hidden, Whereabouts
 from app.runs.render.draw import annotate, resize
 from app.runs.render.wall import Wall, WallCamera
@@ -77,8 +77,8 @@ def render_run(
     report: called after each tick with the frames so far.
     folder: where `video` is made, instead of in the run's own folder.
     Raises InputError if a recording cannot be read again (`app.runs.render.again.reopen`), or if the rows that
-    tell whom to blur were deleted; RunError if a frame is not the recorded one or a file cannot be written. There are
-    no files then.
+    tell whom to blur were deleted; RunError if a frame of a camera is not the recorded one or its file cannot be
+    written. There is no file of that camera then; the others are finished all the same.
     """
     sources = reopen(run)
     if settings.blur and "observations" in run.purged:
@@ -108,9 +108,10 @@ def _render(
     people = len(identities.people())
     start = time.perf_counter()
     drawn = 0
+    guarded = [GuardedSource(source) for source in sources]
     with (
         open_videos(infos, target, settings, wall_height_px, identities.names) as videos,
-        closing(ticks(sources)) as all_ticks,
+        closing(ticks(guarded)) as all_ticks,
     ):
         for tick in all_ticks:
             for frame in tick:
@@ -124,6 +125,9 @@ def _render(
                 drawn += 1
             if report is not None:
                 report(Progress(drawn, total, time.perf_counter() - start, people, len(infos)))
+        for source in guarded:
+            if source.error is not None:
+                videos.give_up(source.info.camera, source.error)
     return Drawn(tuple(videos.files), videos.blurred())
 
 
@@ -142,8 +146,9 @@ def open_videos(
 class AnnotatedVideos:
     """A sink that draws every result into the video of its camera, and into the wall of all cameras.
 
-    Use it in a `with` block: files get their names at its end, and after an error there are none. Blurred videos have
-    `blurred.json` beside them: for each camera the values of `Blurred`.
+    Use it in a `with` block: files get their names at its end, and after an error there are none. A camera whose video
+    cannot be written goes without; the others are finished, and the end of the block raises RunError. Blurred videos
+    have `blurred.json` beside them: for each camera the values of `Blurred`.
     """
 
     def __init__(
@@ -169,6 +174,7 @@ class AnnotatedVideos:
     def _begin(self) -> None:
         wall = self._folder / f"{wall_name(self._cameras)}.mp4"
         self._report = self._folder / BLURRED_FILE
+        self._failed: dict[str, RunError] = {}
         note_copies([*(self._folder / f"{name}.mp4" for name in self._cameras), wall, self._report])
         self._blurs = {name: CameraBlur(self._settings) for name in self._cameras}
         self._held = {name: Held() for name in self._cameras}
@@ -189,8 +195,22 @@ class AnnotatedVideos:
 
     def write(self, result: FrameResult, hidden: Hidden | None = None) -> None:
         """Draw one result. hidden: what to hide where blurring is on; by default what was found up to now."""
-        if self.paused:
+        if self.paused or result.frame.camera in self._failed:
             return
+        try:
+            self._write(result, hidden)
+        except RunError as error:
+            self.give_up(result.frame.camera, error)
+
+    def give_up(self, camera: str, error: RunError) -> None:
+        """Go on without the video of a camera, because of `error`, which is raised when the others are finished."""
+        if camera not in self._failed:
+            _LOG.warning("%s; the videos of the other cameras go on", error)
+            self._failed[camera] = error
+        if camera in self._writers:
+            self._writers.pop(camera).discard()
+
+    def _write(self, result: FrameResult, hidden: Hidden | None) -> None:
         frame, boxes = result.frame, result.detections.boxes
         image = frame.image
         if frame.camera not in self._writers:  # it was not there when the run began
@@ -212,30 +232,53 @@ class AnnotatedVideos:
         if self._wall is not None:
             # Drawn anew in the small picture, so that lines and labels stay readable there.
             small, scale = self._wall.shrink(image)
-            self._wall.write(frame.camera, drawn(small, scale), frame.time)
+            try:
+                self._wall.write(frame.camera, drawn(small, scale), frame.time)
+            except RunError as error:
+                self._give_up_wall(error)
+
+    def _give_up_wall(self, error: RunError) -> None:
+        assert self._wall is not None
+        self._failed[self._wall.writer.path.stem] = error  # no camera has this name
+        self._wall.writer.discard()
+        self._wall = None
 
     def blurred(self) -> dict[str, Blurred]:
         """Return how each camera was blurred so far."""
         return {
-            camera: Blurred(blur.frames, blur.frames_outside) for camera, blur in self._blurs.items() if blur.frames
+            camera: Blurred(blur.frames, blur.frames_outside)
+            for camera, blur in self._blurs.items()
+            if blur.frames and camera not in self._failed
         }
 
     def close(self) -> None:
-        """Finish all files. Raises RunError, and leaves no unfinished file, if one of them cannot be written."""
+        """Finish all files. Raises RunError if one of them could not be written; no unfinished file is left."""
         try:
             self._report.unlink(missing_ok=True)  # that of videos that are replaced now
+            for camera, writer in list(self._writers.items()):
+                try:
+                    self._finish(writer)
+                except RunError as error:
+                    self.give_up(camera, error)
             if self._wall is not None:
-                self._wall.flush()
-            for writer in self._all_writers():
-                writer.close()
-                if writer.frame_count:
-                    self.files.append(writer.path)
+                try:
+                    self._wall.flush()
+                    self._finish(self._wall.writer)
+                except RunError as error:
+                    self._give_up_wall(error)
             if blurred := self.blurred():
                 values = {camera: asdict(one) for camera, one in blurred.items()}
                 write_atomically(self._report, (json.dumps(values, indent=1) + "\n").encode())
         except BaseException:
             self.discard()
             raise
+        if self._failed:
+            raise RunError("; ".join(map(str, self._failed.values())))
+
+    def _finish(self, writer: VideoWriter) -> None:
+        writer.close()
+        if writer.frame_count:
+            self.files.append(writer.path)
 
     def discard(self) -> None:
         """Give up: delete what is not finished."""

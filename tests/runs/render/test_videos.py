@@ -174,3 +174,32 @@ def test_trails_are_as_long_as_asked() -> None:
     assert trails.follow(boxes[:0], ids[:0], 1.7) == {}
     assert trails.follow(boxes, ids, 9.0)[4].shape == (1, 2)
     assert Trails(0.0).follow(boxes, ids, 0.0) == {}
+
+
+def test_one_camera_that_cannot_be_drawn_costs_the_others_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = VideoWriter.write
+
+    def failing(self: VideoWriter, image: NDArray[np.uint8], time: float) -> None:
+        if self.path.stem == "left" and time > 0.2:
+            raise RunError("left.mp4: cannot write this video")
+        plain(self, image, time)
+
+    monkeypatch.setattr(VideoWriter, "write", failing)
+    with pytest.raises(RunError, match=r"left\.mp4"):
+        draw(run)
+    folder = run.folder / "video"
+    assert sorted(file.name for file in folder.iterdir()) == ["right.mp4", "wall.mp4"]
+    assert len(read_video(folder / "right.mp4")[0]) == len(TIMES["right"])
+
+
+def test_one_recording_that_is_another_one_costs_the_others_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Run.frames
+
+    def frames(self: Run, camera: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        indices, times = plain(self, camera)
+        return indices, times + (0.5 * (indices > 2) if camera == "left" else 0.0)
+
+    monkeypatch.setattr(Run, "frames", frames)
+    with pytest.raises(RunError, match="camera left: the run looked at frame 3"):
+        draw(run)
+    assert sorted(file.name for file in (run.folder / "video").iterdir()) == ["right.mp4", "wall.mp4"]
