@@ -14,6 +14,8 @@ _STRFTIME_CODES = {
     "%m": r"(?P<month>\d{2})",
     "%d": r"(?P<day>\d{2})",
     "%H": r"(?P<hour>\d{2})",
+    "%I": r"(?P<hour>\d{1,2})",
+    "%p": r"(?P<half>[AaPp]\.?[Mm]\.?)",
     "%M": r"(?P<minute>\d{2})",
     "%S": r"(?P<second>\d{2})",
     "%f": r"(?P<fraction>\d{1,6})",
@@ -21,7 +23,8 @@ _STRFTIME_CODES = {
 }
 _USUAL_NAME = re.compile(
     r"(?<!\d)(?P<year>(?:19|20)\d{2})[-_.]?(?P<month>\d{2})[-_.]?(?P<day>\d{2})[-_.T ]{0,3}"
-    r"(?P<hour>\d{2})[-_.:h]?(?P<minute>\d{2})[-_.:m]?(?P<second>\d{2})(?!\d)"
+    r"(?P<hour>\d{2}|\d(?=[-_.:h]))[-_.:h]?(?P<minute>\d{2})[-_.:m]?(?P<second>\d{2})(?!\d)"
+    r"(?:[-_. ]{0,2}(?P<half>[AaPp]\.?[Mm])(?![A-Za-z]))?"
 )
 
 
@@ -49,9 +52,11 @@ def pattern_regex(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(%.)", pattern)
     unknown = [part for part in parts if part.startswith("%") and part not in _STRFTIME_CODES]
     doubled = {part for part in parts if part.startswith("%") and part != "%%" and parts.count(part) > 1}
-    if unknown or doubled or not {"%Y", "%m", "%d", "%H", "%M"} <= set(parts):
+    hours = {"%H"} if "%I" not in parts and "%p" not in parts else {"%I", "%p"}
+    if unknown or doubled or not {"%Y", "%m", "%d", "%M", *hours} <= set(parts) or {"%H", "%I"} <= set(parts):
         raise InputError(
-            f"name_pattern {pattern!r}: needs %Y %m %d %H %M, may have %S and %f, each once; other codes are not known"
+            f"name_pattern {pattern!r}: needs %Y %m %d %H %M, or %I %p for 12 hours instead of %H, and may have %S and "
+            "%f, each once; other codes are not known"
         )
     return re.compile("".join(_STRFTIME_CODES.get(part, re.escape(part)) for part in parts))
 
@@ -61,8 +66,15 @@ def start_from_name(name: str, pattern: str = "") -> StartTime | None:
     match = pattern_regex(pattern).search(name)
     if match is None:
         return None
-    found = match.groupdict(default="0")
-    fraction = found.pop("fraction", "0")
+    found = {key: value for key, value in match.groupdict().items() if value is not None}
+    fraction, half = found.pop("fraction", "0"), found.pop("half", "")
+    if half:
+        hour = int(found["hour"])
+        afternoon = half[0] in "Pp"
+        if hour > 12 and not afternoon:
+            return None
+        if 1 <= hour <= 12:  # some write 13 PM and 00 AM
+            found["hour"] = str(hour % 12 + 12 * afternoon)
     try:
         moment = datetime(**{key: int(value) for key, value in found.items()}, tzinfo=UTC)
     except ValueError:

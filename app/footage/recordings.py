@@ -117,6 +117,7 @@ def _open_folder(folder: Path, entry: CameraEntry, image_fps: float) -> Footage:
 def _open_videos(
     paths: Sequence[Path], entry: CameraEntry, order_is_given: bool, folder: Path | None = None
 ) -> VideoFootage:
+    """Open the files of a camera. Of several, those that cannot be read are gaps, which its problem tells of."""
     files: list[VideoFile] = []
     problems: list[str] = []
     for path in paths:
@@ -124,24 +125,40 @@ def _open_videos(
             files.append(probe_video(path, entry.aspect, entry.fps, entry.stream))
         except InputError as error:
             problems.append(str(error))
-    sizes = {(file.width, file.height) for file in files}
+    gaps: list[str] = []
+    if files and problems:
+        gaps, problems = [f"a segment is missing: {problem}" for problem in problems], []
+        for gap in gaps:
+            logger.warning("%s; the camera has a gap there", gap)
+    sizes = {((file.width, file.height), file.file_size) for file in files}
     if len(sizes) > 1:
-        seen = ", ".join(f"{file.name} {file.width}×{file.height}" for file in files)
+        seen = ", ".join(f"{file.name} {file.file_size[0]}×{file.file_size[1]}" for file in files)
         problems.append(f"the files of one camera must have one picture size: {seen}; make them separate cameras")
     if problems:
         raise InputError("\n  ".join(problems))
     segments, start = place_segments(files, entry, order_is_given)
     if folder is not None:
-        return VideoFootage(segments, start, folder.resolve().name, folder)
-    return VideoFootage(segments, start, paths[0].stem, paths[0].with_suffix(""))
+        return VideoFootage(segments, start, folder.resolve().name, folder, gaps)
+    return VideoFootage(segments, start, paths[0].stem, paths[0].with_suffix(""), gaps)
 
 
 class VideoFootage:
     """One video file, or several that are one continuous camera; picture numbers go on over the files."""
 
-    def __init__(self, segments: Sequence[Segment], start: StartTime | None, name: str, folder: Path | None) -> None:
-        """segments: in order of time.  name, start: what the camera would be called, and when it began, if known."""
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        start: StartTime | None,
+        name: str,
+        folder: Path | None,
+        gaps: Sequence[str] = (),
+    ) -> None:
+        """segments: in order of time.  name, start: what the camera would be called, and when it began, if known.
+
+        gaps: a sentence for each segment that is not among them, since it cannot be read.
+        """
         self.problem = ""
+        self._gaps = tuple(gaps)
         self._segments = tuple(segments)
         first = self._segments[0].file
         last = self._segments[-1]
@@ -167,8 +184,8 @@ class VideoFootage:
         )
 
     def video_frames(self, first_index: int) -> Iterator[VideoFrame]:
-        self.problem = ""
-        problems = []
+        self.problem = "; ".join(self._gaps)
+        problems = list(self._gaps)
         number = 0
         end_s = 0.0
         for segment in self._segments:

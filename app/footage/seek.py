@@ -97,3 +97,16 @@ def _in_order(container: Any, stamps: NDArray[np.int64], tick_s: float, fps: flo
     if not np.all(apart * tick_s >= SHORTEST_STEP_S) or np.any(apart * tick_s > _FARTHEST_APART_S):
         return False
     return container.format.name.startswith(_INDEXED) or bool(np.all(apart * tick_s * fps < 1.5))
+
+
+def length_of(container: Any, stream: Any, fps: float, has_stamps: bool) -> float:
+    """Read all packets of a stream and return how long their pictures are shown, seconds, without its gaps.
+
+    fps: of the file, 1/s.  has_stamps: False counts the packets.  Raises av.FFmpegError for damage.
+    """
+    packets = [packet.pts for packet in container.demux(stream) if packet.size]
+    stamps = np.unique(np.array([stamp for stamp in packets if stamp is not None], np.int64))
+    if not has_stamps or len(stamps) < 2:
+        return len(packets) / fps
+    apart = np.diff(stamps) * float(stream.time_base)
+    return float(apart[apart <= _FARTHEST_APART_S].sum()) + 1 / fps

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import av
 
 from app.errors import InputError
 from app.footage.camera_list import CameraEntry
 from app.footage.clock import StartTime, start_from_name
-from app.footage.video import VideoFile
+from app.footage.seek import length_of
+from app.footage.video import VideoFile, chosen_stream, open_container
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ def place_segments(
     ordered = list(zip(files, starts, strict=True))
     if not order_is_given and known_from is not None:
         ordered.sort(key=lambda pair: pair[1] or 0.0)
+    if len(files) > 1:
+        ordered = [(file if file.expected_duration_s is not None else _measured(file), at) for file, at in ordered]
     segments: list[Segment] = []
     end_s = 0.0
     first_start = ordered[0][1]
@@ -47,12 +52,13 @@ def place_segments(
         offset_s = end_s
         if start is not None and first_start is not None:
             gap_s = start - first_start - end_s
+            if gap_s < -_RESOLUTION_S:  # unless stamps that jump made the one before look long
+                last = segments[-1]
+                gap_s = start - first_start - last.offset_s - (_measured(last.file).expected_duration_s or 0.0)
             if gap_s < -_RESOLUTION_S:
                 _refuse_overlap(segments, file, gap_s, order_is_given)
             offset_s = end_s if gap_s <= _RESOLUTION_S else start - first_start
         segments.append(Segment(file, offset_s))
-        if file.expected_duration_s is None and len(files) > 1:
-            raise InputError(f"{file.name}: does not say how long it is; convert it to MP4 to make it part of a camera")
         end_s = offset_s + (file.expected_duration_s or 0.0)
     if len(files) > 1:
         how = {"name": "the times in their names", "metadata": "their creation times"}.get(known_from or "", "name")
@@ -61,6 +67,17 @@ def place_segments(
     if entry.start is not None:
         return segments, entry.start
     return segments, None if first_start is None or known_from is None else StartTime(first_start, known_from)
+
+
+def _measured(file: VideoFile) -> VideoFile:
+    """Return the file with the length that its packets have, for one that does not say it, or says too much."""
+    try:
+        with open_container(file.location) as container:
+            stream = chosen_stream(container, file.name, file.reading.stream)
+            length_s = length_of(container, stream, file.fps, file.has_stamps)
+    except av.FFmpegError:
+        return file  # decoding says what is wrong, and where
+    return replace(file, duration_s=length_s)
 
 
 def _file_starts(

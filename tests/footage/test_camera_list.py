@@ -52,6 +52,34 @@ def test_names_without_a_start_time(name: str) -> None:
     assert start_from_name(name) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "hours_later"),
+    [
+        ("door_2024-05-01_01-00-00_PM", 0),
+        ("2024-05-01 1.00.00 p.m", 0),
+        ("2024-05-01_130000PM", 0),
+        ("2024-05-01_12-00-00AM", -13),
+        ("2024-05-01_12-00-00 pm", -1),
+        ("2024-05-01_01-00-00_am", -12),
+        ("2024-05-01_13-00-00_amber", 0),
+    ],
+)
+def test_clocks_of_twelve_hours(name: str, hours_later: int) -> None:
+    start = start_from_name(name)
+    assert start is not None
+    assert start.time_s == ONE_PM + 3600 * hours_later
+    assert start_from_name("2024-05-01_13-00-00_AM") is None
+
+
+def test_a_pattern_of_twelve_hours() -> None:
+    start = start_from_name("c3 May 01052024 1.00.00 PM", "%d%m%Y %I.%M.%S %p")
+    assert start is not None
+    assert start.time_s == ONE_PM
+    for pattern in ("%Y%m%d%I%M", "%Y%m%d%H%M%p", "%Y%m%d%H%I%M%p"):
+        with pytest.raises(InputError, match="%I %p"):
+            pattern_regex(pattern)
+
+
 def test_own_pattern() -> None:
     start = start_from_name("c3-01052024 13h00m00.25", "%d%m%Y %Hh%Mm%S.%f")
     assert start is not None

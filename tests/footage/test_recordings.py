@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from types import ModuleType
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -139,8 +141,9 @@ def test_every_bad_segment_is_named(tmp_path: Path, small_videos: ModuleType) ->
     small_videos.write(tmp_path / "1.mp4", 2)
     (tmp_path / "2.mp4").touch()
     (tmp_path / "3.mp4").write_bytes(b"no video" * 100)
-    with pytest.raises(InputError, match=r"2\.mp4(.|\n)*3\.mp4"):
-        opened(tmp_path)
+    footage = opened(tmp_path)
+    assert len(list(footage.video_frames(0))) == 2
+    assert re.search(r"2\.mp4(.|\n)*3\.mp4", footage.problem)
 
 
 def test_a_folder_of_both_kinds_and_a_single_picture_are_refused(tmp_path: Path, small_videos: ModuleType) -> None:
@@ -158,3 +161,56 @@ def test_real_sequences_without_images(shared_data: Path) -> None:
     footage = opened(shared_data / "mot" / "MOT17-half" / "MOT17-05")
     assert (footage.info.frame_count, footage.info.fps, footage.info.has_pixels) == (418, 14.0, False)
     assert sum(1 for _ in footage.video_frames(0)) == 418
+
+
+@pytest.mark.parametrize("fault", ["empty", "cut", "noise"])
+@pytest.mark.parametrize("bad", [0, 2, 4])
+def test_a_segment_that_cannot_be_read_is_a_gap(
+    tmp_path: Path, small_videos: ModuleType, caplog: pytest.LogCaptureFixture, fault: str, bad: int
+) -> None:
+    paths = [tmp_path / f"2024-05-01_13-00-{2 * n:02d}.mp4" for n in range(5)]
+    for number, path in enumerate(paths):
+        small_videos.write(path, 20, first_number=20 * number)
+    whole = paths[bad].read_bytes()
+    paths[bad].write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "noise": bytes(range(256)) * 9}[fault])
+    with caplog.at_level(logging.WARNING):
+        footage = opened(tmp_path)
+    assert f"{paths[bad].name}" in caplog.text
+    frames = list(footage.video_frames(0))
+    assert [small_videos.picture_number(one.image) for one in frames] == [n for n in range(100) if n // 20 != bad]
+    first = 20 if bad == 0 else 0
+    assert [one.time_s for one in frames] == pytest.approx([(n - first) / 10 for n in range(100) if n // 20 != bad])
+    assert "a segment is missing" in footage.problem
+    assert paths[bad] not in footage.info.inputs
+
+
+def test_no_segment_that_can_be_read_is_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=r"0\.mp4.*\n.*1\.mp4"):
+        opened(tmp_path)
+
+
+def test_segments_that_do_not_say_how_long_they_are_are_measured(tmp_path: Path, small_videos: ModuleType) -> None:
+    for number in range(3):
+        part = small_videos.write(tmp_path / f"{number}.mp4", 20, first_number=20 * number)
+        with av.open(str(part)) as container, av.open(str(tmp_path / f"{number}.h264"), "w") as raw:
+            stream = raw.add_stream_from_template(container.streams.video[0])
+            for packet in container.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    raw.mux(packet)
+        part.unlink()
+    footage = open_recording(CameraEntry((str(tmp_path),), fps=10.0), 5.0)
+    frames = list(footage.video_frames(0))
+    assert [small_videos.picture_number(one.image) for one in frames] == list(range(60))
+    assert [one.time_s for one in frames] == pytest.approx(np.arange(60) / 10)
+
+
+def test_a_segment_whose_stamps_jump_does_not_overlap_the_next(tmp_path: Path, small_videos: ModuleType) -> None:
+    stamps = [n / 10 + 2**31 / 90_000 * (n >= 10) for n in range(20)]
+    small_videos.write(tmp_path / "2024-05-01_13-00-00.mkv", times=stamps)
+    small_videos.write(tmp_path / "2024-05-01_13-00-05.mkv", 20)
+    footage = opened(tmp_path)
+    wanted = [*(np.arange(20) / 10), *(5 + np.arange(20) / 10)]
+    assert [one.time_s for one in footage.video_frames(0)] == pytest.approx(wanted, abs=0.002)

@@ -82,15 +82,25 @@ def is_writable(path: Path) -> bool:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, and make it if there is none. Raises InputError if it is no ledger."""
+    """Open the file, and make it if there is none. Raises InputError if it is no ledger, or if its newest events cannot
+    be read: who was erased in them must not come back."""
     writable = is_writable(path)
-    name = f"file:{quote(path.absolute().as_posix())}" + ("" if writable else "?immutable=1")
+    log = path.with_name(f"{path.name}-wal")
+    unmerged = log.exists() and log.stat().st_size > 0
+    # Immutable is all that works where SQLite may not make its index, but it skips the write-ahead log.
+    how = "" if writable else "?mode=ro" if unmerged else "?immutable=1"
+    name = f"file:{quote(path.absolute().as_posix())}{how}"
     try:
         connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0)
         if writable:
             _set_up(connection)
         connection.execute("SELECT 1 FROM events LIMIT 1")
     except sqlite3.Error as error:
+        if how == "?mode=ro":
+            raise InputError(
+                f"{path}: its newest decisions are in {log.name}, which cannot be read without writing here ({error}); "
+                "wait until the run has ended, or copy the run folder to where you may write"
+            ) from error
         raise InputError(f"{path}: cannot open this ledger ({error})") from error
     return connection
 

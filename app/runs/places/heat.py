@@ -21,6 +21,8 @@ _RAMP = np.array([[160, 60, 30], [200, 160, 40], [60, 210, 240], [30, 110, 250],
 
 _GRID = (36, 64)
 
+_LONGEST_SHOWN_S, _LONGEST_SHOWN_STEPS = 1.0, 3.0
+
 
 def heat_image(seconds: NDArray[np.float64], width: int, height: int) -> NDArray[np.uint8]:
     """Return (height, width, 4) uint8 BGRA for a grid of seconds: warm where people stood long, clear where nobody did.
@@ -75,14 +77,30 @@ def _write(run: Run, output: Path) -> list[Path]:
     return files
 
 
+def shown_s(times: NDArray[np.float64], fps: float) -> NDArray[np.float64]:
+    """Return (F,) how long each frame of a camera stands for, seconds, from the (F,) times of all that were looked at.
+
+    Until the next one, but not over a gap: what was there meanwhile is not known.  fps: of the camera, if it has one
+    frame only.
+    """
+    if len(times) < 2:
+        return np.full(len(times), 1 / max(fps, 1e-6))
+    steps = np.diff(times)
+    usual_s = float(np.median(steps))
+    return np.append(np.minimum(steps, max(_LONGEST_SHOWN_S, _LONGEST_SHOWN_STEPS * usual_s)), usual_s)
+
+
 def heat(run: Run, camera: CameraRecord) -> NDArray[np.float64]:
     """Return how long people stood where in a camera's picture: (36, 64) seconds, rows from the top.
 
     Feet outside the picture count at its edge.
     """
     grid = np.zeros(_GRID[0] * _GRID[1])
+    indices, times = run.frames(camera.name)
+    seconds = shown_s(times, camera.fps)
     for rows in run.refined_parts(camera.name):
         cells = feet_of(rows.boxes) / [camera.width, camera.height] * [_GRID[1], _GRID[0]]
         x, y = np.clip(cells.astype(np.int64), 0, [_GRID[1] - 1, _GRID[0] - 1]).T
-        grid += np.bincount(y * _GRID[1] + x, minlength=len(grid))
-    return grid.reshape(_GRID) / max(camera.fps, 1e-6)
+        places = np.clip(np.searchsorted(indices, rows.frames), 0, max(len(indices) - 1, 0))
+        grid += np.bincount(y * _GRID[1] + x, seconds[places], minlength=len(grid))
+    return grid.reshape(_GRID)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.runs.people.visits import Person
+
+logger = logging.getLogger(__name__)
+
+MOST_STRETCHES = 10_000
+"""A week in minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,16 @@ def occupancy(spans: Sequence[tuple[float, float]], edges: NDArray[np.float64]) 
 
 
 def even_edges(start_s: float, end_s: float, stretch_s: float) -> NDArray[np.float64]:
-    """Return edges from `start_s` to `end_s` in steps of `stretch_s`, the last one shorter: at least two of them."""
+    """Return edges from `start_s` to `end_s` in steps of `stretch_s`, the last one shorter: at least two of them.
+
+    Over a time so long that there would be more than `MOST_STRETCHES` the steps are longer, and the log says so.
+    """
+    longest_s = (end_s - start_s) / MOST_STRETCHES
+    if stretch_s < longest_s:
+        logger.warning(
+            "%.0f s are too long for stretches of %g s; they are %.0f s", end_s - start_s, stretch_s, longest_s
+        )
+        stretch_s = longest_s
     inner = np.arange(start_s, max(end_s, start_s + 1e-3), stretch_s)
     return np.append(inner, max(end_s, inner[-1] + 1e-3))
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import app.runs.ledger.ledger as ledger_module
 from app.errors import InputError
 from app.frames import NO_ID, TrackletKey
+from app.runs.ledger import database
 from app.runs.ledger.identities import WHOLE, Event, Identities
 from app.runs.ledger.ledger import GALLERY, LINKER, Ledger
 from app.track.gallery import LinkDecision
@@ -571,3 +572,34 @@ def test_an_undo_does_not_bring_back_the_erased(ledger: Ledger) -> None:
     ledger.erase(1, HUMAN)
     ledger.undo(merge, HUMAN)
     assert ledger.replay().people() == []
+
+
+def test_who_may_not_write_still_sees_what_was_decided_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run in use the newest events are in the write-ahead log, which an immutable database would skip."""
+    path = tmp_path / "identities.sqlite"
+
+    def person_seen() -> list[int]:
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "is_writable", lambda _: False)
+            with Ledger(path) as reader:
+                return reader.replay().person_of("left", np.array([1]), np.array([0.0])).tolist()
+
+    with Ledger(path) as writer:
+        writer.append([Event("assign", "tester", "left", 1, 1)])
+        assert person_seen() == [1]
+    assert person_seen() == [1]
+
+
+def test_a_ledger_without_its_newest_decisions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "identities.sqlite"
+    with Ledger(path) as writer:
+        writer.append([Event("assign", "tester", "left", 1, 1)])
+    path.with_name(f"{path.name}-wal").write_bytes(b"x" * 5000)
+
+    def refused(*_: Any, **__: Any) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(database, "is_writable", lambda _: False)
+    monkeypatch.setattr(sqlite3, "connect", refused)
+    with pytest.raises(InputError, match=r"newest decisions are in identities\.sqlite-wal"):
+        Ledger(path)

@@ -30,7 +30,7 @@ from app.runs.places.counters import (
     write_counters,
 )
 from app.runs.places.counting import Crossing, Stay, _LineCounter, _ZoneCounter, count, summarise
-from app.runs.places.heat import heat
+from app.runs.places.heat import heat, shown_s
 from app.runs.places.report import change_counters, places_of
 
 MakeRun = Callable[..., Path]
@@ -140,6 +140,16 @@ def test_heat_is_where_people_stood(make_run: MakeRun) -> None:
     x = int((40 + 15.25) / run.camera("left").width * 64)
     assert grid[:, x].sum() > 0
     assert grid[:5].sum() == 0
+
+
+def test_heat_counts_the_time_that_passed(make_run: MakeRun) -> None:
+    """A camera that gives 25 frames/s by day and 5 at night: frames are no measure of time, and a gap is nobody's."""
+    times = np.array([*np.arange(100) / 25, *(4 + np.arange(20) / 5), 100.0, 100.2])
+    shown = shown_s(times, 15.3)
+    assert shown[:100].sum() == pytest.approx(4.0)
+    assert shown[100:120].sum() == pytest.approx(3.8 + 1.0)
+    assert shown[-1] == pytest.approx(0.04)
+    assert shown_s(times[:1], 10.0).tolist() == [0.1]
 
 
 def test_counters_survive_the_file_and_nonsense_is_refused(make_run: MakeRun) -> None:

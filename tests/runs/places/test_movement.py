@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.runs.people.visits import Person, Visit
-from app.runs.places.movement import even_edges, occupancy, transitions
+from app.runs.places.movement import MOST_STRETCHES, even_edges, occupancy, transitions
 
 
 def person(number: int, *visits: tuple[str, float, float]) -> Person:
@@ -57,3 +57,10 @@ def test_without_anybody_there_is_nobody() -> None:
     found = occupancy([], even_edges(0, 0, 60))
     assert found.mean.tolist() == [0.0]
     assert transitions([]) == []
+
+
+def test_a_year_has_no_million_stretches() -> None:
+    edges = even_edges(0.0, 365 * 86_400.0, 10.0)
+    assert len(edges) <= MOST_STRETCHES + 2
+    assert (edges[0], edges[-1]) == (0.0, 365 * 86_400.0)
+    assert len(even_edges(0.0, 86_400.0, 60.0)) == 1441
