@@ -20,6 +20,8 @@ from app.system.untrusted import LIMITS
 _log = logging.getLogger(__name__)
 
 _ROTATIONS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_INTERPOLATION = "BICUBIC"
+"""Half-D1 of PETS09-S2L1, 150 frames: DetA 58.9 with it, 52.6 with PyAV's own choice, which is bilinear."""
 _SQUARE = 0.01
 """Pixels that are nearer to square than this are left alone: rounding in a tag is no reason to blur every picture."""
 
@@ -70,7 +72,9 @@ class FrameConverter:
         rotation = picture.rotation % 360
         shown = self._shown(upright_size(picture))
         width, height = shown[::-1] if is_sideways(picture) else shown
-        converted = self._reformatter.reformat(picture, width, height, format="bgr24", threads=1)
+        converted = self._reformatter.reformat(
+            picture, width, height, format="bgr24", interpolation=_INTERPOLATION, threads=1
+        )
         image = np.asarray(converted.to_ndarray(), np.uint8)
         if rotation in _ROTATIONS:
             image = cv2.rotate(image, _ROTATIONS[rotation])
