@@ -122,9 +122,18 @@ def probe_video(
 def open_container(location: Path | str, timeout_s: float | None = None) -> Any:
     """Open a file or URL with PyAV. A file may not pull in anything from the network."""
     if isinstance(location, Path):
-        return av.open(str(location), metadata_errors="replace", options={"protocol_whitelist": "file"})
+        format = "mjpeg" if _is_raw_mjpeg(location) else None
+        return av.open(str(location), format=format, metadata_errors="replace", options={"protocol_whitelist": "file"})
     options = {"rtsp_transport": "tcp"} if location.lower().startswith("rtsp") else {}
     return av.open(location, metadata_errors="replace", options=options, timeout=timeout_s)
+
+
+def _is_raw_mjpeg(path: Path) -> bool:
+    """Whether a file is JPEG images one after the other, which FFmpeg takes for a single one unless they are small."""
+    if path.suffix.lower() not in (".mjpg", ".mjpeg"):
+        return False
+    with path.open("rb") as file:
+        return file.read(3) == b"\xff\xd8\xff"
 
 
 def video_streams(container: Any, name: str) -> list[Any]:

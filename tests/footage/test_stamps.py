@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -221,3 +222,16 @@ def test_a_second_lens_is_said_and_can_be_chosen(tmp_path: Path, caplog: pytest.
     assert not caplog.text
     with pytest.raises(InputError, match="no stream 2"):
         open_recording(third, 10.0)
+
+
+@pytest.mark.parametrize("name", ["a.mjpg", "a.mjpeg", "A.MJPG"])
+def test_jpegs_one_after_the_other_are_a_video(tmp_path: Path, name: str) -> None:
+    """FFmpeg takes them for one image if the first is larger than what it looks at to know the format."""
+    grain = np.random.default_rng(0).integers(0, 60, (240, 320, 3), np.uint8)
+    encoded = [cv2.imencode(".jpg", grain + np.uint8(8 * number))[1].tobytes() for number in range(20)]
+    (tmp_path / name).write_bytes(b"".join(encoded))
+    footage = open_recording(CameraEntry((str(tmp_path / name),), fps=5.0), 10.0)
+    frames = list(footage.video_frames(0))
+    assert [round((one.image.mean() - grain.mean()) / 8) for one in frames] == list(range(20))
+    assert [one.time_s for one in frames] == pytest.approx(np.arange(20) / 5)
+    assert times_of(tmp_path, 12, fps=5.0)[0] == pytest.approx(np.arange(12, 20) / 5)
