@@ -23,6 +23,13 @@ GAP_REACH_HEIGHTS, GAP_SPEED_HEIGHTS_PER_S, GAP_SIZE_RATIO = 0.5, 2.0, 1.5
 """A gap is filled only if one person can have crossed it: from this distance at once, at this speed besides, and with
 heights on both sides that differ by no larger factor."""
 
+OWN_REACH_HEIGHTS, OWN_SPEED_FACTOR, LEAST_SPEED, UNKNOWN_SPEED = 0.15, 1.25, 0.3, 1.0
+"""And only if this person can have: at no more than this factor of the speed on either side (heights per second, taken
+for `LEAST_SPEED` if it is less and for `UNKNOWN_SPEED` if too little is seen) over this distance besides. MOT17-half,
+after `link`: MOTA 79.92 becomes 80.14, HOTA 72.25 becomes 72.31; with values near these it is the same."""
+
+_SPEED_SPAN_S, _LEAST_SPAN_S = 1.0, 0.3
+
 WANDER_HEIGHTS = 0.5
 """Standard deviation of the change of velocity within one second, in heights per second."""
 
@@ -52,7 +59,10 @@ def fill_and_smooth(
     seconds = np.asarray(frame_times[rows], np.float64)
     left = np.searchsorted(times, seconds, side="right") - 1
     known = np.asarray(boxes, np.float64)
-    short = (np.diff(times) <= max_gap_s + 1e-6) & plausible_steps(times, known)
+    seen = np.asarray(times, np.float64)
+    short = (np.diff(seen) <= max_gap_s + 1e-6) & plausible_steps(seen, known)
+    for step in np.flatnonzero(short & (np.diff(at) > 1)).tolist():
+        short[step] = _own_pace(seen, known, step)
     covered = observed | np.append(short, False)[left]
     filled = np.stack([np.interp(seconds, times, side) for side in known.T], axis=1)
     if smooth:
@@ -72,6 +82,26 @@ def plausible_steps(times: NDArray[np.floating[Any]], boxes: Array) -> NDArray[n
     distances = np.hypot(*np.diff(centers, axis=0).T)
     reach = (GAP_REACH_HEIGHTS + GAP_SPEED_HEIGHTS_PER_S * np.diff(times)) * low
     return np.asarray((distances <= reach) & (high <= GAP_SIZE_RATIO * low), np.bool_)
+
+
+def _own_pace(times: Array, boxes: Array, step: int) -> bool:
+    """Whether a person need not have been faster between boxes `step` and `step` + 1 than before or after."""
+    centers, heights = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
+    before = slice(int(np.searchsorted(times, times[step] - _SPEED_SPAN_S)), step + 1)
+    after = slice(step + 1, int(np.searchsorted(times, times[step + 1] + _SPEED_SPAN_S, side="right")))
+    speeds = [_speed(times[part], centers[part]) / heights[part].mean() for part in (before, after)]
+    known = [speed for speed in speeds if np.isfinite(speed)]
+    fastest = max(LEAST_SPEED, *known) if known else UNKNOWN_SPEED
+    distance = float(np.hypot(*(centers[step + 1] - centers[step]))) / min(heights[step], heights[step + 1])
+    return distance <= OWN_REACH_HEIGHTS + OWN_SPEED_FACTOR * fastest * (times[step + 1] - times[step])
+
+
+def _speed(times: Array, centers: Array) -> float:
+    """Return how fast (T, 2) centers go on the straight line that fits best, pixels per second; nan for too few."""
+    if len(times) < 3 or times[-1] - times[0] < _LEAST_SPAN_S:
+        return float("nan")
+    since = times - times.mean()
+    return float(np.hypot(*(since @ (centers - centers.mean(0)) / (since @ since))))
 
 
 def _most_probable_path(times: Array, boxes: Array, observed: NDArray[np.bool_]) -> Array:

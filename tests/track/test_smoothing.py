@@ -73,7 +73,7 @@ def test_a_gap_that_nobody_can_have_crossed_stays_open() -> None:
     frame_times = np.arange(20) / FPS
     seen = np.r_[0:5, 10:15]
     boxes = walk(seen)
-    for jump, filled in (([100, 0], True), ([300, 0], False), ([0, 300], False)):
+    for jump, filled in (([10, 0], True), ([100, 0], False), ([300, 0], False), ([0, 300], False)):
         moved = boxes.copy()
         moved[5:] += np.tile(jump, 2)
         rows, _, _ = fill_and_smooth(frame_times[seen], moved, frame_times, max_gap_s=1.5)
@@ -81,3 +81,28 @@ def test_a_gap_that_nobody_can_have_crossed_stays_open() -> None:
     grown = boxes.copy()
     grown[5:, 3] += 80  # 1.8 times as tall
     assert 7 not in fill_and_smooth(frame_times[seen], grown, frame_times, max_gap_s=1.5)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "across", "filled"),
+    [
+        (0.0, 0.0, 2.0, False),  # heights per second: whoever stands here and there did not run in between
+        (0.0, 0.0, 0.3, True),
+        (0.8, 0.8, 0.9, True),
+        (0.8, 0.8, 2.0, False),  # the id of a walker, taken over by somebody two heights further on
+        (2.0, 2.0, 2.0, True),  # a runner
+        (0.0, 0.8, 0.7, True),  # who stood, and walks off unseen
+    ],
+)
+def test_a_filled_gap_does_not_outrun_the_person(before: float, after: float, across: float, filled: bool) -> None:
+    fps = 25
+    frame_times = np.arange(75) / fps
+    speeds = np.concatenate([np.full(25, before), np.full(25, across), np.full(25, after)])
+    x = 100 * np.cumsum(speeds) / fps
+    boxes = np.column_stack([x, np.zeros(75), x + 40, np.full(75, 100.0)])
+    seen = np.r_[0:25, 49:75]
+    rows, filled_boxes, _ = fill_and_smooth(frame_times[seen], boxes[seen], frame_times, max_gap_s=1.5)
+    assert (len(rows) == 75) == filled
+    if filled:
+        fastest = np.abs(np.diff(filled_boxes[:, 0])).max() * fps / 100
+        assert fastest <= 1.5 * max(before, after, 0.3)
