@@ -22,8 +22,8 @@ from app.runs.folder.layout import (
     LAYOUT,
     PUT_AWAY,
     STATES_FILE,
+    DataKind,
     Place,
-    Purged,
 )
 from app.runs.folder.run import Run
 from app.runs.folder.written import sweep
@@ -131,7 +131,7 @@ def tracks_in(file: Path) -> set[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("kind", ["video", "crops", "vectors", "observations"])
-def test_purging_does_to_each_place_what_the_table_says(folder: Path, kind: Purged) -> None:
+def test_purging_does_to_each_place_what_the_table_says(folder: Path, kind: DataKind) -> None:
     before = {place: files(folder, place) for place in LAYOUT}
     purge(folder, RetentionSettings.model_validate({f"{kind}_days": 0.001}), now_s=4e9)
     sweep(folder)
