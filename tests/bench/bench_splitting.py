@@ -7,6 +7,10 @@ first crops of the one to the last of the other, as many as a real tracklet keep
 thrown out as in a real tracklet. Prints for each P(same) below which a tracklet is cut: how many of the glued ones are
 cut at the right place, and how many of the real ones are cut by mistake. `--first` sets how many of the 8 crops show
 the first person.
+
+`--stolen` takes ids that are stolen where that happens: two people who pass each other, swapped at the frame in which
+their boxes overlap most. Crops are those that the run kept of both, the ones near the passing among them; a cut within
+half a second is a hit.
 """
 
 from __future__ import annotations
@@ -33,7 +37,14 @@ from app.track.tracklets import inliers
 CROPS = 8
 PURE = 0.9
 MOST_GLUED = 400
+PASSING = 0.1
+"""Overlap (IoU) of two people who pass each other."""
+HIT_S = 0.5
 SETTINGS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+Kept = tuple[Tracklet, np.ndarray]
+"""A tracklet and the (K,) seconds of its crops."""
 
 
 def owners(run: Run, truth: Path) -> dict[tuple[str, int], int]:
@@ -89,11 +100,45 @@ def glued(
     return whole, times[kept], begin
 
 
+def stolen(a: Kept, b: Kept) -> tuple[Tracklet, np.ndarray, float] | None:
+    """Return a tracklet that goes over from a to b where they pass each other, and when; None if they do not."""
+    (one, taken), (two, later) = a, b
+    times, rows, others = np.intersect1d(one.times, two.times, return_indices=True)
+    overlap = np.array(
+        [iou(one.boxes[r : r + 1], two.boxes[o : o + 1])[0, 0] for r, o in zip(rows, others, strict=True)]
+    )
+    if not len(overlap) or overlap.max() < PASSING:
+        return None
+    at = float(times[int(overlap.argmax())])
+    before, after = one.times < at, two.times >= at
+    if min(at - one.times[0], two.times[-1] - at) < 1.0:
+        return None
+    mine, theirs = np.flatnonzero(taken < at), np.flatnonzero(later >= at)
+    if min(len(mine), len(theirs)) == 0:
+        return None
+    vectors = np.concatenate([one.vectors[mine], two.vectors[theirs]])
+    qualities = np.concatenate([one.qualities[mine], two.qualities[theirs]])
+    crops = [one.crops[row] for row in mine] + [two.crops[row] for row in theirs]
+    kept = np.flatnonzero(inliers(vectors, qualities))
+    whole = Tracklet(
+        one.camera,
+        one.track_id,
+        np.concatenate([one.times[before], two.times[after]]),
+        np.concatenate([one.boxes[before], two.boxes[after]]),
+        np.concatenate([one.scores[before], two.scores[after]]),
+        tuple(crops[row] for row in kept),
+        vectors[kept],
+        qualities[kept],
+    )
+    return whole, np.concatenate([taken[mine], later[theirs]])[kept], at
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--first", type=int, default=4)
+    parser.add_argument("--stolen", action="store_true")
     options = parser.parse_args()
     run = Run.open(options.run)
     calibration = run_calibration(run)
@@ -107,23 +152,24 @@ def main() -> None:
         real.append((tracklet, times[np.searchsorted(indices, shown)]))
     judge = Judge.of([tracklet for tracklet, _ in real], calibration)
     pure = [(own, taken) for own, taken in real if own.key in person and len(own.crops) >= CROPS // 2]
-    mixed = [
-        glued(a, b, options.first)
-        for a in pure
-        for b in pure
-        if a[0].camera == b[0].camera and person[a[0].key] != person[b[0].key]
-    ]
+    pairs = [(a, b) for a in pure for b in pure if a[0].camera == b[0].camera and person[a[0].key] != person[b[0].key]]
+    made = [stolen(a, b) if options.stolen else glued(a, b, options.first) for a, b in pairs]
+    mixed = [one for one in made if one is not None]
+    within_s = HIT_S if options.stolen else 1e-6
+    if not mixed:
+        sys.exit("no two people are there to be mixed")
     mixed = mixed[:: -(-len(mixed) // MOST_GLUED)]
     kept = np.mean(
         [min((taken < begin).sum(), (taken >= begin).sum()) >= splitting.MIN_CROPS for _, taken, begin in mixed]
     )
-    print(f"{len(mixed)} glued, {len(pure)} real; both people keep {splitting.MIN_CROPS} crops in {100 * kept:.0f} %")
+    kind = "stolen" if options.stolen else "glued"
+    print(f"{len(mixed)} {kind}, {len(pure)} real; both people keep {splitting.MIN_CROPS} crops in {100 * kept:.0f} %")
     print("P(same) below   hits %   cut elsewhere %   false cuts %")
     for bound in SETTINGS:
         splitting.CHANGED_PROBABILITY = bound
         cuts = [(change_time(whole, taken, judge), begin) for whole, taken, begin in mixed]
-        hits = np.mean([at is not None and abs(at - begin) < 1e-6 for at, begin in cuts])
-        elsewhere = np.mean([at is not None and abs(at - begin) >= 1e-6 for at, begin in cuts])
+        hits = np.mean([at is not None and abs(at - begin) <= within_s for at, begin in cuts])
+        elsewhere = np.mean([at is not None and abs(at - begin) > within_s for at, begin in cuts])
         false = np.mean([change_time(own, taken, judge) is not None for own, taken in pure])
         print(f"{bound:13.2f} {100 * hits:8.1f} {100 * elsewhere:17.1f} {100 * false:14.1f}")
 
