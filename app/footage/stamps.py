@@ -86,8 +86,7 @@ class PresentationClock:
         if not self._has_stamps:
             self._last_s, self.end_s = number * self._period_s, (number + 1) * self._period_s
             return self._last_s
-        stamp = picture.dts if self._guessed and picture.dts is not None else picture.pts
-        stamp = picture.dts if stamp is None else stamp
+        stamp = picture.dts if self._guessed or picture.pts is None else picture.pts
         stamp_s = None if stamp is None else float(stamp * picture.time_base)
         if self._origin_s is None:
             self._origin_s = stamp_s or 0.0
