@@ -303,7 +303,7 @@ class _Stream:
         size = square_size(own_size, entry.aspect or pixel_aspect(stream, first), shown)
         self.width, self.height = size
         self.reading = Reading(own_size if size != own_size else (0, 0), stream=entry.stream or 0)
-        self._converter = FrameConverter(size, own_size)
+        self._converter = FrameConverter(size, own_size, stream)
         self.is_recording = self._container.duration is not None and self._container.duration > 0
         self._first: Any = first
 

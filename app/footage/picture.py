@@ -58,12 +58,16 @@ class FrameConverter:
     """Turns decoded pictures into contiguous (height, width, 3) uint8 BGR, upright and of one size.
 
     size: of the images, in square pixels.  file_size: of the pictures, in the file's own pixels, upright.
+    stream: that the pictures come from; while its pixel aspect explains the two sizes, a later one is believed, too.
     A picture of another size, as after a change in the middle of a file, keeps its shape: with black beside it, if the
     shape is another one.
     """
 
-    def __init__(self, size: Size, file_size: Size) -> None:
+    def __init__(self, size: Size, file_size: Size, stream: Any = None) -> None:
         self._size, self._file_size = size, file_size
+        self._coder = None if stream is None else stream.codec_context
+        if self._coder is not None and square_size(file_size, float(self._coder.sample_aspect_ratio or 1), "") != size:
+            self._coder = None  # turned, or somebody knows better
         # One reformatter for all pictures: it keeps its scaling context, which halves the cost of a conversion.
         self._reformatter = VideoReformatter()
 
@@ -84,6 +88,8 @@ class FrameConverter:
         """Return how large a picture of `size`, in its own pixels, is shown."""
         if size == self._file_size:
             return self._size
+        if self._coder is not None:
+            return fitting(square_size(size, float(self._coder.sample_aspect_ratio or 1), "a picture"), self._size)
         wide, high = (shown / own for shown, own in zip(self._size, self._file_size, strict=True))
         return fitting((size[0] * wide, size[1] * high), self._size)
 

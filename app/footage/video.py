@@ -195,12 +195,12 @@ class VideoReader:
 
     def video_frames(self, first_index: int = 0) -> Iterator[VideoFrame]:
         """Yield the pictures from number `first_index` on; of those before it only the nearest are decoded."""
-        converter = FrameConverter((self.file.width, self.file.height), self.file.file_size)
         try:
             start = self._find_start(first_index)
             with open_container(self.file.location) as container:
                 stream = self._stream(container)
                 stream.thread_type = "AUTO"
+                converter = FrameConverter((self.file.width, self.file.height), self.file.file_size, stream)
                 for decoded in self._decode(container, stream, start):
                     shown_until_s = self._clock.end_s
                     time_s = self._clock.time_of(decoded, self.next_index)

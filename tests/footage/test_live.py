@@ -109,7 +109,7 @@ def test_a_camera_number_that_is_not_there_is_an_error() -> None:
 
 
 def test_a_camera_that_changes_its_picture_size_is_scaled_back() -> None:
-    sizes = iter([(64, 48), (64, 48), (32, 24)])
+    sizes = iter([(64, 48), (64, 48), (32, 24), (64, 24)])
 
     class Connection:
         def __init__(self) -> None:
@@ -119,13 +119,24 @@ def test_a_camera_that_changes_its_picture_size_is_scaled_back() -> None:
 
         def read(self) -> np.ndarray | None:
             self._left -= 1
-            return np.zeros((self.height, self.width, 3), np.uint8) if self._left >= 0 else None
+            return np.full((self.height, self.width, 3), 255, np.uint8) if self._left >= 0 else None
 
         def close(self) -> None:
             pass
 
     footage = LiveFootage(Connection, Connection(), "cam", "camera", SourceSettings())
     pictures = footage.video_frames(0)
-    assert {next(pictures).image.shape for _ in range(4)} == {(48, 64, 3)}
+    images = [next(pictures).image for _ in range(6)]
+    assert {image.shape for image in images} == {(48, 64, 3)}
+    assert [float(image.mean()) for image in images] == [255.0] * 4 + [127.5] * 2, "another shape has black beside it"
     footage.stop()
     assert list(pictures) == []
+
+
+def test_pixels_of_a_live_camera_may_be_narrow(camera: Any, tmp_path: Any) -> None:
+    listed = tmp_path / "cameras.yaml"
+    listed.write_text(f"cameras:\n- files: http://{camera.address}/live/main\n  aspect: 2\n")
+    (source,) = open_sources([str(listed)], [], SETTINGS)
+    assert (source.info.width, source.info.height, source.info.reading.file_size) == (128, 48, (64, 48))
+    assert next(iter(source)).image.shape == (48, 128, 3)
+    source.stop()

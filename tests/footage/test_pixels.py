@@ -164,6 +164,23 @@ def test_a_picture_of_another_shape_is_not_stretched() -> None:
     assert not image[-34:].any()
 
 
+@pytest.mark.parametrize("first", ["halfd1", "square"])
+def test_a_recorder_that_changes_to_other_pixels_is_not_stretched(tmp_path: Path, first: str) -> None:
+    """Half-D1 and square pixels show the same view; each picture has the aspect that its own coding says."""
+    parts = [
+        write(tmp_path / f"{name}.ts", *SHAPES[name][:2], 6)
+        for name in (first, {"halfd1": "square"}.get(first, "halfd1"))
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    frames = list(VideoReader(probe_video(path)).video_frames())
+    assert len(frames) == 12
+    for one in frames:
+        assert np.abs(one.image.astype(int) - picture(one.index % 6)).mean() < 12
+    later = list(VideoReader(probe_video(path)).video_frames(9))
+    assert [np.array_equal(a.image, b.image) for a, b in zip(later, frames[9:], strict=True)] == [True] * 3
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [

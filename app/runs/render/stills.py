@@ -85,6 +85,7 @@ def _seek(camera: CameraRecord, file: Path, time_s: float) -> NDArray[np.uint8] 
         with open_container(file) as container:
             stream = chosen_stream(container, file.name, camera.reading.stream)
             stream.thread_type = "AUTO"
+            converter = FrameConverter((camera.width, camera.height), camera.file_size, stream)
             first = next(container.decode(stream))
             start_s = float(first.time or 0.0)
             last = first
@@ -100,7 +101,7 @@ def _seek(camera: CameraRecord, file: Path, time_s: float) -> NDArray[np.uint8] 
                 return None
             if last.is_corrupt or last.time is None or not abs(last.time - start_s - time_s) <= SAME_TIME_S:
                 return None
-            return FrameConverter((camera.width, camera.height), camera.file_size).convert(last)
+            return converter.convert(last)
     except (av.FFmpegError, StopIteration) as error:
         raise InputError(f"the recording of {camera.name} cannot be read: {file}") from error
 
