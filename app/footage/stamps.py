@@ -24,8 +24,13 @@ _WRAPPING = ("mpegts", "mpeg")
 _WRAP_TICKS = 2**33
 _RESTART_S = 60.0
 
-
 _DECODING_STAMPS_ONLY = ("avi", "asf", "asf_o")
+_ALWAYS_WITH_STAMPS = ("mov,mp4", "mpegts", "flv")
+
+
+def may_be_guessed(format_name: str) -> bool:
+    """Whether files of this format have to be looked at (`are_guessed`), which costs the decoding of some pictures."""
+    return not format_name.startswith(_ALWAYS_WITH_STAMPS)
 
 
 def are_guessed(format_name: str, stamps: Iterable[tuple[int | None, int | None]]) -> bool:
@@ -59,7 +64,7 @@ class PresentationClock:
         self._origin_s: float | None = None
         self._stamp_s = 0.0
         self._last_s = 0.0
-        self._odd_steps: list[str] = []
+        self._first_odd = ""
         self._odd_count = 0
         self.end_s = 0.0
         """When the last picture ceases to be shown."""
@@ -69,10 +74,8 @@ class PresentationClock:
     @property
     def notice(self) -> str:
         """What the user should know of the stamps, "" if nothing."""
-        if not self._odd_steps:
-            return ""
         more = f", and {self._odd_count - 1} more such steps" if self._odd_count > 1 else ""
-        return f"time stamps {self._odd_steps[0]}{more}"
+        return f"time stamps {self._first_odd}{more}" if self._first_odd else ""
 
     def begin(self, origin_s: float, last_s: float) -> None:
         """Go on after a picture stamped `last_s`, in a file whose first one is stamped `origin_s`."""
@@ -111,7 +114,7 @@ class PresentationClock:
         if step_s < SHORTEST_STEP_S:
             self._note(step_s, "back", believed=False)
             return True
-        if step_s < min(_RESTART_S, ODD_STEP_S):
+        if step_s < _RESTART_S:
             return False
         fault = any(abs(step_s - fault_s) < _FAULT_TOLERANCE_S for fault_s in _COUNTER_FAULTS_S)
         odd = step_s > LONGEST_GAP_S or fault or (self._wraps and self._restarted(stamp_s, tick_s))
@@ -129,5 +132,4 @@ class PresentationClock:
         self._odd_count += 1
         taken = "which is taken for a gap" if believed else "which is not believed: time goes on from there"
         size = f"{abs(step_s) / 3600:.2f} h" if abs(step_s) >= 360 else f"{abs(step_s):.1f} s"
-        if not self._odd_steps:
-            self._odd_steps.append(f"jump {direction} by {size} at {self._last_s:.2f} s, {taken}")
+        self._first_odd = self._first_odd or f"jump {direction} by {size} at {self._last_s:.2f} s, {taken}"

@@ -24,7 +24,7 @@ from app.footage.addresses import redact
 from app.footage.camera import PLAIN, Reading, Size
 from app.footage.picture import FrameConverter, is_sideways, square_size, upright_size
 from app.footage.seek import VideoStart, find_start
-from app.footage.stamps import LONGEST_GAP_S, PresentationClock, are_guessed
+from app.footage.stamps import LONGEST_GAP_S, PresentationClock, are_guessed, may_be_guessed
 
 logger = logging.getLogger(__name__)
 
@@ -313,7 +313,7 @@ def _describe(
     stream = chosen_stream(container, name, number)
     pictures = _first_frames(container, stream)
     picture = next(pictures, None)
-    reordered = isinstance(location, Path) and stream.codec_context.has_b_frames > 0
+    reordered = stream.codec_context.has_b_frames > 0 and may_be_guessed(container.format.name)
     stamps = [(one.pts, one.dts) for one in islice(pictures, _LOOK_PICTURES)] if reordered else []
     if picture is None:
         raise InputError(f"{name}: not one picture can be decoded; the file is damaged or truncated")
