@@ -237,3 +237,13 @@ def test_real_static_camera_is_left_alone(shared_data: Path) -> None:
         assert np.array_equal(motion.step(frame, NOBODY), IDENTITY)
         if frame.index == 300:
             break
+
+
+def test_motion_from_a_file_is_in_the_pixels_of_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "gmc.txt"
+    path.write_text("1 1 0 0 0 1 0\n2 1 0.5 11 0 1 6\n")
+    motion = FileCameraMotion(path, 2, (0.5, 2.0))  # pixels of the file for a square one: twice as wide, half as high
+    nobody = np.zeros((0, 4))
+    frames = [Frame("c", index, float(index), blank_image(48, 64)) for index in range(2)]
+    motion.step(frames[0], nobody)
+    np.testing.assert_allclose(motion.step(frames[1], nobody), [[1, 2, 22], [0, 1, 3]])
