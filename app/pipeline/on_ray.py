@@ -76,7 +76,7 @@ def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
         problems={
             info.camera: "; ".join(texts)
             for info in infos
-            if (texts := [text for camera, text in problems if camera == info.camera])
+            if (texts := dict.fromkeys(text for camera, text in problems if camera == info.camera))
         },
         sight=sight,
         blind_spots=blind_spots(sight, job.settings.detect, job.settings.track),
