@@ -5,7 +5,8 @@
 Everybody is known from four cameras by four tracks each, the most that the defaults keep. The baseline does what is
 plain to write: it stacks all vectors, subtracts the camera's centre from each, scales them to length 1 and multiplies.
 Ours (`KnownAppearances.likeness`) keeps a matrix for each camera and computes with it as it is. Both compare
-three tracks with everybody; cosines agree to 1e-4. Prints milliseconds for each, median of rounds that alternate, and their ratio.
+three tracks with everybody; cosines agree to 1e-4. Prints milliseconds for each, median of rounds that alternate, and
+their ratio.
 """
 
 from __future__ import annotations

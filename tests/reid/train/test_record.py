@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,6 +19,7 @@ def test_a_resumed_training_is_recorded_as_an_uninterrupted_one(tmp_path: Path) 
     with epoch_record(tmp_path, 0) as record:
         record([row(1, 9.0)])
         record([row(1, 9.0), row(2, 8.0)])
+    time.sleep(1.1)  # TensorBoard orders files by the second in their names
     with epoch_record(tmp_path, 1) as record:  # epoch 2 was not saved before the interruption, and is repeated
         record([row(1, 9.0), row(2, 7.0, mAP=50.0, rank1=60.0)])
 
