@@ -28,6 +28,10 @@ def summary_table(summary: dict[str, Any]) -> Any:
     figures.add_row("detector", summary["detector"])
     figures.add_row("ReID", summary["reid"])
     figures.add_row("speed", f"{summary['frames_per_s']:.1f} frames/s over all cameras")
+    closed = sum(one["frames"] - one["looked_at"] for one in summary["looked"].values())
+    if closed:
+        share = f"{closed} of {sum(one['frames'] for one in summary['looked'].values())}"
+        figures.add_row("frames without a look, since nothing moved", share)
     spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary["seconds"].items())
     figures.add_row("seconds by stage (they overlap)", spent)
     for video in summary["videos"]:

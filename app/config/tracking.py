@@ -98,6 +98,20 @@ class DetectSettings(Section):
         le=1.0,
         description="Of two boxes that overlap more, one is dropped. By default what the weights ask for, or 0.7.",
     )
+    gate: bool = Field(
+        True,
+        description="Don't look for people in pictures in which nothing has changed since nobody was found; not for "
+        "detections made elsewhere.",
+    )
+    gate_every_s: float = Field(
+        2.0, ge=0.0, le=60.0, description="With gate, look after so long in any case, seconds; 0 looks always."
+    )
+    gate_hold_s: float = Field(
+        2.0,
+        ge=0.0,
+        le=60.0,
+        description="With gate, look on for so long after the last person was lost, seconds.",
+    )
     half: bool = Field(True, description="Compute in half precision on a GPU.")
     person_names: list[str] = Field(
         [],

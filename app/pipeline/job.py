@@ -53,7 +53,8 @@ class Outcome:
     """How stage 1 went. `seconds` is time by stage, `problems` what went wrong with a camera's pictures, by camera,
     `stopped` that Ctrl-C ended it before the footage did, `live` that the cameras were, `states` what each of them was
     doing at the end (`app.runs.folder.camera_states`), `sight` by camera what moved and was nobody
-    (`app.pipeline.sight`), `blind_spots` what was probably missed there, and what to try."""
+    (`app.pipeline.sight`), `looked` by camera how many frames the motion gate let through (`app.detect.gate`),
+    `blind_spots` what was probably missed there, and what to try."""
 
     detector: str
     reid: str
@@ -65,6 +66,7 @@ class Outcome:
     live: bool = False
     states: Mapping[str, str] = field(default_factory=dict)
     sight: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    looked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     blind_spots: Mapping[str, str] = field(default_factory=dict)
 
 

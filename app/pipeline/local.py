@@ -24,6 +24,7 @@ from app.system.interrupts import at_stake, interruptions
 
 if TYPE_CHECKING:
     from app.detect import Detector
+    from app.detect.gate import GatedDetector
     from app.pipeline.step import Pipeline, Sink, Stopwatch
     from app.reid import Embedder
     from app.runs.folder.state import State
@@ -47,6 +48,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     infos = [source.info for source in sources]
     # What is slow to import comes after everything that can be refused at once.
     from app.detect import build_detector
+    from app.detect.gate import counts_together
     from app.pipeline.housekeeping import Housekeeping
     from app.pipeline.sight import SightWatch, blind_spots, together
     from app.pipeline.step import Stopwatch, detect_ahead
@@ -60,6 +62,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
 
     # The networks, and who is known from earlier runs.
     detector = build_detector(job.settings.detect, infos)
+    gated = _gated(detector, job.settings, infos)
     embedder = None
     if job.settings.reid.weights != "none" and any(info.has_pixels for info in infos):
         from app.reid.embedder import build_embedder  # torch: several seconds that motion alone does without
@@ -84,7 +87,8 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         watch = SightWatch(job.settings.detect.image_size_px)
         # Who gets the results: the run folder, what is drawn at once, the preview.
         sinks: list[Sink] = [writer, watch]
-        seen_before = Run.open(folder).summary.get("sight", {}) if job.resume else {}
+        recorded = Run.open(folder).summary if job.resume else {}
+        seen_before, before_looked = recorded.get("sight", {}), recorded.get("looked", {})
         videos = None
         if live and job.settings.run.save_video:  # a stream cannot be read again, so it is drawn as it comes
             height_px = job.settings.run.video_height_px
@@ -112,7 +116,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         if live:
             at_stake.set()
         try:
-            with closing(detect_ahead(all_ticks, detector, stopwatch, interrupted)) as detected:
+            with closing(detect_ahead(all_ticks, gated or detector, stopwatch, interrupted)) as detected:
                 for tick, detections in detected:
                     if tick:
                         pipeline.step(tick, detections)
@@ -142,6 +146,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
             _commit(writer, ledger, pipeline, erasures, is_last=True)
             states = keeper.stop()
             sight = together(seen_before, watch.seen())
+            looked = counts_together(before_looked, gated.counts if gated else {})
             outcome = Outcome(
                 detector=detector.name,
                 reid=embedder.name if embedder else "none (motion only)",
@@ -154,9 +159,23 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
                 states=states,
                 sight=sight,
                 blind_spots=blind_spots(sight, job.settings.detect, job.settings.track),
+                looked=looked,
             )
             writer.finish(state, asdict(outcome))
     return outcome
+
+
+def _gated(detector: Detector, settings: Settings, infos: Sequence[SourceInfo]) -> GatedDetector | None:
+    """Return the detector behind its motion gates, if it looks at pictures and the settings want them."""
+    from app.detect import FILE_PREFIX
+    from app.detect.gate import GatedDetector
+
+    looks = any(info.has_pixels for info in infos) and not settings.detect.weights.startswith(FILE_PREFIX)
+    if not settings.detect.gate or not looks:
+        return None
+    return GatedDetector(
+        detector, settings.detect.gate_every_s, settings.detect.gate_hold_s, settings.track.walking_score
+    )
 
 
 def _begin(job: Job, folder: Path, infos: Sequence[SourceInfo], provenance: Mapping[str, Any]) -> RunWriter:

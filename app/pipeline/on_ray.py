@@ -62,11 +62,14 @@ def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
     problems += [(camera, text) for outcome in outcomes.values() for camera, text in outcome.problems.items()]
     first = next(iter(outcomes.values()))
     stages = sorted({stage for outcome in outcomes.values() for stage in outcome.seconds})
+    from app.detect.gate import Counts, counts_together
     from app.pipeline.sight import Seen, blind_spots, together
 
     sight: Seen = {}
+    looked: Counts = {}
     for one in outcomes.values():
         sight = together(sight, one.sight)
+        looked = counts_together(looked, one.looked)
     whole = Outcome(
         detector=first.detector,
         reid=first.reid,
@@ -79,6 +82,7 @@ def follow_on_ray(job: Job, folder: Path, report: Report) -> Outcome:
             if (texts := dict.fromkeys(text for camera, text in problems if camera == info.camera))
         },
         sight=sight,
+        looked=looked,
         blind_spots=blind_spots(sight, job.settings.detect, job.settings.track),
     )
     _bring_together(job, folder, infos, [task.folder for task in outcomes], whole)
