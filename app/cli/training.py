@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from app.errors import InputError
 def add_train(command: Command) -> None:
     train = command("train", _train, "train ReID weights on pictures of people", settings=True)
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
-                       help="Market-1501, CUHK03-NP, MSMT17, DukeMTMC-reID, or a folder for each person; "
+                       help="Market-1501, CUHK03-NP, MSMT17, DukeMTMC-reID, or a folder for each person, also in "
+                            "folders of cameras or of train/, val/, test/; "
                             "folders or zip files, several are trained on together")  # fmt: skip
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="weights, model card, log and state")
     train.add_argument("--resume", action="store_true", help="go on from the state in --output")
@@ -22,10 +24,13 @@ def add_train(command: Command) -> None:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     settings = settings_of(options)
+    from app.reid.datasets import describe, open_people_data
     from app.reid.train.finetune import fine_tune
     from app.reid.train.loop import train
     from app.reid.train.pairs import has_pairs
 
+    for path in options.data:
+        sys.stderr.write(describe(open_people_data(path)) + "\n")
     run = fine_tune if settings.train.start_from and has_pairs(options.data) else train
     card = run(settings.train, options.data, options.output, options.resume)
     if not options.json:

@@ -28,7 +28,7 @@ from app.footage.picture import square_size, stretched
 from app.footage.segments import Segment, place_segments
 from app.footage.video import VIDEO_SUFFIXES, VideoFile, VideoFrame, VideoReader, probe_video
 from app.frames import blank_image
-from app.system.untrusted import LIMITS, decode_image
+from app.system.untrusted import LIMITS, decode_image, is_clutter
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def open_recording(entry: CameraEntry, image_fps: float) -> Footage:
 def _open_folder(folder: Path, entry: CameraEntry, image_fps: float) -> Footage:
     if (folder / "seqinfo.ini").is_file():
         return SequenceFootage(folder, entry)
-    files = sorted((file for file in folder.iterdir() if not file.name.startswith(".")), key=natural_order)
+    files = sorted((file for file in folder.iterdir() if not is_clutter(file.name)), key=natural_order)
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
     if images and videos:
@@ -240,7 +240,8 @@ class SequenceFootage:
         sequence = read_sequence_info(folder)
         images: list[Path] = []
         if sequence.image_folder.is_dir():
-            images = [file for file in sequence.image_folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+            files = (file for file in sequence.image_folder.iterdir() if not is_clutter(file.name))
+            images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
             images.sort(key=natural_order)
         self._images = tuple(images)
         self._indices = frame_numbers(images)

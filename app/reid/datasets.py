@@ -5,16 +5,17 @@ Every layout is read from a folder or, without unpacking, from a zip file (or a 
 * Market-1501, DukeMTMC-reID, CUHK03-NP: `bounding_box_train/`, `query/`, `bounding_box_test/` with names such as
   `0002_c1s1_000451_03.jpg` (identity, camera); identity -1 is junk and left out, 0 is a distractor of the gallery
 * MSMT17: `list_train.txt`, `list_val.txt`, `list_query.txt`, `list_gallery.txt` beside `train/` and `test/`
-* pictures with Market-1501 names in one folder: all of them for training. Where all are of one camera, its sequences
-  stand for cameras: they show a person at another time
+* pictures with Market-1501 names in one folder or several: all of them for training. Where all are of one camera, its
+  sequences stand for cameras: they show a person at another time
 * one folder for each person: all for training; the camera is read from `_c3` in a name, else it is 0 for all
+* folders of people in folders of cameras or the other way round, and either in `train/`, `val/`, `query/`, `gallery/`,
+  `test/`: see `app.reid.people_folders`
 * the small data sets of `app.reid.small_sets`: VIPeR, PRID, GRID, i-LIDS, CUHK01, 3DPeS, CAVIAR4REID
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,18 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.reid.people_folders import JUNK, MARKET_NAME, Labelled, market_cameras, read_folders
 from app.reid.small_sets import small_set_rows
-from app.system.untrusted import decode_image, read_member, reading
+from app.system.untrusted import decode_image, is_clutter, read_member, reading
 
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-JUNK = -1
-"""Identity of pictures that count neither for nor against: detections that show no whole person."""
-
-_MARKET_NAME = re.compile(r"^(-?\d+)_c(\d+)(?:s(\d+))?")
-_CAMERA = re.compile(r"_c(\d+)")
-
 PUBLISHED_COUNTS: dict[str, tuple[int, int, int, int, int]] = {
     "Market-1501": (12_936, 751, 3_368, 750, 15_913),
     "DukeMTMC-reID": (16_522, 702, 2_228, 702, 17_661),
@@ -51,7 +47,10 @@ _USUAL_NAMES = {"market": "Market-1501", "duke": "DukeMTMC-reID", "cuhk03": "CUH
 
 
 class CropFiles:
-    """The files of a folder or of a zip file, under names relative to it with forward slashes."""
+    """The files of a folder or of a zip file, under names relative to it with forward slashes.
+
+    What systems and picture programs leave there (`is_clutter`) is not listed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,17 +60,18 @@ class CropFiles:
         if archive is not None and archive.is_file():
             self._inside, path = path.relative_to(archive).as_posix() + "/", archive
         if path.is_dir():
-            self.names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+            names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
         elif path.is_file():
             with reading(path, "this zip file"):
                 self._zip = zipfile.ZipFile(path)
-            self.names = sorted(
+            names = [
                 name.removeprefix(self._inside)
                 for name in self._zip.namelist()
                 if name.startswith(self._inside) and not name.endswith("/")
-            )
+            ]
         else:
             raise InputError(f"{path}: there is no such folder or zip file")
+        self.names = sorted(name for name in names if not is_clutter(name))
 
     def read(self, name: str) -> bytes:
         try:
@@ -117,12 +117,16 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class PeopleData:
-    """A data set: what to train on, and what to look for (`query`) among what (`gallery`). Parts may be empty."""
+    """A data set: what to train on, and what to look for (`query`) among what (`gallery`). Parts may be empty.
+
+    meaning: how folders and names were read, in words.
+    """
 
     name: str
     train: Pictures
     query: Pictures
     gallery: Pictures
+    meaning: str = ""
 
 
 def open_people_data(path: Path) -> PeopleData:
@@ -131,21 +135,45 @@ def open_people_data(path: Path) -> PeopleData:
     Raises InputError that says what is wrong: no known layout, or a name that carries no identity and camera.
     """
     files = CropFiles(path)
-    data = (
-        _market_layout(files)
-        or _msmt_layout(files)
-        or _small_set(files)
-        or _person_folders(files)
-        or _market_names(files)
-    )
+    data = _market_layout(files) or _msmt_layout(files) or _small_set(files) or _folders(files) or _market_names(files)
     if data is None:
         raise InputError(
             f"{path}: no known layout of pictures of people. Expected bounding_box_train/, query/ and "
             "bounding_box_test/ (Market-1501, DukeMTMC-reID, CUHK03-NP), list_train.txt (MSMT17), pictures named like "
-            "0002_c1s1_000451_03.jpg, one folder for each person, or VIPeR, PRID, GRID, i-LIDS, CUHK01, 3DPeS or "
+            "0002_c1s1_000451_03.jpg, one folder for each person (in folders of cameras, of train/, val/, query/, "
+            "gallery/, or holding some), or VIPeR, PRID, GRID, i-LIDS, CUHK01, 3DPeS or "
             "CAVIAR4REID as published"
         )
     return data
+
+
+def describe(data: PeopleData) -> str:
+    """Return in one sentence how a data set was read: people, cameras and pictures of each part."""
+    parts = []
+    for name, part in (("train", data.train), ("query", data.query), ("gallery", data.gallery)):
+        if len(part):
+            known = np.unique(part.camera_ids)
+            cameras = "cameras not known" if known.tolist() == [0] else f"{len(known)} camera{'s'[: len(known) > 1]}"
+            parts.append(f"{name} {len(part):,} pictures of {part.people:,} people, {cameras}")
+    return f"{data.name}: {'; '.join(parts)}" + (f" ({data.meaning})" if data.meaning else "")
+
+
+def check_evaluation(data: PeopleData) -> None:
+    """Raise InputError if queries and a gallery are there and nobody can be found again by another camera."""
+    if not len(data.query) or not len(data.gallery):
+        return
+    people = np.intersect1d(data.query.person_ids, data.gallery.person_ids)
+    for person in people[people > 0].tolist():
+        asking = data.query.camera_ids[data.query.person_ids == person]
+        answering = data.gallery.camera_ids[data.gallery.person_ids == person]
+        if len(np.union1d(asking, answering)) > 1:
+            return
+    cameras = np.union1d(data.query.camera_ids, data.gallery.camera_ids)
+    raise InputError(
+        f"{data.query.files.path}: no query has a picture of the same person from another camera in the gallery, so "
+        f"nothing can be scored: {len(people)} people are in both, by {len(cameras)} camera{'s'[: len(cameras) > 1]} "
+        f"({', '.join(map(str, cameras[:6].tolist()))}). Add pictures by a second camera, or take both parts away"
+    )
 
 
 def check_counts(data: PeopleData) -> str:
@@ -192,13 +220,19 @@ def _market_layout(files: CropFiles) -> PeopleData | None:
             f"{files.path}: holds several data sets; name one: "
             + ", ".join(str(files.path / root) for root in sorted(roots))
         )
-    train, query, gallery = (_by_market_name(files, names) for names in parts.values())
-    return PeopleData(_label(files), train, query, gallery)
+    train_names, query_names, gallery_names = parts.values()
+    return PeopleData(
+        _label(files),
+        _by_market_name(files, train_names),
+        _by_market_name(files, query_names, gallery_names),
+        _by_market_name(files, gallery_names, query_names),
+        "people and cameras are in the file names",
+    )
 
 
 def _market_names(files: CropFiles) -> PeopleData | None:
     names = [name for name in files.names if _is_image(name)]
-    if not names or not any(_MARKET_NAME.match(PurePosixPath(name).name) for name in names):
+    if not names or not any(MARKET_NAME.match(PurePosixPath(name).name) for name in names):
         return None
     train = _by_market_name(files, names)
     return PeopleData(_label(files), train, _none(files), _none(files))
@@ -212,15 +246,30 @@ def _small_set(files: CropFiles) -> PeopleData | None:
     return PeopleData(_label(files), _pictures(files, names, people, cameras), _none(files), _none(files))
 
 
-def _person_folders(files: CropFiles) -> PeopleData | None:
-    names = [name for name in files.names if _is_image(name) and len(PurePosixPath(name).parts) > 1]
-    folders = sorted({str(PurePosixPath(name).parent) for name in names})
-    if len(folders) < 2:
+def _folders(files: CropFiles) -> PeopleData | None:
+    layout = read_folders([name for name in files.names if _is_image(name)], str(files.path))
+    if layout is None:
         return None
-    number = {folder: position for position, folder in enumerate(folders)}
-    people = [number[str(PurePosixPath(name).parent)] for name in names]
-    cameras = [int(found[1]) if (found := _CAMERA.search(PurePosixPath(name).name)) else 0 for name in names]
-    return PeopleData(_label(files), _pictures(files, names, people, cameras), _none(files), _none(files))
+    parts = {part: _labelled(files, labelled) for part, labelled in layout.parts.items()}
+    none = _none(files)
+    query, gallery = parts.get("query", none), parts.get("gallery", none)
+    if "test" in parts and not len(query) and not len(gallery):
+        asks = _first_of_each(parts["test"])
+        query, gallery = parts["test"][asks], parts["test"][~asks]
+    return PeopleData(_label(files), parts.get("train", none), query, gallery, layout.meaning)
+
+
+def _labelled(files: CropFiles, labelled: Labelled) -> Pictures:
+    pictures = _pictures(files, labelled.names, labelled.people, labelled.cameras)
+    return pictures[pictures.person_ids != JUNK]
+
+
+def _first_of_each(pictures: Pictures) -> NDArray[np.bool_]:
+    """Return (N,) bool: which pictures are the first of their person and camera."""
+    first = np.zeros(len(pictures), np.bool_)
+    both = np.stack([pictures.person_ids, pictures.camera_ids], axis=1)
+    first[np.unique(both, axis=0, return_index=True)[1]] = True
+    return first
 
 
 def _msmt_layout(files: CropFiles) -> PeopleData | None:
@@ -262,21 +311,18 @@ def _msmt_layout(files: CropFiles) -> PeopleData | None:
     return PeopleData(_label(files), train, query, listed("list_gallery.txt", ("test", "mask_test_v2")))
 
 
-def _by_market_name(files: CropFiles, names: Iterable[str]) -> Pictures:
-    kept, people, cameras, sequences = [], [], [], []
+def _by_market_name(files: CropFiles, names: Iterable[str], compared_with: Sequence[str] = ()) -> Pictures:
+    kept, people = [], []
     for name in names:
-        found = _MARKET_NAME.match(PurePosixPath(name).name)
+        found = MARKET_NAME.match(PurePosixPath(name).name)
         if found is None:
             raise InputError(
                 f"{files.path}: {name}: a name starts with person and camera, as in 0002_c1s1_000451_03.jpg"
             )
-        if int(found[1]) == JUNK:
-            continue
-        kept.append(name)
-        people.append(int(found[1]))
-        cameras.append(int(found[2]))
-        sequences.append(int(found[3] or 0))
-    return _pictures(files, kept, people, sequences if len(set(cameras)) == 1 < len(set(sequences)) else cameras)
+        if int(found[1]) != JUNK:
+            kept.append(name)
+            people.append(int(found[1]))
+    return _pictures(files, kept, people, market_cameras(kept, compared_with))
 
 
 def _pictures(files: CropFiles, names: Sequence[str], people: Sequence[int], cameras: Sequence[int]) -> Pictures:

@@ -19,7 +19,7 @@ from app.config import ReidSettings
 from app.errors import InputError
 from app.reid.calibrate import unit_rows
 from app.reid.checkpoint import Checkpoint, Metric, load_checkpoint
-from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
+from app.reid.datasets import PeopleData, Pictures, check_evaluation, note_counts, open_people_data
 from app.reid.embedder import NetworkEmbedder, embedder_of, find_weights
 from app.reid.open_set import DRAWS, OpenSet, single_shot_ranks, split_ranks
 from app.reid.rerank import reranked_distances
@@ -69,6 +69,7 @@ def evaluate_reid(
     # The data, and whether it can be scored as asked.
     people = open_people_data(data)
     note_counts(people)
+    check_evaluation(people)
     whole = not len(people.query) and not len(people.gallery)
     if whole and (rerank or single_shot or pictures is not None):
         raise InputError(

@@ -35,12 +35,17 @@ _NUMBER = re.compile(r"(\d+)")
 
 def small_set_rows(names: list[str]) -> list[Row] | None:
     """Return person and camera of each of the pictures `names`, or None if they have none of the layouts."""
-    folders = {PurePosixPath(name).parent.name for name in names}
+    parents = {PurePosixPath(name).parent for name in names}
+    folders = {parent.name for parent in parents}
+    if len(parents) > len(folders):
+        return None  # the same names come back below others: folders of people or cameras
     stems = [PurePosixPath(name).stem for name in names]
     if {"cam_a", "cam_b"} <= folders:
         return list(_two_folders(names, "cam_a", "cam_b"))
     if {"probe", "gallery"} <= folders:
         return list(_two_folders(names, "probe", "gallery"))
+    if len(parents) > 1:
+        return None
     if stems and all(map(_TRACKLET.match, stems)):
         found = [_TRACKLET.match(stem) for stem in stems]
         return [(name, 1 + int(match[1]), int(match[2])) for name, match in zip(names, found, strict=True) if match]

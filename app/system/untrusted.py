@@ -50,10 +50,23 @@ class Limits:
 
 LIMITS = Limits()
 
+_CLUTTER = frozenset(
+    ["__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "thumbnails", "_thumbs", "thumbs"]
+)
+"""What systems and picture programs leave in folders and zip files, in lower case; names that begin with a dot too."""
+
 _NOT_OURS = (
     AttributeError, EOFError, LookupError, MemoryError, OSError, OverflowError, RecursionError, RuntimeError,
     SyntaxError, TypeError, ValueError, ZeroDivisionError, lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file, named relative to a data set with forward slashes, is no data of its own.
+
+    A Mac's `._x` and `__MACOSX/`, `.DS_Store`, `Thumbs.db`, previews such as `@eaDir/` and `.thumbnails/`.
+    """
+    return any(part.startswith(".") or part.lower() in _CLUTTER for part in name.split("/"))
 
 
 @contextmanager

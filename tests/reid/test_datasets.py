@@ -102,7 +102,7 @@ def test_a_folder_for_each_person(tmp_path: Path) -> None:
     for name in ("ann/a_c3.jpg", "ann/b_c1.jpg", "bob/1.png", "bob/2.png"):
         draw(tmp_path / name)
     data = open_people_data(tmp_path)
-    assert data.train.person_ids.tolist() == [0, 0, 1, 1]
+    assert data.train.person_ids.tolist() == [1, 1, 2, 2]  # 0 would be distractors
     assert data.train.camera_ids.tolist() == [3, 1, 0, 0]
 
 

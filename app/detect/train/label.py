@@ -32,6 +32,7 @@ from app.detect.train.photos import SUFFIXES, Boxes, Place, read_labels
 from app.errors import InputError
 from app.system.checksum import file_sha256
 from app.system.files import claim_folder
+from app.system.untrusted import is_clutter
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +124,8 @@ def _find(path: Path) -> Iterator[Unlabelled]:
     while places:
         place, name = places.pop()
         for child in place.iterdir():
+            if is_clutter(child.name):
+                continue
             if child.is_dir():
                 if child.name not in ("labels", "masks", "ignored"):
                     places.append((child, name if child.name == "images" else child.name))

@@ -18,6 +18,7 @@ from app.config import SimulateSettings
 from app.detect.train.processes import side_by_side
 from app.errors import InputError
 from app.simulate.scene import Scene
+from app.system.untrusted import is_clutter
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def data_sets(path: Path) -> list[Place]:
         if (place / "images").is_dir():
             found.append(place)
         else:
-            places += [child for child in place.iterdir() if child.is_dir()]
+            places += [child for child in place.iterdir() if child.is_dir() and not is_clutter(child.name)]
     if not found:
         raise InputError(f"{path}: no folder with images/ and labels/ in it, the layout of YOLO data sets")
     return sorted(found, key=str)
@@ -122,7 +123,7 @@ def read_data_set(folder: Place) -> Iterator[tuple[Photo, Image | None]]:
     files: list[Place] = [*(folder / "images").iterdir()]
     for file in sorted(files, key=lambda file: file.name):
         stem, _, suffix = file.name.rpartition(".")
-        if f".{suffix.lower()}" not in SUFFIXES:
+        if f".{suffix.lower()}" not in SUFFIXES or is_clutter(file.name):
             continue
         image = _decode(file, cv2.IMREAD_COLOR)
         # Some tools rename `images` within the file name too.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from app.reid.datasets import PeopleData, Pictures, note_counts, open_people_data
+from app.reid.datasets import PeopleData, Pictures, check_evaluation, describe, note_counts, open_people_data
 from app.reid.preprocess import scale
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,8 @@ def load_training_data(
     Raises InputError for a damaged picture, or too few people.
     """
     selection = selection or Selection(np.zeros(len(listing.person_ids), bool), _no_pairs())
+    if not len(selection.pairs):  # whose test needs no cameras
+        _check_cameras(listing)
     used = _without_single_crops(listing, np.flatnonzero(~selection.left_out))
     person_ids, camera_ids = listing.person_ids[used], listing.camera_ids[used]
     kept_apart = _choose_held_out(person_ids, camera_ids, held_out_people, seed)
@@ -157,10 +159,39 @@ def load_training_data(
 
 
 def _check(data: PeopleData) -> None:
+    """Find before hours of training what would end it after the last epoch."""
     if not len(data.train):
         raise InputError(f"{data.train.files.path}: there are no pictures to train on")
-    log.info("%s: %d pictures of %d people", data.name, len(data.train), data.train.people)
+    log.info("%s", describe(data))
     note_counts(data)
+    check_evaluation(data)
+    if len(data.query) and len(data.gallery):
+        with ThreadPoolExecutor(4) as pool:
+            for part in (data.query, data.gallery):
+                for _ in pool.map(part.decode, range(len(part)), chunksize=64):
+                    pass
+    elif len(data.query) or len(data.gallery):
+        log.warning("%s: has queries or a gallery, not both: the weights are not scored on it", data.name)
+
+
+def _check_cameras(listing: Listing) -> None:
+    """Raise InputError if what is known of cameras says that nobody was seen by two of them."""
+    for part in listing.parts:
+        pairs = np.unique(np.stack([part.person_ids, part.camera_ids], axis=1), axis=0)
+        if len(pairs) > len(np.unique(pairs[:, 0])):
+            return
+    known = {int(camera) for part in listing.parts for camera in np.unique(part.camera_ids)} - {0}
+    if known:
+        raise InputError(
+            f"{listing.name}: nobody was seen by two cameras (the cameras are {', '.join(map(str, sorted(known)))}): "
+            "the network would not learn to know people again elsewhere, and nothing could be held out to choose "
+            "weights by. Add pictures by a second camera, or another data set beside this one"
+        )
+    log.warning(
+        "%s: the cameras are not known, so nobody is held out: the last weights are kept and not calibrated. Say "
+        "them in file names (_c1, _c2) or by folders (cam1, cam2)",
+        listing.name,
+    )
 
 
 def single_crops(person_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
