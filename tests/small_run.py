@@ -8,6 +8,7 @@ two crops. Nobody has a person yet. Coordinates are multiples of 1/4, scores of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ import numpy as np
 from app.config import Settings
 from app.footage.camera import SourceInfo
 from app.frames import NO_ID, Detections, Frame, FrameResult, Tracklet, blank_image
+from app.runs.folder.audit_log import begin
+from app.runs.folder.crop_files import crop_place, moved_crop
+from app.runs.folder.header import RUN_ID, write_header
+from app.runs.folder.layout import WRITTEN_FILE
+from app.runs.folder.run import Run
 from app.runs.folder.writer import RunWriter
+from app.system.untrusted import line_content
 from app.track.tracklets import TrackletDraft
 
 
@@ -29,6 +36,22 @@ def write(folder: Path, cameras: Sequence[str] = ("left", "right"), part_frames:
     with RunWriter.create(folder, Settings(), infos, {"weights": {"detector": "00ff"}}) as writer:
         write_rest(writer, infos, part_frames)
         writer.finish("finished", {"people": 0})
+    return folder
+
+
+def make_earlier(folder: Path) -> Path:
+    """Take from a run what runs of earlier versions lack: its id, in all files, and checksums that later ones have."""
+    run = Run.open(folder)
+    with run.ledger() as ledger:
+        ledger.give_to("")
+    begin(folder, "")
+    replace(run.manifest, run="").write(folder)
+    lines = [line_content(line, run.manifest.run) for line in (folder / WRITTEN_FILE).read_bytes().splitlines()]
+    (folder / WRITTEN_FILE).write_bytes(b"".join((line or b"") + b"\n" for line in lines))
+    for path in (folder / "crops").rglob("*.jpg"):
+        place = crop_place(run.manifest.run, path.relative_to(folder).as_posix())
+        path.write_bytes(moved_crop(path.read_bytes(), place, ""))
+    write_header(folder, {key: value for key, value in run.header.items() if key != RUN_ID})
     return folder
 
 

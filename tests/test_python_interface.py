@@ -28,6 +28,7 @@ from app.frames import NO_ID, Detections, Embeddings
 from app.reid.calibrate import Calibration
 from app.reid.checkpoint import Checkpoint, save_checkpoint
 from app.reid.osnet import OSNETS
+from app.runs.folder.audit_log import entries, numbers_text
 from app.track.tracker import STILL, CameraTracker
 from omnitrack import Follower, InputError, Run
 
@@ -134,6 +135,31 @@ def examples(thing: Any, name: str, names: dict[str, Any]) -> None:
     for test in tests:
         runner.run(test, out=text.append)
     assert not runner.summarize(verbose=False).failed, "".join(text)
+
+
+def test_what_a_program_searches_and_exports_stands_in_the_audit_log(
+    run: Run, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "grace")
+    before = len(entries(run.folder))
+    picture = run.crop_path(run.tracklets()[0].crops[0])
+    found = omnitrack.search_run(run.folder, picture, settings, top=2)
+    omnitrack.export_run(run, "csv", "person", tmp_path / "csv")
+    exported, searched = entries(run.folder)[: len(entries(run.folder)) - before]
+    assert (searched.actor, searched.action) == ("python: grace", "searched")
+    listed = numbers_text(entry["person"] for entry in found.people)
+    assert searched.what == f"with a picture from outside; listed: {listed}"
+    assert (exported.actor, exported.action, exported.what) == ("python: grace", "exported", "csv")
+
+
+def test_a_run_that_was_opened_before_it_was_linked_says_so(tracked: Path, settings: Settings) -> None:
+    before, other = Run.open(tracked), Run.open(tracked)
+    rows = before.table("boxes").num_rows
+    omnitrack.link_run(tracked, settings.link)
+    for answer in (before.table, before.identities, lambda: before.refined(before.cameras[0].name), other.to_pandas):
+        with pytest.raises(InputError, match="open it again"):
+            answer()
+    assert Run.open(tracked).table("boxes").num_rows == rows
 
 
 def test_tracking_is_quiet_says_how_far_it_is_and_returns_the_run(

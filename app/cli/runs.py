@@ -222,11 +222,10 @@ def add_export(command: Command) -> None:
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
     from app.runs.export.write import export_run
-    from app.runs.folder.audit_log import COMMAND_LINE, record
+    from app.runs.folder.audit_log import COMMAND_LINE
     from app.runs.folder.run import Run
 
-    made = export_run(Run.open(options.folder), options.format, options.ids, options.output)
-    record(options.folder, COMMAND_LINE, "exported", options.format)
+    made = export_run(Run.open(options.folder), options.format, options.ids, options.output, COMMAND_LINE)
     if not options.json:
         say(f"wrote {len(made.files)} files to {options.output}")
     return {"files": [str(file) for file in made.files], "left_out_boxes": made.left_out}
@@ -254,7 +253,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--top {options.top}: must be at least 1")
     from dataclasses import asdict
 
-    from app.runs.folder.audit_log import COMMAND_LINE, numbers_text, record
+    from app.runs.folder.audit_log import COMMAND_LINE
     from app.runs.people.search import search_in_frame, search_run, search_table
 
     in_run = (options.camera, options.at)
@@ -263,12 +262,11 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     ):
         raise InputError("give IMAGE, or all of --camera, --at and --box")
     if options.image is not None:
-        found = search_run(options.folder, options.image, settings, options.top, options.person, options.box)
+        found = search_run(
+            options.folder, options.image, settings, options.top, options.person, options.box, COMMAND_LINE
+        )
     else:
-        found = search_in_frame(options.folder, *in_run, options.box, settings, options.top)
-    source = "a picture from outside" if options.image is not None else f"a box on {options.camera}"
-    listed = numbers_text(entry["person"] for entry in found.people)
-    record(options.folder, COMMAND_LINE, "searched", f"with {source}; listed: {listed}")
+        found = search_in_frame(options.folder, *in_run, options.box, settings, options.top, COMMAND_LINE)
     if not options.json:
         show(search_table(found))
     return asdict(found)

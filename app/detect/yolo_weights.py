@@ -9,6 +9,8 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ KNOWN_WEIGHTS = {
     "507a4762e0523e494d2fbcbd99502a638ce83a674629eaedf57f165d28c99277": "yolo11n.pt, public COCO weights",
 }
 """sha256 of pickles that may be loaded without asking."""
+
+_DESCRIPTION = "description_sha256"
+"""Key in the metadata of weights of ours: the checksum of what the `.yaml` beside them says. Earlier ones lack it."""
 
 
 @functools.cache
@@ -165,6 +170,7 @@ def load_weights(path: Path) -> Any:
         description = yaml_value(
             read_text(description_path, "the description of a network", LIMITS.yaml_bytes), description_path
         )
+        described = _description_sha256(description)
         names = {int(number): str(name) for number, name in description["names"].items()}
         model = DetectionModel(description, ch=3, verbose=False)
     except InputError as error:
@@ -172,7 +178,13 @@ def load_weights(path: Path) -> Any:
     except Exception as error:  # ultralytics raises anything for a description that it cannot build
         raise InputError(f"{description_path}: not the description of a network ({error!r})") from error
     try:
-        model.load_state_dict(read_tensors(path)[0])
+        tensors, metadata = read_tensors(path)
+        if metadata.get(_DESCRIPTION, described) != described:
+            raise InputError(
+                f"{description_path}: damaged, or of other weights than {path.name} (the checksum in those does not "
+                "fit); restore both from a copy"
+            )
+        model.load_state_dict(tensors)
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
@@ -188,8 +200,14 @@ def save_weights(model: Any, path: Path) -> None:
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in model.state_dict().items()
     }
-    metadata = with_content({name: tensor.numpy() for name, tensor in tensors.items()}, {})
-    safetensors.torch.save_file(tensors, path, metadata=metadata)
     description = {**model.yaml, "names": dict(model.names)}
     description.pop("yaml_file", None)  # a path on this machine
+    own = {_DESCRIPTION: _description_sha256(description)}
+    metadata = with_content({name: tensor.numpy() for name, tensor in tensors.items()}, own)
+    safetensors.torch.save_file(tensors, path, metadata=metadata)
     path.with_suffix(".yaml").write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
+
+
+def _description_sha256(description: Mapping[Any, Any]) -> str:
+    """Return the checksum of what the `NAME.yaml` says, however it is written down."""
+    return sha256(yaml.safe_dump(dict(description)).encode()).hexdigest()

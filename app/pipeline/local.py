@@ -52,9 +52,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
     from app.pipeline.housekeeping import Housekeeping
     from app.pipeline.sight import SightWatch, blind_spots, together
     from app.pipeline.step import Stopwatch, detect_ahead
-    from app.runs.folder.layout import LEDGER_FILE
     from app.runs.folder.run import Run
-    from app.runs.ledger.ledger import Ledger
     from app.runs.people.known import known_people
     from app.runs.render.preview import Preview
     from app.runs.render.videos import open_videos
@@ -98,7 +96,7 @@ def follow(job: Job, folder: Path, report: Report) -> Outcome:
         if preview is not None:
             sinks.append(preview)
         # Who is who, and what follows everybody.
-        ledger = stack.enter_context(Ledger(folder / LEDGER_FILE))
+        ledger = stack.enter_context(Run.open(folder).ledger())
         ledger.reserve_people(known.next_person_id)
         gallery = PersonGallery(job.settings.gallery, embedder.calibration if embedder else None)
         gallery.know({person: one.appearance for person, one in known.people.items()}, known.next_person_id)

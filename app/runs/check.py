@@ -1,13 +1,13 @@
 """`main.py check RUN`: is everything of a run there, and as it was written?
 
-Looked at are `run.json`, the manifest and every part file in it, every crop that a tracklet names, the ledger, the
-audit log, what is covered, what was learned of the cameras, zones and lines, and the index. Videos and exports are not:
-they can be made again.
+Looked at are `run.json`, the manifest and every part file in it, whether tracklets fit the rows, every crop that a
+tracklet names, the ledger, the audit log, what is covered, when cameras were blind, what was learned of the cameras,
+zones and lines, the index and the list of written files. Videos and exports are not: they can be made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from app.errors import InputError
 from app.runs.folder.audit_log import AUDIT_COLUMNS, entries
+from app.runs.folder.camera_states import read_states
 from app.runs.folder.covered import read_covered
-from app.runs.folder.crop_files import crop_is_whole
+from app.runs.folder.crop_files import crop_is_whole, crop_place
 from app.runs.folder.layout import (
     AUDIT_FILE,
     COUNTERS_FILE,
-    COVERED_FILE,
     INDEX_FILE,
     LEDGER_FILE,
     MANIFEST_FILE,
@@ -32,11 +32,14 @@ from app.runs.folder.manifest import PartFile
 from app.runs.folder.run import Run
 from app.runs.folder.tables import check_content, read_table
 from app.runs.folder.topology_file import read_topology
-from app.runs.folder.tracklet_index import INDEX_SCHEMA
+from app.runs.folder.tracklet_index import INDEX_SCHEMA, TrackletSummary, read_index
+from app.runs.folder.written import damaged_lines
 from app.runs.ledger.database import CHECKPOINT_COLUMNS, EVENT_COLUMNS
 from app.runs.places.counters import read_counters
 from app.system.sqlite_checksums import damage
 from app.system.untrusted import checksum_fits, read_json
+
+_NO_ROWS = np.zeros(0)
 
 
 def check_run(folder: Path) -> dict[str, Any]:
@@ -74,14 +77,16 @@ class _Check:
             self._try(self._part, file)
         self._unlisted()
         self._try(self._crops)
-        self._try(self._index)
+        self._try(lambda: self._index([one for c in self.run.cameras for one in self._tracklets(c.name)]))
         self._databases()
         for name, read in ((TOPOLOGY_FILE, read_topology), (COUNTERS_FILE, lambda _: read_counters(self.run))):
             if (self.run.folder / name).exists():
                 self._try(read, self.run.folder)
                 self._json(name)
-        if (self.run.folder / COVERED_FILE).exists():
-            self._try(read_covered, self.run.folder, "")
+        self._try(read_covered, self.run.folder, "")
+        self._try(read_states, self.run.folder)
+        for sentence in damaged_lines(self.run.folder):
+            self._damaged(sentence)
 
     def _try(self, step: Callable[..., object], *arguments: object) -> None:
         try:
@@ -139,26 +144,48 @@ class _Check:
                 if len(stretch.vectors) and (np.abs(np.linalg.norm(stretch.vectors, axis=1) - 1) > 0.01).any():
                     self.report["notes"].append(f"camera {camera.name}: vectors of {stretch.key} are not of length 1")
                 for crop in stretch.crops if "crops" not in self.run.purged else ():
-                    self._try(self._crop, self.run.crop_path(crop))
+                    self._try(self._crop, crop)
 
-    def _crop(self, path: Path) -> None:
+    def _crop(self, reference: str) -> None:
+        path = self.run.crop_path(reference)
         self.report["crops"] += 1
         try:
-            whole = crop_is_whole(path.read_bytes())
+            whole = crop_is_whole(path.read_bytes(), crop_place(self.run.manifest.run, reference))
         except OSError as error:
             if self.run.header.get("left_out", {}).get("crops") and not path.exists():
                 self.report["notes"].append(f"{path}: this crop is missing; the disk was too full for some of them")
                 return
             raise InputError(f"{path}: this crop is missing or cannot be read ({error.strerror})") from error
         if whole is False:
-            self._damaged(f"{path}: damaged (its checksum does not fit)")
+            self._damaged(f"{path}: damaged, or of another run or person (its checksum does not fit)")
         if whole is None:
             self._without_checksum(str(path))
 
-    def _index(self) -> None:
+    def _tracklets(self, camera: str) -> list[TrackletSummary]:
+        """Look whether the tracklets of a camera are those of its rows, as many and from and to the same time."""
+        summaries = self.run.read_tracklets(camera, vectors=False)
+        if "observations" in {*self.run.purged, *self.run.header.get("purged_before", {})}:
+            return summaries  # the rows of a live run go before the tracklets that they are part of
+        track_ids, times = self.run.column(camera, "track_id"), self.run.column(camera, "time_s")
+        order = np.argsort(track_ids, kind="stable")
+        tracks, starts = np.unique(track_ids[order], return_index=True)
+        rows = dict(zip(tracks.tolist(), np.split(times[order], starts[1:]), strict=False))
+        for one in summaries:
+            own = rows.get(one.track_id, _NO_ROWS)
+            if len(own) != one.rows or own.min() != one.start_time or own.max() != one.end_time:
+                self._damaged(
+                    f"{self.run.folder}: tracklet {one.track_id} of camera {camera} is not that of its {len(own)} "
+                    "rows: its file and theirs are of different runs; restore the run from a copy"
+                )
+        return summaries
+
+    def _index(self, summaries: Sequence[TrackletSummary]) -> None:
         path = self.run.folder / INDEX_FILE
         if path.exists():
             check_content(read_table(path, INDEX_SCHEMA), path)
+            indexed = read_index(self.run.folder, self.run.manifest.checksum())
+            if indexed is not None and repr(indexed) != repr(summaries):
+                raise InputError(f"{path}: does not say what the parts say; delete it, and it is made again")
 
     def _databases(self) -> None:
         ledger = self.run.folder / LEDGER_FILE

@@ -60,14 +60,19 @@ def append_line(path: Path, line: bytes) -> None:
     A reader takes no line that lacks its end, so it sees the whole line or none of it. One process at a time.
     """
     with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        whole = _end_of_last_line(file, end)
-        if whole != end:
-            file.truncate(whole)
-        file.seek(whole)
-        file.write(line + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        append_to(file, line)
+
+
+def append_to(file: IO[bytes], line: bytes) -> None:
+    """Do the same with a file that is open for reading and writing."""
+    end = file.seek(0, os.SEEK_END)
+    whole = _end_of_last_line(file, end)
+    if whole != end:
+        file.truncate(whole)
+    file.seek(whole)
+    file.write(line + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _end_of_last_line(file: IO[bytes], end: int) -> int:

@@ -1,7 +1,7 @@
-"""A checksum in each row of a SQLite table, which notices what the database itself does not: a changed value.
+"""What a database of a run carries besides its rows, and SQLite does not check: a checksum in each row, and its owner.
 
-SQLite checks the structure of its file, not what stands in it. The tables of the ledger and of the audit log have a
-column `checksum`, NULL in rows of earlier versions.
+The tables of the ledger and of the audit log have a column `checksum`, NULL in rows of earlier versions, which notices
+a changed value. The table `owner` holds the id of the run, so that the file of another run is not taken for this one's.
 """
 
 from __future__ import annotations
@@ -28,6 +28,21 @@ def prepare(connection: sqlite3.Connection, table: str) -> None:
     connection.create_function(FUNCTION, -1, row_checksum, deterministic=True)
     if "checksum" not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+
+
+def owner_of(connection: sqlite3.Connection) -> str:
+    """Return the id of the run that a database belongs to, "" if it says none."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'owner'").fetchone() is None:
+        return ""
+    return "".join(str(row[0]) for row in connection.execute("SELECT run FROM owner"))
+
+
+def give_to(connection: sqlite3.Connection, run: str) -> None:
+    """Let a database belong to a run from now on; "" for a run of an earlier version, whose files say nothing."""
+    if run != owner_of(connection):
+        connection.execute("CREATE TABLE IF NOT EXISTS owner (run TEXT NOT NULL) STRICT")
+        connection.execute("DELETE FROM owner")
+        connection.execute("INSERT INTO owner VALUES (?)", (run,))
 
 
 def damage(path: Path, tables: Iterable[tuple[str, Sequence[str]]], missing_is_damage: bool) -> tuple[list[str], int]:

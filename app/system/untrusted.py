@@ -49,6 +49,9 @@ class Limits:
 
 
 LIMITS = Limits()
+_LINE_LETTERS = 16
+LINE_HEAD_BYTES = len(b'["') + _LINE_LETTERS
+"""So many bytes at the beginning of a line from `line_with_checksum` differ where its text does."""
 
 _CLUTTER = frozenset(
     ["__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "thumbnails", "_thumbs", "thumbs"]
@@ -146,6 +149,24 @@ def checksum_fits(values: Mapping[str, Any]) -> bool | None:
     if CHECKSUM not in values:
         return None
     return bool(values[CHECKSUM] == _checksum({key: value for key, value in values.items() if key != CHECKSUM}))
+
+
+def line_with_checksum(text: bytes, salt: str = "") -> bytes:
+    """Return a JSON text in one line, without its end, that begins with its checksum: `["<checksum>",<text>]`.
+
+    salt: what the line is worth nothing without: whose it is.
+    """
+    return b'["%b",%b]' % (_line_checksum(text, salt), text)
+
+
+def line_content(line: bytes, salt: str = "") -> bytes | None:
+    """Return the text of a line from `line_with_checksum`, None if it is not what was written."""
+    text = line[len(b'["",') + _LINE_LETTERS : -1]
+    return text if line == line_with_checksum(text, salt) else None
+
+
+def _line_checksum(text: bytes, salt: str) -> bytes:
+    return sha256(salt.encode() + text).hexdigest()[:_LINE_LETTERS].encode()
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

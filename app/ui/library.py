@@ -115,7 +115,7 @@ class OpenRun:
         with self._lock:
             path = self.folder / LEDGER_FILE
             if self._ledger is None or self._ledger_file != _file_of(path):  # another file: the old one was purged
-                self._ledger = Ledger(path)
+                self._ledger = self.run.ledger()
                 self._ledger_file = _file_of(path)
             return self._ledger
 

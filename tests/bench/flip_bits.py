@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import OmniTrackError
+from app.footage.camera import StateChange
 from app.runs.check import check_run
 from app.runs.folder.audit_log import record
+from app.runs.folder.camera_states import StateLog, blind_times
 from app.runs.folder.covered import add_covered
 from app.runs.folder.run import Run
 from app.runs.folder.topology_file import write_topology
+from app.runs.folder.written import written_files
 from app.runs.places.counters import read_counters, with_zone, write_counters
 from app.track.linking.topology import Topology
 
@@ -47,6 +50,8 @@ def full_run(folder: Path) -> Path:
     add_covered(folder, [("left", [run.observations("left")[:5]])])
     write_counters(run, with_zone(run, read_counters(run), "door", "left", [[1, 1], [100, 1], [100, 100]]))
     write_topology(folder, Topology())
+    states = StateLog(folder, ["left", "right"], 0.0, {})
+    states.note([StateChange("left", "live", 1.0), StateChange("right", "lost", 1.0, "no answer")])
     return folder
 
 
@@ -81,7 +86,8 @@ def content(folder: Path) -> object:
     with run.ledger() as ledger:
         events = [repr(event) for event in ledger.events()]
     rows = [run.column(camera.name, name).tolist() for camera in run.cameras for name in ("x1", "time_s", "track_id")]
-    return run.header, events, rows, run.tracklet_summaries(), run.identities().people()
+    summaries = run.tracklet_summaries()
+    return run.header, events, rows, summaries, run.identities().people(), written_files(folder), blind_times(folder)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from app import boxes as geometry
@@ -25,6 +26,7 @@ from app.detect.yolo_outputs import person_classes
 from app.detect.yolo_weights import find_weights, load_ultralytics, load_weights
 from app.errors import InputError
 from app.frames import Detections, Frame
+from app.system.checksum import read_tensors
 from app.system.openvino_cache import cache_folder, convert_once
 
 ROOT = Path(__file__).parents[2]
@@ -280,6 +282,24 @@ def test_exported_rows_are_read(tmp_path: Path, small_networks: ModuleType) -> N
     frames = [small_networks.make_frame(index=index) for index in range(3)]  # more than the one that it was made for
     for found in build_detector(DetectSettings(weights=str(path)), []).detect(frames):
         np.testing.assert_allclose(found.boxes, answer[0, :2, :4])
+
+
+def test_a_description_that_is_not_of_these_weights_is_refused(tmp_path: Path, small_weights: Weights) -> None:
+    path = tmp_path / "small.safetensors"
+    path.write_bytes(small_weights(True).read_bytes())
+    description = small_weights(True).with_suffix(".yaml").read_text()
+    settings = DetectSettings(weights=str(path), min_score=0.5, image_size_px=96, device="cpu")
+    changed = description.replace("person", "cat").replace("cat", "person", 1)
+    assert changed != description
+    path.with_suffix(".yaml").write_text(changed)  # as good a description, only of other classes
+    with pytest.raises(InputError, match="of other weights"):
+        build_detector(settings, [])
+    path.with_suffix(".yaml").write_text(description.replace("\n", "\r\n"))  # as some tools write lines
+    build_detector(settings, [])
+    tensors, _ = read_tensors(path)
+    safetensors.torch.save_file(tensors, path, None)
+    path.with_suffix(".yaml").write_text(changed)
+    build_detector(settings, [])  # weights of an earlier version say nothing of it
 
 
 def test_openvino_folder(tmp_path: Path, small_networks: ModuleType, small_weights: Weights) -> None:

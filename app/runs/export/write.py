@@ -15,6 +15,7 @@ from app.errors import InputError
 from app.runs.export.formats import FORMATS, IDS, Ids
 from app.runs.export.rows import Export, ObjectIds
 from app.runs.export.text import write_aicity, write_csv, write_mot
+from app.runs.folder.audit_log import python_user, record
 from app.runs.folder.run import Run
 from app.runs.folder.written import copying_into
 
@@ -38,9 +39,10 @@ class Exported:
     left_out: int
 
 
-def export_run(run: Run, format: str, ids: Ids, output: str | Path) -> Exported:
+def export_run(run: Run, format: str, ids: Ids, output: str | Path, actor: str = "") -> Exported:
     """Write `run` in a format of `FORMATS` into the folder `output`.
 
+    actor: who exports, for the audit log of the run; without one the user whose Python program this is.
     Raises InputError for a format or a kind of ids that does not exist, and where old files would be mixed with new.
 
     >>> [path.name for path in export_run(run, "mot", "person", output / "mot").files]
@@ -78,6 +80,7 @@ def export_run(run: Run, format: str, ids: Ids, output: str | Path) -> Exported:
     if objects.left_out:
         meaning += f"\n{_LEFT_OUT.format(objects.left_out)}"
     readme.write_text(_readme(run, format, meaning), encoding="utf-8")
+    record(run.folder, actor or python_user(), "exported", format)
     return Exported([*files, readme], objects.left_out)
 
 

@@ -11,13 +11,18 @@ It answers "who got to see this person?": every line has its actor and names the
     changed     zones and lines; corrections of who is who are in the ledger, which `log_of` joins in
     erased, purged
 
+The actor is whoever logged in to the browser; where nobody logs in `ui`, at a terminal `command line`, and for what
+a Python program asks `python: USER`, with the operating system's name of its user.
+
 Append-only, like the ledger. No picture, vector or name of a person is written here. What the log cannot know: who
-looks at a screen or at files outside the program. Where nobody logs in, the actor is `ui` or `command line`.
+looks at a screen or at files outside the program.
 """
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -27,8 +32,9 @@ from pathlib import Path
 from typing import Literal
 
 from app.errors import InputError
+from app.runs.folder.header import check_owner, run_id
 from app.runs.folder.layout import AUDIT_FILE, RUN_FILE
-from app.system.sqlite_checksums import FUNCTION, prepare
+from app.system.sqlite_checksums import FUNCTION, give_to, owner_of, prepare
 from app.system.untrusted import read_json
 
 AUDIT_KEY = "audit_log"
@@ -66,10 +72,19 @@ class Entry:
     what: str
 
 
-def begin(folder: Path) -> None:
-    """Make an empty log, so that from now on a missing one is damage: `AUDIT_KEY` in `run.json` says so."""
-    with _opened(folder):
-        pass
+def python_user() -> str:
+    """Return the actor for what a Python program asks for, without a browser or a command line."""
+    try:
+        return f"python: {getpass.getuser()}"
+    except (KeyError, OSError):  # a user that has no entry, as in some containers
+        return f"python: {os.getuid() if hasattr(os, 'getuid') else 'unknown'}"
+
+
+def begin(folder: Path, run: str) -> None:
+    """Make an empty log of the run with this id, so that from now on a missing one is damage: `AUDIT_KEY` in `run.json`
+    says so."""
+    with _opened(folder) as connection:
+        give_to(connection, run)
 
 
 def record(folder: Path, actor: str, action: Action, what: str) -> None:
@@ -80,7 +95,10 @@ def record(folder: Path, actor: str, action: Action, what: str) -> None:
         with _opened(folder) as connection:
             if gone:
                 _LOG.warning("%s: the audit log was gone or empty, and is begun anew", folder)
+                give_to(connection, run_id(folder))
                 connection.execute(_INSERT, line)
+            elif owner_of(connection) != run_id(folder):
+                _LOG.warning("%s: this is the audit log of another run; ask `main.py check RUN`", folder / AUDIT_FILE)
             connection.execute(_INSERT, {"time": time.time(), "actor": actor, "action": action, "what": what})
     except sqlite3.Error as error:
         _LOG.warning("%s: cannot write the audit log (%s)", folder, error)
@@ -94,6 +112,7 @@ def entries(folder: Path, limit: int = 1000) -> list[Entry]:
         return []
     try:
         with _opened(folder) as connection:
+            check_owner(folder / AUDIT_FILE, owner_of(connection))
             query = "SELECT time, actor, action, what FROM entries ORDER BY id DESC LIMIT ?"
             return [Entry(*row) for row in connection.execute(query, (limit,)).fetchall()]
     except sqlite3.Error as error:

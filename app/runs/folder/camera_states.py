@@ -1,6 +1,7 @@
 """When each live camera saw, when it was blind, and why: where a camera was blind, nobody is known to be absent.
 
-    camera_states.jsonl    a line for each change: {"camera", "state", "since_s", "why"}; only ever appended to
+    camera_states.jsonl    ["<checksum>", {"camera", "state", "since_s", "why"}]: a line for each change; only ever
+                           appended to. The checksum is of the change and of the run; earlier versions wrote none
 
 `since_s` is seconds on the clock that all cameras share. A camera sees while it is `live`, and is blind in every other
 state until its next line. Recordings have no such file.
@@ -17,8 +18,10 @@ from typing import Any, get_args
 
 from app.errors import InputError
 from app.footage.camera import CameraState, StateChange
+from app.runs.folder.header import run_id
 from app.runs.folder.layout import STATES_FILE
 from app.system.files import append_line
+from app.system.untrusted import line_content, line_with_checksum
 
 SHORTEST_S = 1.0
 """A camera that was away for less has missed nothing that counts: that happens between any two pictures."""
@@ -49,6 +52,7 @@ class StateLog:
         last_frame_s: when the rows of a camera end that are in the run already. Nobody looked from there on.
         """
         self._path = folder / STATES_FILE
+        self._run = run_id(folder)
         self.latest: dict[str, StateChange] = {}
         """The last change of each camera."""
         self._path.touch()
@@ -69,10 +73,10 @@ class StateLog:
             if before is not None and change.since_s < before.since_s:
                 change = StateChange(change.camera, change.state, before.since_s, change.why)
             self.latest[change.camera] = change
-            lines.append(json.dumps(asdict(change), ensure_ascii=False))
+            lines.append(line_with_checksum(json.dumps(asdict(change), ensure_ascii=False).encode(), self._run))
         if not lines:
             return
-        append_line(self._path, "\n".join(lines).encode())
+        append_line(self._path, b"\n".join(lines))
 
     def stop(self, now_s: float) -> None:
         """Note that nobody looks at any camera any more."""
@@ -82,17 +86,20 @@ class StateLog:
 def read_states(folder: Path) -> list[StateChange]:
     """Return the changes in a run folder, in order; none for recordings.
 
-    A last line that a crash cut off does not count. Raises InputError for a file that this program did not write.
+    A last line that a crash cut off does not count. Raises InputError for a file that this program did not write, or
+    not for this run.
     """
     path = folder / STATES_FILE
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        *lines, rest = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    whole = [line for line in lines if line.endswith(b"\n")]
-    return [_change(line, f"{path}:{number}") for number, line in enumerate(whole, 1)]
+    run = run_id(folder)
+    if line_content(rest[:-1], run) is not None:  # no kill leaves a whole line with something else for its end
+        lines.append(rest)
+    return [_change(line, run, f"{path}:{number}") for number, line in enumerate(lines, 1)]
 
 
 def blind_times(folder: Path) -> list[BlindTime]:
@@ -127,9 +134,12 @@ def _blind_times(changes: Sequence[StateChange]) -> list[BlindTime]:
     return found
 
 
-def _change(line: bytes, place: str) -> StateChange:
+def _change(line: bytes, run: str, place: str) -> StateChange:
+    text = line_content(line, run)
+    if text is None and (run or line.startswith(b"[")):
+        raise InputError(f"{place}: damaged, or of another run (its checksum does not fit); restore it from a copy")
     try:
-        values = json.loads(line)
+        values = json.loads(line if text is None else text)
         change = StateChange(str(values["camera"]), values["state"], float(values["since_s"]), str(values["why"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{place}: not a line that this program wrote ({error})") from error

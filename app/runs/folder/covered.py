@@ -26,12 +26,16 @@ from numpy.typing import NDArray
 
 from app.boxes import coverage
 from app.errors import InputError
-from app.runs.folder.crop_files import encode_crop
-from app.runs.folder.layout import COVERED_FILE
+from app.runs.folder.crop_files import crop_place, encode_crop
+from app.runs.folder.header import RUN_ID, check_owner, read_header, run_id, write_header
+from app.runs.folder.layout import COVERED_FILE, RUN_FILE
 from app.runs.folder.run import Run
 from app.runs.folder.tables import Observations, check_content, read_table, with_checksum
 from app.system.files import write_atomically
 from app.track.carrying import carried_boxes
+
+COVERS = "covers"
+"""Key in `run.json`: somebody is covered, so that a missing file is damage."""
 
 _STEP_S = 0.5
 _BEFORE_AND_AFTER_S = 1.0
@@ -45,6 +49,7 @@ _MARGIN = 0.2
 _LEAST_MARGIN_PX = 4
 _HIDDEN_SHARE = 0.5
 _GREY = 96
+_RUN = RUN_ID.encode()
 _SIDES = ("x1", "y1", "x2", "y2")
 _SCHEMA = pa.schema(
     [("camera", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]
@@ -96,7 +101,7 @@ def read_covered(folder: Path, camera: str) -> Covered:
     Raises InputError if the file cannot be read: nobody may be shown then, since somebody should not be.
     """
     path = folder / COVERED_FILE
-    if not path.exists():
+    if not path.exists() and not _header(folder).get(COVERS):
         return Covered(np.zeros(0), np.zeros(0), np.zeros((0, 4), np.float32))
     table = _read(path)
     table = table.filter(pc.equal(table["camera"], camera))
@@ -104,11 +109,16 @@ def read_covered(folder: Path, camera: str) -> Covered:
     return Covered(table["start_s"].to_numpy(), table["end_s"].to_numpy(), boxes)
 
 
+def _header(folder: Path) -> dict[str, Any]:
+    return read_header(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else {}
+
+
 def _read(path: Path) -> pa.Table:
     """Return the file's rows. Raises InputError unless they are what was written."""
     try:
         table = read_table(path, _SCHEMA)
         check_content(table, path)
+        check_owner(path, (table.schema.metadata or {}).get(_RUN, b"").decode())
         if not all(np.isfinite(table[name].to_numpy()).all() for name in _SCHEMA.names[1:]):
             raise InputError(f"{path}: holds a place or time that cannot be")
     except InputError as error:
@@ -127,9 +137,14 @@ def add_covered(folder: Path, rows_of: Iterable[tuple[str, Sequence[Observations
     covered = pa.concat_tables(tables, promote_options="none") if tables else _SCHEMA.empty_table()
     if covered.num_rows:
         data = io.BytesIO()
-        once = with_checksum(covered.group_by(_SCHEMA.names).aggregate([]))
+        once = covered.group_by(_SCHEMA.names).aggregate([])
+        owner = run_id(folder)
+        once = with_checksum(once.replace_schema_metadata({_RUN: owner.encode()} if owner else None))
         pq.write_table(once, data, compression="zstd", write_page_checksum=True)
         write_atomically(path, data.getvalue())
+        header = _header(folder)
+        if header and not header.get(COVERS):
+            write_header(folder, {**header, COVERS: True})
 
 
 def covered_by(rows: Sequence[Observations]) -> Covered:
@@ -187,7 +202,8 @@ def cover_crops(run: Run, camera: str, theirs: Observations, kept: Mapping[tuple
                 picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
                 corner = np.floor(np.maximum(part.boxes[row, :2], 0))
                 if picture is not None and _cover(picture, box - np.tile(corner, 2)):
-                    write_atomically(path, encode_crop(picture, 95))
+                    place = crop_place(run.manifest.run, reference)
+                    write_atomically(path, encode_crop(picture, 95, place))
                     changed.append(path)
     return changed
 

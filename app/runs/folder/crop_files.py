@@ -26,14 +26,22 @@ _WORD = b"sha256:"
 _LENGTH = len(_WORD) + 64
 
 
-def encode_crop(image: NDArray[np.uint8], jpeg_quality: int) -> bytes:
-    """Return an (H, W, 3) uint8 BGR image as the bytes of a crop. Raises RunError if it cannot be encoded."""
+def crop_place(run: str, reference: str) -> str:
+    """Return what a crop belongs to: a run by its id, and a reference. In runs of earlier versions that is nothing."""
+    return f"{run} {reference}\n" if run else ""
+
+
+def encode_crop(image: NDArray[np.uint8], jpeg_quality: int, place: str) -> bytes:
+    """Return an (H, W, 3) uint8 BGR image as the bytes of a crop. Raises RunError if it cannot be encoded.
+
+    place: where it belongs, see `crop_place`; elsewhere its checksum doesn't fit.
+    """
     done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     if not done:
         raise RunError(f"cannot encode a crop of {image.shape[1]}×{image.shape[0]} pixels")
     jpeg = data.tobytes()
     at = _after_header(jpeg)
-    comment = _COMMENT + (_LENGTH + 2).to_bytes(2, "big") + _WORD + sha256(jpeg).hexdigest().encode()
+    comment = _COMMENT + (_LENGTH + 2).to_bytes(2, "big") + _WORD + _checksum(jpeg, place)
     return jpeg[:at] + comment + jpeg[at:]
 
 
@@ -44,11 +52,13 @@ class CropWriter:
     unsynced: files that are not durable yet.
     """
 
-    def __init__(self, folder: Path, jpeg_quality: int) -> None:
+    def __init__(self, folder: Path, jpeg_quality: int, run: str) -> None:
+        """run: the id of the run in `folder`."""
         self.keep = True
         self.left_out: set[str] = set()
         self.unsynced: list[Path] = []
         self._folder = folder
+        self._run = run
         self._jpeg_quality = jpeg_quality
         self._of_open: dict[tuple[str, int], frozenset[str]] = {}
 
@@ -58,7 +68,8 @@ class CropWriter:
         note_written(self._folder, [path for path, _ in new])
         for path, image in new:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_crop(image, self._jpeg_quality))
+            place = crop_place(self._run, path.relative_to(self._folder).as_posix())
+            path.write_bytes(encode_crop(image, self._jpeg_quality, place))
             self.unsynced.append(path)
 
     def _new(self, draft: TrackletDraft) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
@@ -88,17 +99,27 @@ class CropWriter:
                 self._of_open[key] = crops
 
 
-def crop_is_whole(data: bytes) -> bool | None:
-    """Return whether the bytes of a crop are those that were written, None if they carry no checksum."""
+def moved_crop(data: bytes, place: str, new_place: str) -> bytes:
+    """Return the bytes of a crop for another place, as they are unless they are whole where they are."""
+    at = _after_header(data)
+    end = at + 4 + _LENGTH
+    whole = crop_is_whole(data, place)
+    return data[: end - 64] + _checksum(data[:at] + data[end:], new_place) + data[end:] if whole else data
+
+
+def crop_is_whole(data: bytes, place: str) -> bool | None:
+    """Return whether the bytes of a crop are those that were written for this place, None without a checksum."""
     at = _after_header(data)
     end = at + 4 + _LENGTH
     comment = data[at:end]
     if comment[:2] != _COMMENT or comment[4 : 4 + len(_WORD)] != _WORD:
         return None
     jpeg = data[:at] + data[end:]
-    return comment[:4] == _COMMENT + (_LENGTH + 2).to_bytes(2, "big") and comment[-64:] == (
-        sha256(jpeg).hexdigest().encode()
-    )
+    return comment[:4] == _COMMENT + (_LENGTH + 2).to_bytes(2, "big") and comment[-64:] == (_checksum(jpeg, place))
+
+
+def _checksum(jpeg: bytes, place: str) -> bytes:
+    return sha256(place.encode() + jpeg).hexdigest().encode()
 
 
 def _after_header(jpeg: bytes) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.errors import InputError
 from app.footage.camera import PLAIN, Reading, Size, file_scale
 from app.footage.motchallenge import LARGEST_SIDE_PX
 from app.runs.folder.layout import RUN_FILE
@@ -20,6 +21,9 @@ LARGEST_NUMBER = 2**40
 """No frame, and no track but the later parts of cut ones, has such a number."""
 
 LAST_TIME_S = 1e12  # 30,000 years
+
+RUN_ID = "id"
+"""Key in `run.json`, and in the other files of a run: what is different for every run. Earlier versions had none."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +102,31 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def run_id(folder: Path) -> str:
+    """Return what is different for every run, "" in a folder whose run is of an earlier version, or that has none."""
+    path = folder / RUN_FILE
+    return str(read_json(path, "the description of a run").get(RUN_ID, "")) if path.is_file() else ""
+
+
+def check_owner(path: Path, found: object) -> None:
+    """Raise InputError if a file in a run folder names another run as its own: it took the place of this run's."""
+    if found != run_id(path.parent):
+        raise InputError(f"{path}: belongs to another run than {path.parent}; restore it from a copy")
+
+
+def write_own_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace a JSON file of the run in whose folder it lies, in one step, with that run and a checksum in it."""
+    owner = run_id(path.parent)
+    write_atomically(path, json_with_checksum({**values, **({RUN_ID: owner} if owner else {})}))
+
+
+def read_own_json(path: Path, what: str) -> dict[str, Any]:
+    """Return what `write_own_json` wrote. Raises InputError if it is of another run."""
+    values = read_json(path, what)
+    check_owner(path, values.get(RUN_ID, ""))
+    return values
+
+
 def check_header(header: Mapping[str, Any], path: Path) -> None:
     """Raise InputError for a description of a run that no version of this program wrote."""
     with reading(path, "the description of a run"):
@@ -108,6 +137,8 @@ def check_header(header: Mapping[str, Any], path: Path) -> None:
                 datetime.fromisoformat(header["times"][key])
         for when in header.get("purged", {}).values():
             datetime.fromisoformat(when)
+        if not isinstance(header.get(RUN_ID, ""), str):
+            raise ValueError("id is no text")
         if type(header.get("next_part", 0)) is not int:
             raise ValueError("next_part is no whole number")
         if not isinstance(header["state"], str) or not isinstance(header["sessions"], list):

@@ -1,8 +1,10 @@
 """The manifest of a run: which part files count. A file that is not listed here is none of the run's.
 
-    manifest.jsonl    ["<checksum>", {"next_part": 2, "next_frame_index": {…}, "next_track_id": {…}, "files": […]}]
+    manifest.jsonl    ["<checksum>", {"id": "…", "next_part": 2, "next_frame_index": {…}, "next_track_id": {…},
+                                      "files": […]}]
 
-`files` are the values of a `PartFile` each, `removed` (if any) paths whose deletion may have been cut off.
+`id` is that of the run, `files` are the values of a `PartFile` each, `removed` (if any) paths whose deletion may have
+been cut off.
 
 One line for each commit, with the files that it adds and the numbers that are free after it; so a commit costs the same
 after a week as in the first minute. Each line begins with its own checksum. A line that lacks its end is one that a
@@ -32,8 +34,7 @@ from typing import Any
 from app.errors import InputError
 from app.runs.folder.layout import EARLIER_MANIFEST_FILE, FLUSHED_FILE, MANIFEST_FILE, PART_KINDS, PartKind
 from app.system.files import append_line, write_atomically
-
-_CHECKSUM_LETTERS = 16
+from app.system.untrusted import LINE_HEAD_BYTES, line_content, line_with_checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Manifest:
     """The finished part files in the order of their making, and the first numbers that are still free.
 
     removed: files of the run that were listed once and whose deletion may have been cut off.
+    run: the id of the run that they belong to, "" in those of earlier versions.
     """
 
     next_part: int
@@ -67,6 +69,7 @@ class Manifest:
     next_track_id: dict[str, int]
     files: tuple[PartFile, ...]
     removed: tuple[str, ...] = ()
+    run: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -76,6 +79,8 @@ class Manifest:
         while True:
             manifest = _read_lines(folder / MANIFEST_FILE)
             after, flushed = _read_flushed(folder / FLUSHED_FILE)
+            if flushed is not None and flushed.run != manifest.run:
+                raise InputError(f"{folder / FLUSHED_FILE}: belongs to another run; delete it")
             if after == manifest.next_part and flushed is not None:
                 return replace(flushed, files=(*manifest.files, *flushed.files), removed=manifest.removed)
             if after <= manifest.next_part:
@@ -83,6 +88,15 @@ class Manifest:
             # A commit came between the two; the line that it added is there by now.
             if _read_lines(folder / MANIFEST_FILE).next_part == manifest.next_part:
                 return manifest
+
+    @staticmethod
+    def stamp(folder: Path) -> bytes:
+        """Return what stays the same as long as lines are only added: the checksum of the first one."""
+        try:
+            with (folder / MANIFEST_FILE).open("rb") as file:
+                return file.read(LINE_HEAD_BYTES)
+        except OSError:  # a run of an earlier version
+            return b""
 
     def write(self, folder: Path) -> None:
         """Make this the manifest of the run, in one step."""
@@ -127,8 +141,8 @@ class Manifest:
             (folder / path).unlink(missing_ok=True)
 
     def checksum(self) -> str:
-        """Return what is different for every state of the finished part files that stage 1 wrote."""
-        named = ((file.path, file.rows, file.start_s, file.end_s) for file in self.files if file.kind != "refined")
+        """Return what is different for every content of the finished part files that stage 1 wrote."""
+        named = (_VALUES(file) for file in self.files if file.kind != "refined")
         return sha256(repr(sorted(named)).encode()).hexdigest()
 
 
@@ -136,25 +150,14 @@ def _line(manifest: Manifest, more: Mapping[str, int] | None = None) -> bytes:
     files = [_VALUES(file) for file in manifest.files]
     values = {
         **(more or {}),
+        **({"id": manifest.run} if manifest.run else {}),
         "next_part": manifest.next_part,
         "next_frame_index": manifest.next_frame_index,
         "next_track_id": manifest.next_track_id,
         "files": files,
         **({"removed": manifest.removed} if manifest.removed else {}),
     }
-    text = json.dumps(values, separators=(",", ":")).encode()
-    return b'["%b",%b]' % (_checksum(text), text)
-
-
-def _checksum(text: bytes) -> bytes:
-    return sha256(text).hexdigest()[:_CHECKSUM_LETTERS].encode()
-
-
-def _content(line: bytes) -> bytes | None:
-    """Return what a line says as JSON, None if it is not what was written."""
-    start = len(b'["",') + _CHECKSUM_LETTERS
-    text = line[start:-1]
-    return text if line == b'["%b",%b]' % (_checksum(text), text) else None
+    return line_with_checksum(json.dumps(values, separators=(",", ":")).encode())
 
 
 def _read_lines(path: Path) -> Manifest:
@@ -162,7 +165,7 @@ def _read_lines(path: Path) -> Manifest:
         *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
         raise InputError(f"{path}: cannot read this file of a run folder ({error})") from error
-    if _content(rest[:-1]) is not None:  # no kill leaves a whole line with something else for its end
+    if line_content(rest[:-1]) is not None:  # no kill leaves a whole line with something else for its end
         lines.append(rest)
     if not lines:
         raise InputError(f"{path}: damaged: not one whole line; restore the run folder from a copy")
@@ -170,8 +173,9 @@ def _read_lines(path: Path) -> Manifest:
     removed: list[str] = []
     values: dict[str, Any] = {}
     known: set[str] = set()
+    runs: set[str] = set()
     for number, line in enumerate(lines, 1):
-        text = _content(line)
+        text = line_content(line)
         if text is None:
             raise InputError(
                 f"{path}, line {number}: damaged (its checksum does not fit); restore the run folder from a copy"
@@ -181,15 +185,18 @@ def _read_lines(path: Path) -> Manifest:
             files += [_checked(PartFile(*file), known) for file in values["files"]]
             removed += ["/".join(_names(path)) for path in values.get("removed", ())]
             last = _free_numbers(values)
+            runs.add(str(values.get("id", "")))
+            if len(runs) > 1:
+                raise ValueError("it is of another run than the lines before it")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}, line {number}: not written by this program ({error})") from error
-    return Manifest(*last, tuple(files), tuple(removed))
+    return Manifest(*last, tuple(files), tuple(removed), runs.pop())
 
 
 def _read_flushed(path: Path) -> tuple[int, Manifest | None]:
     """Return the `after` and the content of the second file; -1 and None if there is none."""
     try:
-        text = _content(path.read_bytes().removesuffix(b"\n"))
+        text = line_content(path.read_bytes().removesuffix(b"\n"))
     except FileNotFoundError:
         return -1, None
     except OSError as error:
@@ -200,7 +207,7 @@ def _read_flushed(path: Path) -> tuple[int, Manifest | None]:
         values = json.loads(text)
         known: set[str] = set()
         files = tuple(_checked(PartFile(*file), known) for file in values["files"])
-        return int(values["after"]), Manifest(*_free_numbers(values), files)
+        return int(values["after"]), Manifest(*_free_numbers(values), files, run=str(values.get("id", "")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not written by this program ({error})") from error
 

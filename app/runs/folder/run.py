@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.frames import Tracklet
-from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S, CameraRecord, check_header, read_header
+from app.runs.folder.header import LARGEST_NUMBER, LAST_TIME_S, RUN_ID, CameraRecord, check_header, read_header
 from app.runs.folder.layout import (
     FORMAT_VERSION,
     LEDGER_FILE,
@@ -60,12 +60,19 @@ _OWN_PLACES = ("crops", *PART_KINDS, "index", "video", "export", ".purged", LEDG
 """Where a run is written and deleted from; none of it may be a link to somewhere else."""
 
 _LARGEST_PX = 1e7
+_NUMBERED = ("frame", "track_id")
+_WITHIN = {"time_s": LAST_TIME_S, **dict.fromkeys(("x1", "y1", "x2", "y2"), _LARGEST_PX), "score": 1.001}
+"""What no column of a run goes beyond, whoever reads it."""
+
+_RESTORE = "restore the run from a copy"
 
 TableName = Literal["boxes", "frames", "tracklets"]
 
 
 class Run:
     """A run folder, open for reading. It shows the parts that were finished when it was opened.
+
+    Once somebody links the run, erases somebody from it or purges it, it answers no more: open it again.
 
     >>> run = Run.open(folder)
     >>> [camera.name for camera in run.cameras]
@@ -82,6 +89,7 @@ class Run:
         self.cameras = tuple(CameraRecord.from_json(camera) for camera in header["cameras"])
         self._verified: set[str] = set()
         self._frames_of: tuple[str, NDArray[np.int64], NDArray[np.float64]] | None = None
+        self._stamp = Manifest.stamp(folder)
         _check_paths(folder, self.cameras, manifest)
 
     @classmethod
@@ -95,6 +103,10 @@ class Run:
             raise InputError(f"{folder}: run format {header.get('format')!r}, this version reads {FORMAT_VERSION}")
         check_header(header, folder / RUN_FILE)
         manifest = Manifest.read(folder)
+        if manifest.run != header.get(RUN_ID, ""):
+            raise InputError(
+                f"{folder}: {RUN_FILE} and {MANIFEST_FILE} are of two different runs; restore one of them from a copy"
+            )
         if manifest.next_part < header.get("next_part", 0):
             raise InputError(
                 f"{folder / MANIFEST_FILE}: has lost its last lines (next is part {manifest.next_part}, not "
@@ -160,6 +172,7 @@ class Run:
 
     def refined_parts(self, camera: str, start_s: float = -math.inf, end_s: float = math.inf) -> Iterator[Observations]:
         """Yield the same rows as `refined`, part by part."""
+        self._refuse_stale()
         kind: PartKind = "refined" if self._files("refined", camera) else "observations"
         return self._row_parts(kind, camera, start_s, end_s)
 
@@ -173,7 +186,6 @@ class Run:
                 np.stack([table[side] for side in ("x1", "y1", "x2", "y2")], axis=1),
                 table["score"],
             )
-            _check_rows(part, self.folder / file.path)
             if file.start_s < start_s or file.end_s > end_s:
                 part = part[(part.times >= start_s) & (part.times <= end_s)]
             yield part
@@ -188,8 +200,6 @@ class Run:
         times, boxes = [np.zeros(0)], [np.zeros((0, 4), np.float32)]
         for file in self._files("untracked", camera, start_s, end_s):
             table = self._columns(file, UNTRACKED_SCHEMA.names[1:6])
-            if not (np.abs(table["time_s"]) <= LAST_TIME_S).all():
-                raise InputError(f"{self.folder / file.path}: holds a time that cannot be; restore it from a copy")
             own = (table["time_s"] >= start_s) & (table["time_s"] <= end_s)
             times.append(table["time_s"][own])
             boxes.append(np.stack([table[side][own] for side in ("x1", "y1", "x2", "y2")], axis=1).astype(np.float32))
@@ -209,11 +219,8 @@ class Run:
         tables = [self._columns(file, FRAME_SCHEMA.names) for file in self._files("frames", camera)]
         frames = np.concatenate([np.zeros(0, np.int64), *(table["frame"] for table in tables)])
         times = np.concatenate([np.zeros(0, np.float64), *(table["time_s"] for table in tables)])
-        cannot_be = frames.max(initial=0) >= LARGEST_NUMBER or not (np.abs(times) <= LAST_TIME_S).all()
-        if cannot_be or (np.diff(frames, prepend=-1) <= 0).any():
-            raise InputError(
-                f"{self.folder}: the frames of camera {camera} are not numbered in rising order, or have no time"
-            )
+        if (np.diff(frames, prepend=-1) <= 0).any():
+            raise InputError(f"{self.folder}: the frames of camera {camera} are not numbered in rising order")
         return frames, times
 
     def crop_times(self, camera: str, crops: Sequence[str]) -> NDArray[np.float64]:
@@ -235,6 +242,8 @@ class Run:
         missing or damaged.
         """
         path = self.folder / file.path
+        if not path.exists():
+            self._refuse_stale()
         if file.sha256 and file.path not in self._verified:
             if path.is_file() and file_sha256(path) != file.sha256:
                 raise InputError(f"{path}: damaged (its checksum does not fit); restore it from a copy")
@@ -243,7 +252,12 @@ class Run:
 
     def _columns(self, file: PartFile, names: list[str]) -> dict[str, NDArray[Any]]:
         table = self.read_part(file, names)
-        return {name: table.column(name).to_numpy() for name in names}
+        columns = {name: table.column(name).to_numpy() for name in names}
+        for name, values in columns.items():
+            off = name in _NUMBERED and not ((values >= 0) & (values < LARGEST_NUMBER)).all()
+            if off or (name in _WITHIN and not (np.abs(values) <= _WITHIN[name]).all()):  # nor is what is no number
+                raise InputError(f"{self.folder / file.path}: {name} holds a value that cannot be; {_RESTORE}")
+        return columns
 
     def tracklet_summaries(self, vectors: bool = True) -> list[TrackletSummary]:
         """Return every tracklet without its boxes, by camera and then by track id.
@@ -253,7 +267,7 @@ class Run:
         indexed = None if vectors else read_index(self.folder, self.manifest.checksum())
         if indexed is not None:
             return indexed
-        return [summary for camera in self.cameras for summary in self._summaries(camera.name, vectors)]
+        return [summary for camera in self.cameras for summary in self.read_tracklets(camera.name, vectors)]
 
     def tracklet_stretches(self, camera: str) -> Iterator[TrackletSummary]:
         """Yield the tracklets of a camera with their vectors, part by part, so that a long run never has to fit into
@@ -277,7 +291,11 @@ class Run:
             order = np.argsort(rows.track_ids, kind="stable")
             track_ids, starts = np.unique(rows.track_ids[order], return_index=True)
             of_track = dict(zip(track_ids.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else {}
-            for summary in self._summaries(camera.name):
+            for summary in self.read_tracklets(camera.name):
+                if summary.track_id not in of_track:
+                    raise InputError(
+                        f"{self.folder}: tracklet {summary.track_id} of camera {camera.name} has no rows; {_RESTORE}"
+                    )
                 own = rows[of_track[summary.track_id]]
                 tracklets.append(
                     Tracklet(
@@ -316,7 +334,7 @@ class Run:
         if name == "frames":
             return times_table([(c.name, *self.frames(c.name)) for c in cameras])
         if name == "tracklets":
-            return summary_table([summary for c in cameras for summary in self._summaries(c.name)])
+            return summary_table([summary for c in cameras for summary in self.read_tracklets(c.name)])
         raise InputError(f"there is no table {name!r} of a run; there are {', '.join(get_args(TableName))}")
 
     def arrays(self, name: TableName = "boxes", camera: str | None = None) -> dict[str, NDArray[Any]]:
@@ -339,6 +357,7 @@ class Run:
         """Open who is who. make: begin an empty one if it is gone, instead of raising InputError.
 
         What a purge deleted is rightly gone, and runs of earlier versions made theirs when it was first asked for.
+        Raises InputError, too, for the ledger of another run.
         """
         path = self.folder / LEDGER_FILE
         gone = not path.is_file() or path.stat().st_size == 0
@@ -347,12 +366,28 @@ class Run:
                 f"{path}: who is who is missing; restore it from a copy. Without one, `main.py link {self.folder}` "
                 "links the run anew, but what humans corrected is lost"
             )
-        return Ledger(path)
+        ledger = Ledger(path)
+        owner = self.header.get(RUN_ID, "")
+        if gone:
+            ledger.give_to(owner)
+        elif ledger.owner != owner:
+            ledger.close()
+            raise InputError(f"{path}: who is who in another run, not in {self.folder}; restore it from a copy")
+        return ledger
 
     def identities(self) -> Identities:
         """Return who is who by the events of the ledger up to now."""
+        self._refuse_stale()
         with self.ledger() as ledger:
             return ledger.replay()
+
+    def _refuse_stale(self) -> None:
+        """Raise InputError if others took parts of the run away or put new ones in their place since it was opened."""
+        if Manifest.stamp(self.folder) != self._stamp:
+            raise InputError(
+                f"{self.folder}: was linked, erased from or purged after it was opened here, so what is known of it is "
+                "out of date; open it again (Run.open)"
+            )
 
     def crop_path(self, reference: str) -> Path:
         """Return the file of a crop reference. Raises InputError if it would lie outside the run's crops."""
@@ -361,7 +396,8 @@ class Run:
             raise InputError(f"{reference!r} is not a crop of {self.folder}")
         return path
 
-    def _summaries(self, camera: str, vectors: bool = True) -> list[TrackletSummary]:
+    def read_tracklets(self, camera: str, vectors: bool = True) -> list[TrackletSummary]:
+        """Return the tracklets of a camera by track id from the parts, never from the index."""
         return read_summaries(camera, self._readers(camera), vectors)
 
     def _readers(self, camera: str) -> list[ReadColumns]:
@@ -396,13 +432,3 @@ def _check_paths(folder: Path, cameras: Sequence[CameraRecord], manifest: Manife
     for name in (*_OWN_PLACES, *sorted(inner)):
         if (folder / name).is_symlink():
             raise InputError(f"{folder / name}: this is a link; what belongs to a run lies in the run folder itself")
-
-
-def _check_rows(rows: Observations, path: Path) -> None:
-    """Raise InputError for rows that no tracker gives: numbers that are none, or larger than any that can be."""
-    within = ((rows.times, LAST_TIME_S), (rows.boxes, _LARGEST_PX), (rows.scores, 1.001))
-    numbered = ((rows.frames, LARGEST_NUMBER), (rows.track_ids, LARGEST_NUMBER))
-    if not all((np.abs(part) <= most).all() for part, most in within) or not all(
-        ((part >= 0) & (part < most)).all() for part, most in numbered
-    ):
-        raise InputError(f"{path}: holds a box, time, frame or track that cannot be; restore it from a copy")

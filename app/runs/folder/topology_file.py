@@ -31,9 +31,8 @@ from typing import Any
 import numpy as np
 
 from app.errors import InputError
+from app.runs.folder.header import read_own_json, write_own_json
 from app.runs.folder.layout import TOPOLOGY_FILE
-from app.system.files import write_atomically
-from app.system.untrusted import json_with_checksum, read_json
 from app.track.linking.topology import Clock, EntryExitZone, SharedFloor, Topology, Transit
 
 FORMAT = 1
@@ -42,7 +41,7 @@ TIMES = ("median_s", "p10_s", "p90_s", "shortest_s", "longest_s")
 
 def write_topology(folder: Path, topology: Topology) -> None:
     """Replace `topology.json` in a run folder, in one step."""
-    write_atomically(folder / TOPOLOGY_FILE, json_with_checksum(topology_to_json(topology)))
+    write_own_json(folder / TOPOLOGY_FILE, topology_to_json(topology))
 
 
 def read_topology(folder: Path) -> Topology | None:
@@ -63,7 +62,7 @@ def read_topology(folder: Path) -> Topology | None:
 
 def _values(path: Path) -> dict[str, Any]:
     try:
-        return read_json(path, "what was learned of the cameras")
+        return read_own_json(path, "what was learned of the cameras")
     except InputError as error:
         raise InputError(f"{error}; link the run again") from error
 

@@ -14,16 +14,19 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
+from uuid import uuid4
 
 from app.config import Settings
 from app.errors import InputError
 from app.runs.folder import audit_log as audit
 from app.runs.folder.collected import Collected
-from app.runs.folder.crop_files import CropWriter
-from app.runs.folder.header import read_header, write_header
+from app.runs.folder.covered import COVERS
+from app.runs.folder.crop_files import CropWriter, crop_place, moved_crop
+from app.runs.folder.header import RUN_ID, read_header, write_header
 from app.runs.folder.layout import FORMAT_VERSION, LEDGER_FILE, MANIFEST_FILE, PART_KINDS, RUN_FILE
 from app.runs.folder.locks import lock_following, lock_run, refuse_foreign_folder
 from app.runs.folder.manifest import Manifest, PartFile
@@ -71,11 +74,12 @@ class RunWriter(Collected):
         super().__init__(folder, manifest)
         self._settings = settings.run
         self._header = header
+        self._owner = manifest.run
         self._next_part = manifest.next_part  # the files are not kept: they become many
         self._listed_part = manifest.next_part
         self._lock = lock
         self._changing: IO[bytes] | None = None
-        self.crops = CropWriter(folder, self._settings.crop_jpeg_quality)
+        self.crops = CropWriter(folder, self._settings.crop_jpeg_quality, manifest.run)
         self._left_out_before = int(header.get("left_out", {}).get("crops", 0))
         self._flushed_files: tuple[PartFile, ...] = ()
         self._flushed_rows = 0
@@ -112,8 +116,10 @@ class RunWriter(Collected):
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_following(folder, "following cameras into this run")
         now = now_text()
+        owner = uuid4().hex
         header = {
             "format": FORMAT_VERSION,
+            RUN_ID: owner,
             audit.AUDIT_KEY: True,
             "checksums": True,  # of this file, the manifest, crops and ledger too: what lacks one is damaged
             "untracked": True,  # boxes that belong to no track are kept from the beginning
@@ -131,11 +137,13 @@ class RunWriter(Collected):
             dict.fromkeys(names, first_frame_index),
             dict.fromkeys(names, first_track_id),
             (),
+            run=owner,
         )
         with lock_run(folder, "beginning this run"):
             manifest.write(folder)
-            Ledger(folder / LEDGER_FILE).close()  # from now on a missing one is damage
-            audit.begin(folder)
+            with Ledger(folder / LEDGER_FILE) as ledger:  # from now on a missing one is damage
+                ledger.give_to(owner)
+            audit.begin(folder, owner)
             writer = cls(folder, settings, header, manifest, lock)
         writer._write_header()
         return writer
@@ -254,7 +262,7 @@ class RunWriter(Collected):
             return
         self.crops.unsynced.clear()
         if for_now:
-            added = Manifest(self._next_part + 1, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
+            added = self._manifest(files, self._next_part + 1)
             added.flush_to(self.folder, self._listed_part)
             self._next_part += 1
         else:
@@ -297,8 +305,8 @@ class RunWriter(Collected):
         """Take over all parts and crops of another run on the same disk, whose cameras are among this run's.
 
         Runs of several chunks of a camera are taken in the order of time.
-        Files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already part
-        of this one is passed over. Its identities are not taken: they count people on their own.
+        Part files are linked, or copied where that cannot be, so the other run stays as it is. A run that is already
+        part of this one is passed over. Its identities are not taken: they count people on their own.
         """
         with self.changing():
             if {file.path for file in run.manifest.files} <= {file.path for file in Manifest.read(self.folder).files}:
@@ -308,7 +316,8 @@ class RunWriter(Collected):
             for folder in (*PART_KINDS, "crops"):
                 for source in sorted((run.folder / folder).glob("*")):
                     target = self.folder / folder / source.name
-                    shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+                    copy = _link_or_copy if folder != "crops" else partial(_take_crop, run, self.folder, self._owner)
+                    shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
                     sync(target)
                     sync(target.parent)
             cameras = {camera.name for camera in run.cameras}
@@ -355,10 +364,14 @@ class RunWriter(Collected):
         """Release the folder. Rows that were not committed are lost, as in a crash."""
         self._lock.close()
 
+    def _manifest(self, files: Iterable[PartFile], next_part: int) -> Manifest:
+        """Return a manifest of these part files with the numbers that are free now."""
+        free = dict(self.next_frame_index), dict(self.next_track_id)
+        return Manifest(next_part, *free, tuple(files), run=self._owner)
+
     def _list(self, files: Iterable[PartFile], next_part: int) -> None:
         """Let these part files count from now on."""
-        added = Manifest(next_part, dict(self.next_frame_index), dict(self.next_track_id), tuple(files))
-        added.add_to(self.folder)
+        self._manifest(files, next_part).add_to(self.folder)
         self._next_part = self._listed_part = next_part
         self._stamp = _stamp(self.folder)
 
@@ -367,7 +380,7 @@ class RunWriter(Collected):
         with self.changing():
             if (self.folder / RUN_FILE).exists():
                 stored = read_header(self.folder / RUN_FILE)
-                self._header |= {key: stored[key] for key in ("purged", "purged_before") if key in stored}
+                self._header |= {key: stored[key] for key in ("purged", "purged_before", COVERS) if key in stored}
             write_header(self.folder, self._header)
 
     def _add(self, drafts: Iterable[TrackletDraft], is_open: bool) -> None:
@@ -392,6 +405,13 @@ def _stamp(folder: Path) -> tuple[int, int, int]:
     """Return what is different once somebody else has replaced the manifest."""
     status = (folder / MANIFEST_FILE).stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _take_crop(run: Run, folder: Path, owner: str, source: str, target: str) -> None:
+    """Write a crop of another run as one of the run `folder`, whose id is `owner`."""
+    here = crop_place(run.manifest.run, Path(source).relative_to(run.folder).as_posix())
+    there = crop_place(owner, Path(target).relative_to(folder).as_posix())
+    Path(target).write_bytes(moved_crop(Path(source).read_bytes(), here, there))
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -1,7 +1,9 @@
 """The list of the files that this program wrote into a run folder. Only what stands there is ever deleted.
 
-    RUN/written.jsonl    one JSON text a line: a path within the run folder, noted before the file is made
+    RUN/written.jsonl    ["<checksum>", "video/door.mp4"]: a line for each path within the run folder, noted before the
+                         file is made; the checksum is of the path and of the run, earlier versions wrote paths alone
 
+A line that is not as it was written does not count: nothing is deleted by it. `damaged_lines` names it.
 Parts and pictures that the manifest names are the run's as well. Whatever else lies in a run folder is the user's:
 nothing deletes it, and an erasure names it if it lies where videos and exports do. Paths in the list are checked, since
 a run folder may come from elsewhere: what lies outside the folder, also through a link, is not the run's.
@@ -16,9 +18,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from app.errors import InputError, RunError
+from app.runs.folder.header import run_id
 from app.runs.folder.layout import PART_KINDS, PUT_AWAY, RENDERED, RUN_FILE, WRITTEN_FILE
 from app.runs.folder.locks import lock_copying, lock_list, open_own
 from app.runs.folder.run import Run
+from app.system.files import append_to
+from app.system.untrusted import line_content, line_with_checksum
 
 _KEPT = (*PART_KINDS, "crops")
 """Folders of what the manifest names."""
@@ -33,12 +38,7 @@ def note_written(folder: Path, paths: Iterable[Path | str]) -> None:
     if not names:
         return
     with lock_list(folder), open_own(folder / WRITTEN_FILE) as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - 1))
-        torn = end > 0 and file.read(1) != b"\n"  # a kill cut the last line off; its file was never made
-        file.write(("\n" if torn else "").encode() + "".join(f"{json.dumps(name)}\n" for name in names).encode())
-        file.flush()
-        os.fsync(file.fileno())
+        append_to(file, _as_lines(names, run_id(folder)))
 
 
 def note_copies(paths: Iterable[Path]) -> None:
@@ -185,20 +185,44 @@ def _run_around(path: Path) -> Path | None:
     return next((parent for parent in path.absolute().parents if (parent / RUN_FILE).is_file()), None)
 
 
+def damaged_lines(folder: Path) -> list[str]:
+    """Return a sentence for each line of the list that is not as it was written for this run."""
+    return [
+        f"{folder / WRITTEN_FILE}, line {number}: damaged, or of another run (its checksum does not fit); the file "
+        "that it named is no longer known as this program's"
+        for number, name in enumerate(_lines(folder), 1)
+        if name is None
+    ]
+
+
+def _as_lines(names: Iterable[str], run: str) -> bytes:
+    return b"\n".join(line_with_checksum(json.dumps(name).encode(), run) for name in names)
+
+
 def _names(folder: Path) -> Iterator[str]:
+    return (name for name in _lines(folder) if name)
+
+
+def _lines(folder: Path) -> Iterator[str | None]:
+    """Yield what each line of the list names: "" for nothing that could be the run's, None for a damaged line."""
     try:
-        lines = (folder / WRITTEN_FILE).read_bytes().splitlines()
+        *lines, rest = (folder / WRITTEN_FILE).read_bytes().split(b"\n")
     except FileNotFoundError:
         return
+    run = run_id(folder)
+    if line_content(rest[:-1], run) is not None:  # no kill leaves a whole line with something else for its end
+        lines.append(rest)
     for line in lines:
-        try:
-            name = json.loads(line)
-        except ValueError:  # cut off by a kill: its file was never made
+        text = line_content(line, run)
+        if text is None and (run or line.startswith(b"[")):
+            yield None
             continue
-        if isinstance(name, str) and name and "\0" not in name:
-            path = PurePosixPath(name)
-            if not path.is_absolute() and ".." not in path.parts and path.parts:
-                yield name
+        try:
+            name = json.loads(line if text is None else text)
+        except ValueError:  # of an earlier version, and cut off by a kill: its file was never made
+            name = ""
+        path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+        yield name if path.parts and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name} else ""
 
 
 def _with_unfinished(path: Path) -> tuple[Path, ...]:
@@ -214,6 +238,8 @@ def _shorten(folder: Path) -> None:
     if not path.is_file():
         return
     with lock_list(folder):
+        if damaged_lines(folder):  # they stay as they are, for whoever looks what they may have said
+            return
         names = dict.fromkeys(_names(folder))
         left = [
             name
@@ -224,7 +250,7 @@ def _shorten(folder: Path) -> None:
         if len(left) < len(names):
             unfinished = path.with_name(f"{WRITTEN_FILE}.tmp")
             with unfinished.open("wb") as file:
-                file.write("".join(f"{json.dumps(name)}\n" for name in left).encode())
+                file.write(_as_lines(left, run_id(folder)) + b"\n" * bool(left))
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)

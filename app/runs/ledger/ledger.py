@@ -40,6 +40,7 @@ from app.runs.ledger.identities import (
 from app.runs.ledger.reassign import plan_reassignment
 from app.runs.ledger.replay import Replay
 from app.runs.ledger.rules import problem_of
+from app.system.sqlite_checksums import give_to, owner_of
 
 if TYPE_CHECKING:
     from app.track.gallery import LinkDecision
@@ -74,6 +75,17 @@ class Ledger(Replay):
     def close(self) -> None:
         with self._mutex:
             self._connection.close()
+
+    @property
+    def owner(self) -> str:
+        """The id of the run that it belongs to, "" if it says none."""
+        with self._mutex:
+            return owner_of(self._connection)
+
+    def give_to(self, run: str) -> None:
+        """Let it belong to the run with this id."""
+        with self._mutex:
+            give_to(self._connection, run)
 
     def reserve_people(self, next_person_id: int) -> None:
         """Keep the numbers below `next_person_id` for people of earlier runs: no new person gets one of them."""

@@ -79,6 +79,7 @@ def link_run(folder: str | Path, settings: LinkSettings) -> dict[str, Any]:
     """Link the tracklets of a run, fill their gaps, and return what came out as JSON values: tracklets, people,
     people_on_several_cameras, links by what they passed, filled_boxes, and the clocks.
 
+    A `Run` that was opened before is out of date then and says so: open it again.
     Nobody else changes the run meanwhile; humans may go on saying who is who. Raises InputError if the run is still
     being written, RunError while another process changes it.
 

@@ -16,6 +16,7 @@ from app.config import ReidSettings, Settings
 from app.errors import InputError
 from app.frames import NO_ID
 from app.reid.calibrate import unit_rows
+from app.runs.folder.audit_log import numbers_text, python_user, record
 from app.runs.folder.run import Run
 from app.runs.people.bands import band
 from app.runs.people.linking import run_calibration
@@ -94,10 +95,12 @@ def search_run(
     top: int,
     number: int | None = None,
     box: Sequence[float] | None = None,
+    actor: str = "",
 ) -> Answer:
     """Say who looks like the person in a picture; list the `top` most similar people.
 
     number: which of several people in it, from 1 at the left.  box: x1, y1, x2, y2 around the person instead.
+    actor: who searches, for the audit log of the run; without one the user whose Python program this is.
     The ReID weights must be those of the run. Raises InputError for a picture that cannot be read, that shows nobody or
     several people of whom none is chosen, a run without vectors or other weights than the run's.
 
@@ -114,12 +117,14 @@ def search_run(
     embedder = embedder_of(run, settings.reid)
     crops = (folder / "crops").resolve()
     if image.resolve().is_relative_to(crops) and number is None and box is None:  # its vector is known
-        return search_vector(run, crop_vector(run, f"crops/{image.resolve().relative_to(crops).as_posix()}"), top)
-    return search_image(run, picture, embedder, Finder(settings.detect), top, number, box)
+        found = search_vector(run, crop_vector(run, f"crops/{image.resolve().relative_to(crops).as_posix()}"), top)
+    else:
+        found = search_image(run, picture, embedder, Finder(settings.detect), top, number, box)
+    return _noted(found, folder, "a picture from outside", actor)
 
 
 def search_in_frame(
-    folder: Path, camera: str, time_s: float, box: Sequence[float], settings: Settings, top: int
+    folder: Path, camera: str, time_s: float, box: Sequence[float], settings: Settings, top: int, actor: str = ""
 ) -> Answer:
     """Search, as `search_run` does, for the person in a box on a frame of the run itself; see `frame_and_box`."""
     run = Run.open(folder)
@@ -127,7 +132,14 @@ def search_in_frame(
     frame, inside = frame_and_box(run, camera, time_s, box)
     embedder = embedder_of(run, settings.reid)
     finder = None if is_followed(run, camera, time_s, inside) else Finder(settings.detect)
-    return search_image(run, frame, embedder, finder, top, box=inside)
+    return _noted(search_image(run, frame, embedder, finder, top, box=inside), folder, f"a box on {camera}", actor)
+
+
+def _noted(found: Answer, folder: Path, source: str, actor: str) -> Answer:
+    """Return an answer, once the audit log of the run says who was looked for, and who is listed."""
+    listed = numbers_text(entry["person"] for entry in found.people)
+    record(folder, actor or python_user(), "searched", f"with {source}; listed: {listed}")
+    return found
 
 
 def frame_and_box(

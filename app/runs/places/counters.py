@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
+from app.runs.folder.header import read_own_json, write_own_json
 from app.runs.folder.layout import COUNTERS_FILE
 from app.runs.folder.run import Run
-from app.system.files import write_atomically
-from app.system.untrusted import json_with_checksum, read_json
 
 FORMAT = 1
 
@@ -96,8 +95,8 @@ def read_counters(run: Run) -> Counters:
     path = run.folder / COUNTERS_FILE
     if not path.exists():
         return Counters()
+    values = read_own_json(path, "zones and lines")
     try:
-        values = read_json(path, "zones and lines")
         if values["format"] != FORMAT:
             raise InputError(f"{path}: format {values['format']}, this version reads {FORMAT}")
         counters = Counters()
@@ -114,7 +113,7 @@ def read_counters(run: Run) -> Counters:
 
 def write_counters(run: Run, counters: Counters) -> None:
     """Replace the file in one step."""
-    write_atomically(run.folder / COUNTERS_FILE, json_with_checksum(counters_to_json(counters)))
+    write_own_json(run.folder / COUNTERS_FILE, counters_to_json(counters))
 
 
 def counters_to_json(counters: Counters) -> dict[str, Any]:

@@ -26,7 +26,15 @@ from app.runs.folder.parts import Part, write_parts
 from app.runs.folder.run import Run
 from app.runs.folder.tables import TRACKLET_SCHEMA, Observations, concatenate
 from app.runs.folder.tracklet_index import TrackletSummary
-from app.runs.folder.written import delete_files, delete_unlisted, files_of_others, named_files, rendered_files, sweep
+from app.runs.folder.written import (
+    damaged_lines,
+    delete_files,
+    delete_unlisted,
+    files_of_others,
+    named_files,
+    rendered_files,
+    sweep,
+)
 from app.runs.ledger.identities import Identities, Segment
 from app.runs.ledger.ledger import Ledger
 from app.runs.people.known import PEOPLE_FILE, forget_people, gallery_of_run
@@ -169,7 +177,7 @@ def _left(run: Run, person: int, cameras: set[str], missed: Path | None, others:
     """Return sentences about what shows the person still. missed: a gallery that is not where it was."""
     shown = [camera.origin for camera in run.cameras if camera.name in cameras and camera.has_pixels]
     recordings = [] if run.was_live else shown  # a stream is no recording
-    left = []
+    left = [f"{sentence}; look yourself whether it shows the person" for sentence in damaged_lines(run.folder)]
     others_files = [path.relative_to(run.folder).as_posix() for path in files_of_others(run)]
     if others_files:
         left.append(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -113,9 +114,9 @@ def test_a_deletion_that_was_cut_off_is_completed(tmp_path: Path, monkeypatch: p
 
 
 def test_a_run_of_an_earlier_version_opens_and_gets_the_new_manifest_when_it_changes(
-    make_run: Callable[..., Path],
+    make_run: Callable[..., Path], small_run: ModuleType
 ) -> None:
-    folder = make_run()
+    folder = small_run.make_earlier(make_run())
     manifest = Run.open(folder).manifest
     files = [{k: v for k, v in asdict(file).items() if k != "sha256"} for file in manifest.files]
     values = {

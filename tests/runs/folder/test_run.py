@@ -398,3 +398,6 @@ def test_rows_that_no_tracker_gives_are_refused(
     run = Run.open(folder)
     with pytest.raises(InputError, match=r"cannot be|rising order|is damaged"):
         [run.observations(file.camera), run.frames(file.camera), run.untracked(file.camera), run.tracklets()]
+    if kind == "observations":
+        with pytest.raises(InputError, match="cannot be"):
+            run.column(file.camera, column)
