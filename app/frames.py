@@ -139,7 +139,7 @@ class Embeddings:
 
     @classmethod
     def none(cls, count: int, dimension: int = 0) -> Embeddings:
-        """Embeddings for `count` rows of which none was embedded."""
+        """Return embeddings for `count` rows of which none was embedded."""
         return cls(np.zeros((count, dimension), np.float32), np.zeros(count, np.bool_))
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ Command = Callable[..., argparse.ArgumentParser]
 
 
 def settings_of(options: argparse.Namespace, named: dict[str, tuple[str, Any]] | None = None) -> Settings:
-    """Settings from `--config`, `--set` and the options in `named` that were given (value not None)."""
+    """Return the settings from `--config`, `--set` and the options in `named` that were given (value not None)."""
     from app.config import load_settings
 
     return load_settings(options.config, options.assignments, given_options(named or {}))

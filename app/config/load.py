@@ -178,7 +178,7 @@ def _note_places(node: yaml.Node, path: Path_, file: Path, collected: _Collected
 
 
 def _is_section(path: Path_) -> bool:
-    """Whether `path` names a section (or nothing that we know), as against a setting whose value is a mapping."""
+    """Return whether `path` names a section (or nothing that we know), not a setting whose value is a mapping."""
     return ".".join(path) not in dict(setting_names())
 
 

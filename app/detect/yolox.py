@@ -24,7 +24,7 @@ COCO_CLASSES = 80
 
 
 def has_yolox_layout(path: Path) -> bool:
-    """Whether a `.onnx` file has one row for each cell of the three grids, and not one column as Ultralytics' have."""
+    """Return whether a `.onnx` file has one row for each cell of three grids, not one column as Ultralytics' have."""
     model = read_network(path)
     _, _, height, width = sides(model.input(0).get_partial_shape())
     output = sides(model.output(0).get_partial_shape())

@@ -142,7 +142,7 @@ class FrozenWatch:
         return "still" if still_s >= HOLD_S else "moving"
 
     def _moves(self, image: NDArray[np.uint8]) -> bool:
-        """Whether it differs from all pictures since it last moved, apart from what a camera writes into it."""
+        """Return whether it differs from all pictures since it last moved, apart from what a camera writes into it."""
         height, width = image.shape[:2]
         sample = image[:: max(1, height // _SAMPLES), :: max(1, width // _SAMPLES), 1]
         if self._reference is not None and sample.shape == self._reference.shape:

@@ -70,7 +70,7 @@ def arrival_time() -> float:
 
 
 def is_live_source(source: str) -> bool:
-    """Whether a camera number, or a URL that names no recording, so that it makes sense to wait for it."""
+    """Return whether a camera number, or a URL that names no recording, so that it makes sense to wait for it."""
     if source.isdecimal():
         return True
     path = source.partition("?")[0].partition("#")[0]

@@ -234,7 +234,7 @@ def _start_times(entries: Sequence[CameraEntry], infos: Sequence[FootageInfo], s
 
 
 def _plausible(known: Sequence[tuple[FootageInfo, StartTime]]) -> bool:
-    """Whether start times that nobody vouched for can be believed.
+    """Return whether start times that nobody vouched for can be believed.
 
     Times in names must lie within a day. Creation times often tell when a file was copied or cut: they are believed
     only if there are several cameras and their recordings overlap in a chain.

@@ -166,7 +166,7 @@ class OpenVinoRunner:
         return core().read_model(str(converted))
 
     def _answers_alike(self) -> bool:
-        """Whether crops in pairs have the vectors that each has alone, or the network takes no pairs."""
+        """Return whether crops in pairs have the vectors that each has alone, or the network takes no pairs."""
         if 2 not in self._requests:
             return True
         crops = np.random.default_rng(0).integers(0, 256, (2, *self._size, 3)).astype(np.uint8)

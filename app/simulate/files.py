@@ -134,7 +134,7 @@ def write_scene(output: Path, settings: SimulateSettings) -> dict[str, Any]:
 
 
 def _is_scene(path: Path) -> bool:
-    """Whether a file is what this program says of a scene."""
+    """Return whether a file is what this program says of a scene."""
     try:
         return path.is_file() and {"cameras", "people"} <= read_json(path, "a scene").keys()
     except InputError:

@@ -87,7 +87,7 @@ def forget_later(file: Path, after_s: float = 600.0) -> None:
 
 
 def is_uploaded(file: Path) -> bool:
-    """Whether a file lies in this server's folder: itself, not a link to somewhere else."""
+    """Return whether a file lies in this server's folder: itself, not a link to somewhere else."""
     folder = _own_folder()
     if folder is None or not file.is_absolute():
         return False

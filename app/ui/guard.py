@@ -110,7 +110,7 @@ class Guard:
 
 
 def _from_here(scope: Any, headers: Headers, host: str) -> bool:
-    """Whether a request comes from a page of this server, from somebody who typed its address, or from no browser."""
+    """Return whether a request comes from a page of this server, from a typed address, or from no browser."""
     method, origin, site = scope["method"], headers.get("origin"), headers.get("sec-fetch-site")
     if method not in (*_SAFE, "POST"):
         return False

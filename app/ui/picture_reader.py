@@ -55,7 +55,7 @@ def _read(file: Path, largest_bytes: int) -> NDArray[np.uint8]:
 
 
 def main(file: str, copy: str) -> int:
-    """What the child process does. Returns its exit status."""
+    """Do what the child process is for, and return its exit status."""
     if sys.platform != "win32":
         import resource
 

@@ -72,7 +72,7 @@ def build(page: gr.Blocks, library: RunLibrary, settings: Settings, jobs: Jobs) 
         return wall, panels, _all_runs(library), ticking
 
     def show_jobs() -> tuple[str, str, Any, Any]:
-        """The list of all runs reads a file of each: it is made anew when the last job has ended."""
+        """Return what jobs do now; the list of all runs reads a file of each: anew when the last job has ended."""
         now = jobs.all()
         going_on = any(not job.is_over for job in now)
         runs = gr.skip() if going_on else _all_runs(library)
@@ -163,7 +163,7 @@ def recordings(folders: list[str]) -> dict[str, Path]:
 
 
 def _is_beside_its_video(folder: Path) -> bool:
-    """Whether a folder holds only the truth and the boxes of a video of the same name."""
+    """Return whether a folder holds only the truth and the boxes of a video of the same name."""
     is_bare = not (folder / "img1").is_dir()
     return is_bare and any(folder.with_name(f"{folder.name}{suffix}").is_file() for suffix in VIDEO_SUFFIXES)
 

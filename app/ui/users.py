@@ -58,7 +58,7 @@ class Users:
 
     @classmethod
     def read(cls, file: Path) -> Users:
-        """Raises InputError if the file cannot be read, is no list of users, or names nobody."""
+        """Read a list of users. Raises InputError if the file cannot be read, is no list of users, or names nobody."""
         users = read_users(file)
         if not users:
             raise InputError(f"--users {file}: nobody is in it yet; add somebody with --add-user NAME --role erase")
@@ -90,7 +90,7 @@ class Users:
 
 
 def may(role: Role, needed: Role) -> bool:
-    """Whether a role includes what is needed."""
+    """Return whether a role includes what is needed."""
     return ROLES.index(role) >= ROLES.index(needed)
 
 

@@ -68,7 +68,7 @@ def look_into(file: Path) -> dict[str, Any] | None:
 
 
 def main(file: str) -> int:
-    """What the child process does. Returns its exit status."""
+    """Do what the child process is for, and return its exit status."""
     if sys.platform != "win32":
         import resource
 

@@ -89,7 +89,7 @@ def batch_hard_triplet(vectors: Tensor, labels: Tensor, margin: float) -> Tensor
 
 
 def mutual_learning(own: Tensor, other: Tensor) -> Tensor:
-    """How far one student's (N, C) outputs are from another's, which is taken as given (Zhang et al., CVPR 2018)."""
+    """Return how far one student's (N, C) outputs are from another's, which is given (Zhang et al., CVPR 2018)."""
     return functional.kl_div(own.log_softmax(1), other.detach().log_softmax(1), reduction="batchmean", log_target=True)
 
 

@@ -118,7 +118,7 @@ class Clock:
         return self._epochs * min(1.0, self._seconds() / self._whole_s)
 
     def over(self, epochs_done: int) -> bool:
-        """Whether the epoch that has just ended was the last."""
+        """Return whether the epoch that has just ended was the last."""
         return self._seconds() >= self._whole_s if self._whole_s else epochs_done >= self._epochs
 
     def _seconds(self) -> float:

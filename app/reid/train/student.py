@@ -44,7 +44,7 @@ class Student(nn.Module):
         self.center_loss = CenterLoss(FEATURE_DIMENSION, people)
 
     def head(self) -> list[nn.Parameter]:
-        """The parameters after the last convolution: all that is trained in frozen epochs."""
+        """Return the parameters after the last convolution: all that is trained in frozen epochs."""
         return [*self.network.fc.parameters(), *self.classifier.parameters(), *self.center_loss.parameters()]
 
     def base(self) -> list[nn.Parameter]:

@@ -101,7 +101,7 @@ def combine_cameras(truth: Mapping[str, Trajectories], result: Mapping[str, Traj
 
 
 def _same_grouping(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
-    """Whether two labellings of the same rows differ in names only."""
+    """Return whether two labellings of the same rows differ in names only."""
     together = groups(a, b).max(initial=-1)
     return bool(together == groups(a).max(initial=-1) == groups(b).max(initial=-1))
 

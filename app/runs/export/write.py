@@ -85,7 +85,7 @@ def export_run(run: Run, format: str, ids: Ids, output: str | Path, actor: str =
 
 
 def _is_export(folder: Path) -> bool:
-    """Whether an earlier export was written into a folder."""
+    """Return whether an earlier export was written into a folder."""
     try:
         return (folder / _README).read_text(encoding="utf-8", errors="replace").startswith(_README_BEGINS)
     except OSError:

@@ -134,7 +134,7 @@ def numbers_text(numbers: Iterable[int]) -> str:
 
 
 def _is_gone(folder: Path) -> bool:
-    """Whether a run that began with an audit log has none any more. SQLite takes an empty file for a new one."""
+    """Return whether a run that began with an audit log has none any more. SQLite takes an empty file for a new one."""
     path = folder / AUDIT_FILE
     if path.exists():
         return path.is_file() and path.stat().st_size == 0

@@ -82,7 +82,7 @@ class Place:
     purge: tuple[DataKind, ...] = ()
 
     def matches(self, path: str) -> bool:
-        """Whether this is the place of a file; `path` is relative to the run folder, with / between its parts."""
+        """Return whether this is the place of a file; path: within the run folder, with / between its parts."""
         parts = re.split(r"(\*\*|\*)", self.pattern)
         signs = {"**": ".*", "*": "[^/]*"}
         return re.fullmatch("".join(signs.get(part, re.escape(part)) for part in parts), path) is not None

@@ -99,7 +99,7 @@ def lock_file(path: Path, doing: str) -> IO[bytes]:
 
 
 def is_followed(folder: Path) -> bool:
-    """Whether a process follows cameras into this run now. On Windows the answer is always no."""
+    """Return whether a process follows cameras into this run now. On Windows the answer is always no."""
     if sys.platform == "win32":
         return False
     try:

@@ -73,7 +73,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises InputError, with the line, if there is none or it is damaged."""
+        """Read the manifest of a run folder. Raises InputError, with the line, if there is none or it is damaged."""
         if not (folder / MANIFEST_FILE).exists() and (folder / EARLIER_MANIFEST_FILE).exists():
             return _read_earlier(folder / EARLIER_MANIFEST_FILE)
         while True:

@@ -96,7 +96,7 @@ def untracked_table(rows: Sequence[FrameRows]) -> pa.Table:
 
 
 def tracklet_table(camera: str, drafts: Sequence[tuple[TrackletDraft, bool]]) -> pa.Table:
-    """One row for each (draft, whether it still goes on)."""
+    """Return one row for each (draft, whether it still goes on)."""
     tracklets = [draft.tracklet for draft, _ in drafts]
     columns = {
         "camera": camera_column(camera, len(drafts)),

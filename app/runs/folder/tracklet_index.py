@@ -163,7 +163,7 @@ def _summaries(camera: str, table: pa.Table) -> Iterator[TrackletSummary]:
 
 
 def _is_whole(row: dict[str, Any]) -> bool:
-    """Whether a row of tracklets can have been written by this program."""
+    """Return whether a row of tracklets can have been written by this program."""
     return (
         0 <= row["track_id"] < LARGEST_NUMBER
         and 0 <= row["rows"] < LARGEST_NUMBER

@@ -168,7 +168,7 @@ def sweep(folder: Path) -> None:
 
 
 def is_inside(folder: Path, path: Path) -> bool:
-    """Whether a path lies in a folder, also after all links on the way to it are followed."""
+    """Return whether a path lies in a folder, also after all links on the way to it are followed."""
     return path.parent.resolve().is_relative_to(folder.resolve())
 
 

@@ -89,7 +89,7 @@ def _since_s(run: Run, kind: DataKind) -> float:
 
 
 def is_purged_by_age(run: Run) -> bool:
-    """Whether live cameras are followed into the run now: then each kind of data is purged as it gets old."""
+    """Return whether live cameras are followed into the run now: then each kind of data is purged as it gets old."""
     return run.state == "running" and run.was_live
 
 

@@ -53,7 +53,7 @@ class Graph:
         return ABSENT_LOG_ODDS - self.threshold
 
     def rivals(self, a: int, b: int) -> bool:
-        """Whether two nodes cannot be one person."""
+        """Return whether two nodes cannot be one person."""
         return b in self.cannot_link.get(a, ()) or self.presences[a].conflicts(self.presences[b])
 
 

@@ -223,7 +223,7 @@ def calibrations(cameras: Mapping[str, CameraPlace]) -> dict[str, Points]:
 
 
 def _determine_homography(points: Points) -> bool:
-    """Whether four of (N, 2) points are such that no three of them lie nearly on a line."""
+    """Return whether four of (N, 2) points are such that no three of them lie nearly on a line."""
     there = mapped(_normaliser(points), points)
     for four in itertools.combinations(there, 4):
         areas = [abs(np.linalg.det(np.array([b - a, c - a]))) for a, b, c in itertools.combinations(four, 3)]
@@ -276,7 +276,7 @@ def error_of_links(off: NDArray[np.float64], links: NDArray[np.int64]) -> float:
 
 
 def one_direction(seen: Sightings) -> bool:
-    """Whether everybody goes the same way in camera b, so that a late clock and another place look the same."""
+    """Return whether everybody goes the same way in camera b, so that a late clock and another place look the same."""
     turns = np.flatnonzero(np.diff(seen.links)) + 1
     ways = np.array([part[-1] - part[0] for part in np.split(seen.b, turns)])
     sizes = np.array([part[0] for part in np.split(seen.heights, turns)])

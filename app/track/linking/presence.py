@@ -40,7 +40,7 @@ class Presence:
         return cls({tracklet.camera: (starts, ends)})
 
     def conflicts(self, other: Presence) -> bool:
-        """Whether both were seen in one camera at one time, so that they cannot be one person."""
+        """Return whether both were seen in one camera at one time, so that they cannot be one person."""
         few, many = sorted((self.spans, other.spans), key=len)
         for camera, (starts, ends) in few.items():
             if camera not in many:
